@@ -1,0 +1,1 @@
+//! Diff: being built.

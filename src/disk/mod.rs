@@ -1,0 +1,1 @@
+//! Disk: being built.

@@ -1,0 +1,232 @@
+//! One directory in memory: sorted names in one arena, to be filled again and
+//! again without a new allocation.
+
+use crate::model::{
+    Content, ContentDigest, DirectoryPointer, Entry, EntryFlags, EntryKind, Name, Permissions, Stamp,
+    Timestamp, TreeDigest, TreeHasher,
+};
+use std::ops::Range;
+
+/// What is known of the directory itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DirectoryAttributes {
+    /// When a name was last added or removed.
+    pub mtime: Timestamp,
+    /// When the inode last changed; cannot be set back.
+    pub ctime: Timestamp,
+    /// Inode number.
+    pub inode: u64,
+    /// Mode and owner.
+    pub permissions: Permissions,
+    /// Marks.
+    pub flags: DirectoryFlags,
+}
+
+/// Marks of a directory, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct DirectoryFlags(pub u8);
+
+impl DirectoryFlags {
+    /// No mark: the directory must be listed again.
+    pub const NONE: DirectoryFlags = DirectoryFlags(0);
+    /// The names below are the complete listing that belonged to `mtime` and
+    /// `ctime`, and both were settled when it was read: while they stay the
+    /// same, no name was added or removed.
+    pub const SETTLED: DirectoryFlags = DirectoryFlags(1);
+    /// Something in this directory or below is marked [`EntryFlags::RACY`] or
+    /// is weak: the next scan may not reuse the subtree unread. Kept up by
+    /// `index` when it writes a node.
+    pub const UNSETTLED_BELOW: DirectoryFlags = DirectoryFlags(2);
+
+    /// True when all marks of `other` are set.
+    pub const fn contains(self, other: DirectoryFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Sums over everything below a directory, itself not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Regular files.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Sum of the sizes of the files, in bytes.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// Adds another sum.
+    pub fn add(&mut self, other: Totals) {
+        self.files += other.files;
+        self.directories += other.directories;
+        self.bytes += other.bytes;
+    }
+}
+
+/// A directory with its entries, sorted by the bytes of their names.
+///
+/// Names and link targets lie in one arena; [`Directory::clear`] keeps the
+/// memory. `totals` of subdirectories are not known here: whoever writes a node
+/// sums them up (see [`crate::model::DirectorySink`]).
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    /// The directory's own stat data and marks.
+    pub attributes: DirectoryAttributes,
+    arena: Vec<u8>,
+    records: Vec<Record>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    name_start: u32,
+    name_length: u16,
+    kind: EntryKind,
+    flags: EntryFlags,
+    stamp: Stamp,
+    permissions: Permissions,
+    body: Body,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Body {
+    Read(ContentDigest),
+    Unread,
+    Target { start: u32, length: u32 },
+    Child(DirectoryPointer),
+    None,
+}
+
+impl Directory {
+    /// Empties the directory and keeps its memory.
+    pub fn clear(&mut self) {
+        self.attributes = DirectoryAttributes::default();
+        self.arena.clear();
+        self.records.clear();
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// True without entries.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Appends an entry. Names must come in ascending order; use
+    /// [`Directory::push_unsorted`] and [`Directory::sort`] otherwise.
+    pub fn push(&mut self, entry: Entry<'_>) {
+        debug_assert!(
+            self.records.last().is_none_or(|last| self.name_of(last) < entry.name),
+            "entries are pushed in ascending order of their names"
+        );
+        self.push_unsorted(entry);
+    }
+
+    /// Appends an entry wherever its name may belong.
+    pub fn push_unsorted(&mut self, entry: Entry<'_>) {
+        let name_start = self.keep(entry.name);
+        let body = match entry.content {
+            Content::Read(digest) => Body::Read(digest),
+            Content::Unread => Body::Unread,
+            Content::Target(target) => Body::Target { start: self.keep(target), length: target.len() as u32 },
+            Content::Child(pointer) => Body::Child(pointer),
+            Content::None => Body::None,
+        };
+        self.records.push(Record {
+            name_start,
+            name_length: entry.name.len() as u16,
+            kind: entry.kind,
+            flags: entry.flags,
+            stamp: entry.stamp,
+            permissions: entry.permissions,
+            body,
+        });
+    }
+
+    /// Puts the entries into the order of their names and drops doubles (a
+    /// listing that races with a rename can show a name twice; the first stays).
+    pub fn sort(&mut self) {
+        let arena = &self.arena;
+        let name = |record: &Record| &arena[range(record.name_start, record.name_length.into())];
+        self.records.sort_by(|a, b| name(a).cmp(name(b)));
+        self.records.dedup_by(|later, earlier| name(later) == name(earlier));
+    }
+
+    /// The entries in order of their names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + Clone {
+        self.records.iter().map(|record| self.entry_of(record))
+    }
+
+    /// The entry at `index` in name order.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Directory::len`].
+    pub fn get(&self, index: usize) -> Entry<'_> {
+        self.entry_of(&self.records[index])
+    }
+
+    /// The entry of that name.
+    pub fn find(&self, name: &Name) -> Option<Entry<'_>> {
+        self.position(name).ok().map(|index| self.get(index))
+    }
+
+    /// Where `name` stands, or where it would stand.
+    ///
+    /// # Errors
+    /// The index at which the name would have to be inserted.
+    pub fn position(&self, name: &Name) -> Result<usize, usize> {
+        self.records.binary_search_by(|record| self.name_of(record).cmp(name))
+    }
+
+    /// Gives the entry at `index` another child pointer.
+    ///
+    /// # Panics
+    /// When `index` is out of range or the entry is no directory.
+    pub fn set_child(&mut self, index: usize, pointer: DirectoryPointer) {
+        let record = &mut self.records[index];
+        assert_eq!(record.kind, EntryKind::Directory, "only a directory has a child node");
+        record.body = Body::Child(pointer);
+    }
+
+    /// C of this directory.
+    pub fn content_digest(&self) -> TreeDigest {
+        let mut hasher = TreeHasher::default();
+        self.iter().for_each(|entry| hasher.add(&entry));
+        hasher.finish()
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> u32 {
+        let start = u32::try_from(self.arena.len())
+            .expect("names and targets of one directory stay below 4 GiB: the kernel's limits forbid more");
+        self.arena.extend_from_slice(bytes);
+        start
+    }
+
+    fn name_of(&self, record: &Record) -> &Name {
+        &self.arena[range(record.name_start, record.name_length.into())]
+    }
+
+    fn entry_of<'a>(&'a self, record: &Record) -> Entry<'a> {
+        Entry {
+            name: self.name_of(record),
+            kind: record.kind,
+            flags: record.flags,
+            stamp: record.stamp,
+            permissions: record.permissions,
+            content: match record.body {
+                Body::Read(digest) => Content::Read(digest),
+                Body::Unread => Content::Unread,
+                Body::Target { start, length } => Content::Target(&self.arena[range(start, length)]),
+                Body::Child(pointer) => Content::Child(pointer),
+                Body::None => Content::None,
+            },
+        }
+    }
+}
+
+fn range(start: u32, length: u32) -> Range<usize> {
+    start as usize..start as usize + length as usize
+}

@@ -1,0 +1,1 @@
+//! Scan: being built.

@@ -1,0 +1,2 @@
+//! The rings of tests that need more than one room, or the real world.
+//! Unit tests live beside the code.
