@@ -1,7 +1,8 @@
 //! What differs between two trees at one path.
 
 use crate::model::{
-    Content, ContentDigest, DirectoryPointer, Entry, EntryFlags, EntryKind, Permissions, Stamp, TreePath,
+    Content, ContentDigest, DirectoryAttributes, DirectoryPointer, Entry, EntryFlags, EntryKind, Permissions,
+    Stamp, TreePath,
 };
 
 /// An [`Entry`] that stands on its own, without the directory it was read from
@@ -84,4 +85,9 @@ pub struct Change {
     pub base: Option<OwnedEntry>,
     /// What the pending tree holds there.
     pub pending: Option<OwnedEntry>,
+    /// Stat data of the pending directory, where `pending` is one (and in scope).
+    pub pending_attributes: Option<DirectoryAttributes>,
+    /// The base's record of this directory is damaged: `base` is `None`, but
+    /// something may lie on the mirror all the same.
+    pub base_is_unknown: bool,
 }

@@ -1,0 +1,75 @@
+//! What a whole plan comes to, counted in one pass without keeping it.
+
+use super::{Decision, Removal, SizeClass, Upload};
+use crate::model::Change;
+
+/// Sums over the decisions of one walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Changes that only the index records.
+    pub local: u64,
+    /// Files to go up that are new, by size class, small first.
+    pub new_files: [u64; SizeClass::COUNT],
+    /// Their sizes, in bytes.
+    pub new_bytes: [u64; SizeClass::COUNT],
+    /// Files that differ for certain.
+    pub changed_files: u64,
+    /// Their new sizes, in bytes.
+    pub changed_bytes: u64,
+    /// Files whose stamp differs; whether the content does is not known yet.
+    pub suspect_files: u64,
+    /// Their sizes, in bytes.
+    pub suspect_bytes: u64,
+    /// Objects that are in the way of another type.
+    pub blocking_files: u64,
+    /// Objects that vanished from the source.
+    pub removed_files: u64,
+    /// Objects that stay on the mirror although the source (or the scope) lost them.
+    pub kept_files: u64,
+}
+
+impl Tally {
+    /// Counts one decision.
+    pub fn add(&mut self, change: &Change, decision: Decision) {
+        let size = change.pending.as_ref().map_or(0, |entry| entry.stamp.size);
+        match decision.upload {
+            Upload::None => {}
+            Upload::New => {
+                let class = SizeClass::of(size) as usize;
+                self.new_files[class] += 1;
+                self.new_bytes[class] += size;
+            }
+            Upload::Changed => {
+                self.changed_files += 1;
+                self.changed_bytes += size;
+            }
+            Upload::Suspect => {
+                self.suspect_files += 1;
+                self.suspect_bytes += size;
+            }
+        }
+        match decision.removal {
+            Removal::None => {}
+            Removal::Plain => self.removed_files += 1,
+            Removal::Blocking => self.blocking_files += 1,
+            Removal::Keep => self.kept_files += 1,
+        }
+        self.local += u64::from(decision.is_local());
+    }
+
+    /// All new files.
+    pub fn new_files_total(&self) -> u64 {
+        self.new_files.iter().sum()
+    }
+
+    /// Bytes of all new files.
+    pub fn new_bytes_total(&self) -> u64 {
+        self.new_bytes.iter().sum()
+    }
+
+    /// Files of the base that are no longer in the source: what `max_delete`
+    /// counts.
+    pub fn vanished_files(&self) -> u64 {
+        self.removed_files + self.blocking_files
+    }
+}
