@@ -220,7 +220,7 @@ pub(crate) fn any_entry() -> impl Strategy<Value = OwnedEntry> {
             gid
         }),
     ];
-    let size = prop_oneof![Just(0), Just(u64::MAX >> 20), 0u64..1 << 40];
+    let size = prop_oneof![Just(0), Just(u64::MAX), 0u64..1 << 40];
     (
         0u8..6,
         prop_oneof![Just(0u8), any::<u8>()],
