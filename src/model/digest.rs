@@ -29,13 +29,17 @@ impl ContentDigest {
 impl NodeDigest {
     /// The digest of a node's payload.
     pub fn of(payload: &[u8]) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("treeferry 2026 node v1");
+        let mut hasher = EMPTY_NODE.clone();
         hasher.update(payload);
         let mut digest = [0; 16];
         hasher.finalize_xof().fill(&mut digest);
         NodeDigest(digest)
     }
 }
+
+/// Deriving the key of a context costs as much as hashing a small node.
+static EMPTY_NODE: std::sync::LazyLock<blake3::Hasher> =
+    std::sync::LazyLock::new(|| blake3::Hasher::new_derive_key("treeferry 2026 node v1"));
 
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

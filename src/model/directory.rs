@@ -56,11 +56,12 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds another sum.
+    /// Adds another sum. Wraps: what a broken file system calls a size must
+    /// not end a run, and differences of wrapped sums stay right.
     pub fn add(&mut self, other: Totals) {
-        self.files += other.files;
-        self.directories += other.directories;
-        self.bytes += other.bytes;
+        self.files = self.files.wrapping_add(other.files);
+        self.directories = self.directories.wrapping_add(other.directories);
+        self.bytes = self.bytes.wrapping_add(other.bytes);
     }
 }
 

@@ -1,0 +1,539 @@
+//! Base plus edits: a new root that shares every directory no edit touches.
+//!
+//! Edits come in path order and are merged while they come. In memory are the
+//! directories on the current path only; each is written when the edits leave
+//! it, children first. The sums are carried as differences, so that no
+//! untouched sibling is read.
+
+use crate::index::node::{OldPages, PAGED_ABOVE};
+use crate::index::node_file::NodeWriter;
+use crate::index::pointer::Root;
+use crate::index::tree::Tree;
+use crate::model::{
+    Directory, DirectoryAttributes, DirectoryFlags, DirectoryPointer, EntryFlags, EntryKind, Name,
+    OwnedEntry, Permissions, ReadNodeError, Stamp, Totals, TreePath, TreeView, WriteNodeError,
+};
+
+/// One confirmed outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// This is what lies at `path` now, whatever was there before. Directories
+    /// on the way are made. A directory as `entry` brings its own node, which
+    /// must lie in the same node file.
+    Put {
+        /// Where.
+        path: TreePath,
+        /// What.
+        entry: OwnedEntry,
+    },
+    /// Nothing lies at `path` any more, nor below it.
+    Remove {
+        /// Where.
+        path: TreePath,
+    },
+    /// A directory lies at `path`, with these attributes; what is known of its
+    /// names stays.
+    Directory {
+        /// Where.
+        path: TreePath,
+        /// Its stat data and marks.
+        attributes: DirectoryAttributes,
+    },
+    /// What the source holds at `path` is not what is known: the directory
+    /// around it must be listed again by the next scan.
+    Unconfirmed {
+        /// Where.
+        path: TreePath,
+    },
+}
+
+impl Edit {
+    /// Where.
+    pub fn path(&self) -> &TreePath {
+        match self {
+            Edit::Put { path, .. }
+            | Edit::Remove { path }
+            | Edit::Directory { path, .. }
+            | Edit::Unconfirmed { path } => path,
+        }
+    }
+}
+
+/// A tree could not be rewritten. Nothing is lost: the base is untouched.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError<E> {
+    /// Where the edits come from.
+    #[error("reading the edits of the index: {0}")]
+    Edits(E),
+    /// A directory of the base that an edit goes through cannot be read. Remove
+    /// it and put what is known, to go on without it.
+    #[error(transparent)]
+    Read(#[from] ReadNodeError),
+    /// A directory cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteNodeError),
+    /// The caller did not sort.
+    #[error("edits of the index are out of order: {path} comes after {before}")]
+    Unsorted {
+        /// The edit that comes too late.
+        path: TreePath,
+        /// The one before.
+        before: TreePath,
+    },
+    /// The root is always a directory.
+    #[error("the root of a tree cannot be anything but a directory")]
+    RootIsADirectory,
+}
+
+/// Writes `base` with all `edits`, which come in [`TreePath`] order; of several
+/// for the same path the last one counts (but an `Unconfirmed` never undoes the
+/// others). When nothing changes, the result is the base's own root and nothing
+/// is written. Without a base, and with nothing put, there is no root.
+///
+/// # Errors
+/// See [`RewriteError`]; records written by then are garbage that is not committed.
+pub fn rewrite<E>(
+    base: &Tree<'_>,
+    edits: impl IntoIterator<Item = Result<Edit, E>>,
+    writer: &NodeWriter<'_>,
+) -> Result<Option<Root>, RewriteError<E>> {
+    let mut rewriting = Rewriting {
+        base,
+        writer,
+        frames: Vec::new(),
+        path: TreePath::root(),
+        spare: Vec::new(),
+        root_is_gone: base.root().is_none(),
+    };
+    let mut before = TreePath::root();
+    for edit in edits {
+        let edit = edit.map_err(RewriteError::Edits)?;
+        if *edit.path() < before {
+            return Err(RewriteError::Unsorted { path: edit.path().clone(), before });
+        }
+        before.clone_from(edit.path());
+        match edit {
+            Edit::Put { path, .. } if path.is_root() => return Err(RewriteError::RootIsADirectory),
+            Edit::Put { path, entry } => rewriting.put(&path, &entry)?,
+            Edit::Remove { path } => rewriting.remove(&path)?,
+            Edit::Directory { path, attributes } => rewriting.directory(&path, attributes)?,
+            Edit::Unconfirmed { path } => rewriting.unconfirmed(&path)?,
+        }
+    }
+    Ok(rewriting.finish()?)
+}
+
+/// Both kinds of failure of the work itself.
+enum Failed {
+    Read(ReadNodeError),
+    Write(WriteNodeError),
+}
+
+impl From<ReadNodeError> for Failed {
+    fn from(error: ReadNodeError) -> Self {
+        Failed::Read(error)
+    }
+}
+
+impl From<WriteNodeError> for Failed {
+    fn from(error: WriteNodeError) -> Self {
+        Failed::Write(error)
+    }
+}
+
+impl<E> From<Failed> for RewriteError<E> {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Read(error) => RewriteError::Read(error),
+            Failed::Write(error) => RewriteError::Write(error),
+        }
+    }
+}
+
+struct Rewriting<'r> {
+    base: &'r Tree<'r>,
+    writer: &'r NodeWriter<'r>,
+    /// Open directories from the root down.
+    frames: Vec<Frame>,
+    /// The path of the innermost one.
+    path: TreePath,
+    spare: Vec<(Directory, Directory)>,
+    root_is_gone: bool,
+}
+
+/// A directory under work: entries before `next` are merged already.
+#[derive(Default)]
+struct Frame {
+    /// Its name in the directory above.
+    name: Vec<u8>,
+    old_pointer: Option<DirectoryPointer>,
+    old: Directory,
+    next: usize,
+    new: Directory,
+    /// The name that edits are at. It is held back from `new`, because a later
+    /// edit may replace it or go below it.
+    current: Option<Current>,
+    totals: Totals,
+    /// The sums when it was opened: what the directory above has in its own.
+    totals_before: Totals,
+    changed: bool,
+    /// The difference of the sums is not known: a child that was replaced is
+    /// damaged. They are summed up again at the end.
+    recount: bool,
+}
+
+struct Current {
+    name: Vec<u8>,
+    old: Option<OwnedEntry>,
+    /// What an edit made of it; while a frame is open for it, what it was before.
+    entry: Option<OwnedEntry>,
+}
+
+impl Frame {
+    /// Makes `name` the current one, merging everything before it.
+    fn advance(&mut self, name: &Name) {
+        if self.current.as_ref().is_some_and(|current| current.name == name) {
+            return;
+        }
+        self.settle();
+        while self.next < self.old.len() && self.old.get(self.next).name < name {
+            self.new.push(self.old.get(self.next));
+            self.next += 1;
+        }
+        let old = (self.next < self.old.len())
+            .then(|| self.old.get(self.next))
+            .filter(|entry| entry.name == name)
+            .map(|entry| OwnedEntry::from(&entry));
+        self.next += usize::from(old.is_some());
+        self.current = Some(Current { name: name.to_vec(), entry: old.clone(), old });
+    }
+
+    /// Puts the current entry where it belongs.
+    fn settle(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.changed |= current.entry != current.old;
+            if let Some(entry) = &current.entry {
+                self.new.push(entry.as_entry(&current.name));
+            }
+        }
+    }
+
+    fn settle_all(&mut self) {
+        self.settle();
+        while self.next < self.old.len() {
+            self.new.push(self.old.get(self.next));
+            self.next += 1;
+        }
+    }
+
+    fn attributes_changed(&self) -> bool {
+        let bare = |directory: &Directory| {
+            let mut attributes = directory.attributes;
+            attributes.flags.0 &= !DirectoryFlags::UNSETTLED_BELOW.0;
+            attributes
+        };
+        bare(&self.old) != bare(&self.new)
+    }
+}
+
+impl Rewriting<'_> {
+    fn put(&mut self, path: &TreePath, entry: &OwnedEntry) -> Result<(), Failed> {
+        self.open_for_name(path)?;
+        if entry.kind != EntryKind::Directory || entry.child.is_some() {
+            self.discard(path);
+            return self.replace_current(Some(entry.clone()));
+        }
+        self.open_current(path)?;
+        let above = self.frames.len().checked_sub(2).and_then(|above| self.frames.get_mut(above));
+        if let Some(made) = above.and_then(|frame| frame.current.as_mut()?.entry.as_mut()) {
+            made.flags = entry.flags;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &TreePath) -> Result<(), Failed> {
+        if path.is_root() {
+            self.frames.clear();
+            self.path = TreePath::root();
+            self.root_is_gone = true;
+            return Ok(());
+        }
+        if !self.open_existing(path)? {
+            return Ok(());
+        }
+        self.discard(path);
+        self.replace_current(None)
+    }
+
+    /// Throws away the directory that was opened for `path` itself by an edit before.
+    fn discard(&mut self, path: &TreePath) {
+        if self.path == *path
+            && let Some(frame) = self.frames.pop()
+        {
+            self.path.pop();
+            self.spare.push((frame.old, frame.new));
+        }
+    }
+
+    fn directory(&mut self, path: &TreePath, attributes: DirectoryAttributes) -> Result<(), Failed> {
+        if path.is_root() {
+            self.leave_to(path)?;
+            self.open_root()?;
+        } else {
+            self.open_for_name(path)?;
+            self.open_current(path)?;
+        }
+        if let Some(frame) = self.frames.last_mut() {
+            frame.new.attributes = attributes;
+        }
+        Ok(())
+    }
+
+    /// When the directory around it is not known either, the nearest one that is.
+    fn unconfirmed(&mut self, path: &TreePath) -> Result<(), Failed> {
+        if path.is_root() || !self.open_existing(path)? {
+            self.leave_to(path)?;
+            if self.root_is_gone && self.frames.is_empty() {
+                return Ok(());
+            }
+            self.open_root()?;
+        }
+        // An open frame for `path` itself (`Directory` came before) is one too deep.
+        let above = usize::from(self.path == *path && !path.is_root());
+        let at = self.frames.len() - 1 - above;
+        self.frames[at].new.attributes.flags.0 &= !DirectoryFlags::SETTLED.0;
+        Ok(())
+    }
+
+    /// Opens the directory around `path`, made if need be, and makes its name current.
+    fn open_for_name(&mut self, path: &TreePath) -> Result<(), Failed> {
+        self.leave_to(path)?;
+        self.open_root()?;
+        let Some(name) = path.name() else { return Ok(()) };
+        let parent = path.parent().unwrap_or_default();
+        if self.path == *path {
+            return Ok(());
+        }
+        let depth = self.path.components().count();
+        for component in parent.components().skip(depth) {
+            self.advance(component);
+            let below = self.path.join(component);
+            self.open_current(&below)?;
+        }
+        self.advance(name);
+        Ok(())
+    }
+
+    /// As [`Rewriting::open_for_name`], but makes nothing: false when a
+    /// directory on the way is missing. Then the nearest one is open.
+    fn open_existing(&mut self, path: &TreePath) -> Result<bool, Failed> {
+        self.leave_to(path)?;
+        if self.frames.is_empty() {
+            if self.root_is_gone {
+                return Ok(false);
+            }
+            self.open_root()?;
+        }
+        if self.path == *path {
+            return Ok(true);
+        }
+        let Some(name) = path.name() else { return Ok(true) };
+        let parents = path.components().count() - 1;
+        let depth = self.path.components().count();
+        for component in path.components().take(parents).skip(depth) {
+            self.advance(component);
+            let current = self.frames.last().and_then(|frame| frame.current.as_ref());
+            let is_directory = current
+                .and_then(|current| current.entry.as_ref())
+                .is_some_and(|entry| entry.kind == EntryKind::Directory);
+            if !is_directory {
+                return Ok(false);
+            }
+            let below = self.path.join(component);
+            self.open_current(&below)?;
+        }
+        self.advance(name);
+        Ok(true)
+    }
+
+    fn advance(&mut self, name: &Name) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.advance(name);
+        }
+    }
+
+    /// Finishes directories until the innermost open one is `path` or around it.
+    fn leave_to(&mut self, path: &TreePath) -> Result<(), Failed> {
+        while !path.is_within(&self.path) {
+            self.close()?;
+        }
+        Ok(())
+    }
+
+    fn open_root(&mut self) -> Result<(), Failed> {
+        if !self.frames.is_empty() {
+            return Ok(());
+        }
+        let pointer = if self.root_is_gone { None } else { self.base.root() };
+        self.root_is_gone = false;
+        self.open(Vec::new(), pointer)
+    }
+
+    /// Goes into the current entry of the innermost directory, which becomes a
+    /// directory if it is none. `path` is its path.
+    fn open_current(&mut self, path: &TreePath) -> Result<(), Failed> {
+        if self.path == *path {
+            return Ok(());
+        }
+        let Some(current) = self.frames.last().and_then(|frame| frame.current.as_ref()) else {
+            return Ok(());
+        };
+        let name = current.name.clone();
+        let child = current.entry.as_ref().and_then(|entry| entry.child);
+        if child.is_none() {
+            self.replace_current(Some(new_directory()))?;
+        }
+        self.open(name, child)?;
+        self.path.clone_from(path);
+        Ok(())
+    }
+
+    fn open(&mut self, name: Vec<u8>, pointer: Option<DirectoryPointer>) -> Result<(), Failed> {
+        let (mut old, mut new) = self.spare.pop().unwrap_or_default();
+        old.clear();
+        new.clear();
+        let totals = match &pointer {
+            Some(pointer) => self.base.read_directory(pointer, &mut old)?,
+            None => Totals::default(),
+        };
+        new.attributes = old.attributes;
+        self.frames.push(Frame {
+            name,
+            old_pointer: pointer,
+            old,
+            new,
+            totals,
+            totals_before: totals,
+            changed: pointer.is_none(),
+            ..Frame::default()
+        });
+        Ok(())
+    }
+
+    /// Replaces the current entry of the innermost directory, and keeps the sums.
+    fn replace_current(&mut self, entry: Option<OwnedEntry>) -> Result<(), Failed> {
+        let mut new_totals = Some(Totals::default());
+        if let Some(entry) = &entry {
+            new_totals = self.totals_of(entry)?;
+        }
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        let Some(current) = frame.current.as_mut() else { return Ok(()) };
+        let replaced = std::mem::replace(&mut current.entry, entry);
+        let old_totals = match &replaced {
+            Some(replaced) => self.totals_of(replaced)?,
+            None => Some(Totals::default()),
+        };
+        if let Some(frame) = self.frames.last_mut() {
+            match (old_totals, new_totals) {
+                (Some(old), Some(new)) => exchange(&mut frame.totals, old, new),
+                _ => frame.recount = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// What an entry adds to the sums of its directory; `None` for a directory
+    /// that is damaged.
+    fn totals_of(&mut self, entry: &OwnedEntry) -> Result<Option<Totals>, Failed> {
+        Ok(match (entry.kind, &entry.child) {
+            (EntryKind::File, _) => Some(Totals { files: 1, directories: 0, bytes: entry.stamp.size }),
+            (EntryKind::Directory, Some(child)) => {
+                let (mut scratch, other) = self.spare.pop().unwrap_or_default();
+                let totals = self.base.read_directory(child, &mut scratch).ok();
+                self.spare.push((scratch, other));
+                totals.map(with_itself)
+            }
+            (EntryKind::Directory, None) => Some(with_itself(Totals::default())),
+            _ => Some(Totals::default()),
+        })
+    }
+
+    /// Finishes the innermost directory and hands it to the one above.
+    fn close(&mut self) -> Result<Option<Root>, Failed> {
+        let Some(mut frame) = self.frames.pop() else { return Ok(None) };
+        self.path.pop();
+        frame.settle_all();
+        if frame.recount {
+            frame.totals = self.count(&frame.new)?;
+        }
+        let unchanged = !frame.changed && !frame.recount && !frame.attributes_changed();
+        let pointer = match frame.old_pointer.filter(|_| unchanged) {
+            Some(pointer) => pointer,
+            None => {
+                let old_pages = match &frame.old_pointer {
+                    Some(old) if frame.new.len() > PAGED_ABOVE => self.base.pages_of(old)?,
+                    _ => OldPages::new(),
+                };
+                self.writer.write_over(&frame.new, frame.totals, &old_pages)?
+            }
+        };
+        if let Some((parent, current)) =
+            self.frames.last_mut().and_then(|parent| parent.current.take().map(|current| (parent, current)))
+        {
+            debug_assert_eq!(current.name, frame.name);
+            exchange(&mut parent.totals, frame.totals_before, frame.totals);
+            let entry = current.entry.map(|entry| OwnedEntry { child: Some(pointer), ..entry });
+            parent.current = Some(Current { entry, ..current });
+        }
+        let root = Root { pointer, totals: frame.totals };
+        self.spare.push((frame.old, frame.new));
+        Ok(Some(root))
+    }
+
+    fn count(&mut self, directory: &Directory) -> Result<Totals, Failed> {
+        let mut sums = Totals::default();
+        for entry in directory.iter() {
+            let entry = OwnedEntry::from(&entry);
+            let offset = entry.child.map_or(0, |child| child.offset.0);
+            let damaged = || ReadNodeError {
+                offset,
+                length: 0,
+                reason: "it is damaged, so what lies below it cannot be counted: remove it first".into(),
+            };
+            sums.add(self.totals_of(&entry)?.ok_or_else(damaged)?);
+        }
+        Ok(sums)
+    }
+
+    fn finish(mut self) -> Result<Option<Root>, Failed> {
+        let mut root = if self.root_is_gone { None } else { self.base.root_with_totals() };
+        while !self.frames.is_empty() {
+            root = self.close()?;
+        }
+        Ok(root)
+    }
+}
+
+fn new_directory() -> OwnedEntry {
+    OwnedEntry {
+        kind: EntryKind::Directory,
+        flags: EntryFlags::NONE,
+        stamp: Stamp::default(),
+        permissions: Permissions::default(),
+        digest: None,
+        target: None,
+        child: None,
+    }
+}
+
+fn with_itself(below: Totals) -> Totals {
+    Totals { directories: below.directories + 1, ..below }
+}
+
+/// The sums come from records that were checked; wrapping keeps even wrong ones from a panic.
+fn exchange(sums: &mut Totals, old: Totals, new: Totals) {
+    let exchanged = |sum: u64, old: u64, new: u64| sum.wrapping_sub(old).wrapping_add(new);
+    sums.files = exchanged(sums.files, old.files, new.files);
+    sums.directories = exchanged(sums.directories, old.directories, new.directories);
+    sums.bytes = exchanged(sums.bytes, old.bytes, new.bytes);
+}
