@@ -1,5 +1,26 @@
-//! Disk: being built.
+//! Disk: durable verbs on files, and what the machine has left.
+//!
+//! Knows: files, fsync, rename, flock, /proc; the nouns of `model`, the
+//! counters of `observe`.
+//! Promises: a verb is named after its guarantee, and its documentation says
+//! what a crash leaves. Whatever must survive a crash goes through the trait
+//! [`Disk`], so that tests can crash between any two verbs ([`CrashDisk`]).
+//! All `unsafe` of the house lives in `unsafe_doors.rs`.
+//! Must not know: what a file means; formats; rclone; any room above.
 
+mod crash_disk;
+mod durable;
+mod lock_file;
+mod memory;
+mod process;
 mod unsafe_doors;
 
-pub use unsafe_doors::map_read_only;
+pub use crash_disk::{CrashDisk, CrashImage};
+pub use durable::{
+    Disk, DiskFile, RealDisk, create_directory, free_bytes, replace_atomically, temporary_beside,
+};
+pub use lock_file::{LockError, LockFile, Locked};
+pub use memory::available_memory_bytes;
+pub use unsafe_doors::{map_read_only, spawn_bound_to_this_thread};
+pub use process::{boot_id, describe_this_process, process_start_time};
+pub use unsafe_doors::{map_read_only, spawn_bound_to_this_thread};

@@ -1,0 +1,64 @@
+//! Which process was that? A pid alone is given out again.
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// When the process started, in clock ticks since boot: together with the pid
+/// and [`boot_id`] it names one process for ever. `None` when it is not there,
+/// or only its exit status still is (a zombie does nothing any more).
+pub fn process_start_time(pid: u32) -> Option<u64> {
+    parse_start_time(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The command's name stands in parentheses and may hold anything, `)` and
+/// spaces included: fields are counted from the last `)`.
+fn parse_start_time(stat: &[u8]) -> Option<u64> {
+    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+    let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    // `starttime` is field 22, the state was field 3.
+    fields.nth(18)?.parse().ok()
+}
+
+/// A name for this boot of the machine: start times count from it.
+pub fn boot_id() -> Option<String> {
+    Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
+}
+
+/// One line that says who we are, for a lock file: pid, start time, command,
+/// since when (seconds since 1970, UTC).
+pub fn describe_this_process(command: &str, since_seconds: i64) -> String {
+    let pid = std::process::id();
+    let start = process_start_time(pid).map_or_else(|| "unknown".into(), |ticks| ticks.to_string());
+    let since = OffsetDateTime::from_unix_timestamp(since_seconds)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| since_seconds.to_string());
+    format!("pid {pid} (start time {start}), {command}, since {since}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_calls_itself_a_row_of_fields_fools_nobody() {
+        let stat = b"12 (a) R 1 2 (b) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2 3\n";
+        assert_eq!(parse_start_time(stat), Some(987_654));
+        assert_eq!(parse_start_time(b"12 (x) Z 1 12 12 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 987654 1"), None);
+        assert_eq!(parse_start_time(b"12 (x"), None);
+        assert_eq!(parse_start_time(b"12 (x) R 1 2"), None);
+    }
+
+    #[test]
+    fn we_ourselves_are_running() {
+        assert!(process_start_time(std::process::id()).is_some());
+        assert_eq!(process_start_time(u32::MAX), None);
+        assert_eq!(boot_id().map(|id| id.len()), Some(36));
+        let line = describe_this_process("treeferry backup", 1_795_371_300);
+        assert!(line.ends_with("treeferry backup, since 2026-11-22T18:15:00Z"), "{line}");
+    }
+}
