@@ -1,0 +1,123 @@
+//! `treeferry backup`.
+
+use super::arguments::Global;
+use super::exit_status::ExitStatus;
+use super::log_file::LogFile;
+use super::output::Output;
+use super::progress::{ExcludedList, FanOut, LogListener};
+use super::{Stopped, configuration_file, job_selection, log_file, recipes, signals, summary};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use treeferry::workflow::configuration::{Configuration, Job};
+use treeferry::workflow::options::{BackupOptions, Guard};
+
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// Names of jobs; all when none is named
+    #[arg(value_name = "JOB")]
+    jobs: Vec<String>,
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Let this guard pass, for this run of the named job; repeated or separated by commas
+    #[arg(long, value_name = "GUARD", value_delimiter = ',', value_parser = guard_parser())]
+    accept: Vec<Guard>,
+}
+
+pub(super) fn guard_parser() -> impl TypedValueParser<Value = Guard> {
+    let values = Guard::ALL.iter().map(|guard| PossibleValue::new(guard.name()).help(guard.meaning()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Guard>())
+}
+
+pub(super) fn run(command: &Backup, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
+    let options =
+        BackupOptions { dry_run: command.dry_run, report_excluded: false, accept: command.accept.clone() };
+    run_jobs(&command.jobs, &options, global, output)
+}
+
+/// Runs the jobs in order; one that fails does not stop the next.
+pub(super) fn run_jobs(
+    names: &[String],
+    options: &BackupOptions,
+    global: &Global,
+    output: &Output,
+) -> Result<ExitStatus, Stopped> {
+    let configuration = configuration_file::load(global, output)?;
+    let jobs = job_selection::select(&configuration, names)?;
+    if !options.accept.is_empty() && names.is_empty() && jobs.len() > 1 {
+        return Err(Stopped::usage(
+            "--accept holds for the job that is named, and there are several: `treeferry backup JOB --accept …`",
+        ));
+    }
+    // Before any other thread: see `log_file::start`.
+    let log = if options.dry_run { None } else { start_log(&configuration, global, output) };
+    let stop = signals::listen()?;
+    let mut reports = Vec::new();
+    for job in jobs {
+        if stop.is_requested() {
+            break;
+        }
+        let report = {
+            let observer = observer(options, log.as_ref(), output);
+            recipes::backup(&configuration, job, options, &stop, &observer)
+        };
+        log_outcome(job, &report);
+        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), output);
+        reports.push(report);
+    }
+    summary::tell_all(&reports, output);
+    let worst = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
+    let status = match stop.signal() {
+        // Between two jobs nobody else would tell of the signal.
+        Some(signal) => ExitStatus::worst([worst, ExitStatus::from_signal(signal)]),
+        None => worst,
+    };
+    if output.json && status.code() != 0 {
+        output.exit_error(status, &exit_message(&reports));
+    }
+    Ok(status)
+}
+
+fn observer(options: &BackupOptions, log: Option<&LogFile>, output: &Output) -> FanOut {
+    let mut observer = FanOut::for_output(output);
+    if log.is_some() {
+        observer.add(LogListener::default());
+    }
+    if options.report_excluded {
+        observer.add(ExcludedList { json: output.json });
+    }
+    observer
+}
+
+/// A log that cannot be written is a warning: the backup is what counts.
+fn start_log(configuration: &Configuration, global: &Global, output: &Output) -> Option<LogFile> {
+    let log_dir = &configuration.log_dir;
+    let log = log_file::start(log_dir, global.log_level)
+        .map_err(|error| output.warning(&format!("no log is written to {}: {error}", log_dir.display())))
+        .ok()?;
+    if let Err(error) = log_file::remove_old(log_dir, configuration.log_retention_days) {
+        output.warning(&format!("removing old logs from {}: {error}", log_dir.display()));
+    }
+    for warning in &configuration.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    Some(log)
+}
+
+fn log_outcome(job: &Job, report: &treeferry::workflow::report::JobReport) {
+    let status = ExitStatus::from(&report.outcome);
+    let words = summary::outcome_words(&report.outcome);
+    match status {
+        ExitStatus::Protected => tracing::info!("{}: {words}", job.name),
+        _ => tracing::error!("{}: exit code {}: {words}", job.name, status.code()),
+    }
+}
+
+fn exit_message(reports: &[treeferry::workflow::report::JobReport]) -> String {
+    let told: Vec<String> = reports
+        .iter()
+        .filter(|report| ExitStatus::from(&report.outcome) != ExitStatus::Protected)
+        .map(|report| format!("{}: {}", report.job, summary::outcome_words(&report.outcome)))
+        .collect();
+    if told.is_empty() { "interrupted".into() } else { told.join("; ") }
+}

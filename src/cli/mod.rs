@@ -1,0 +1,75 @@
+//! Command line: what the user types, and what the user gets to see.
+//!
+//! Knows: clap, terminals, the environment, the recipes of `workflow` and the nouns.
+//! Promises: every end has a documented exit code; a closed pipe is no panic;
+//! with `--json`, stdout holds JSON lines and nothing else.
+//! Must not know: anything below `workflow`.
+
+mod arguments;
+mod backup;
+mod config;
+mod configuration_file;
+mod exit_status;
+mod figures;
+mod init;
+mod job_selection;
+mod log_file;
+mod output;
+mod plan;
+mod progress;
+mod recipes;
+mod signals;
+mod starter;
+mod status;
+mod summary;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use exit_status::ExitStatus;
+use output::Output;
+use std::process::ExitCode;
+
+/// Why a command ended early, told once and in one place.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    status: ExitStatus,
+    message: String,
+}
+
+impl Stopped {
+    fn new(status: ExitStatus, message: impl Into<String>) -> Self {
+        Stopped { status, message: message.into() }
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Stopped::new(ExitStatus::Usage, message)
+    }
+}
+
+/// Runs the command line of this process.
+pub(crate) fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come as errors too; their code is 0.
+            let _ = error.print();
+            let is_error = error.exit_code() != 0;
+            return if is_error { ExitStatus::Usage } else { ExitStatus::Protected }.into();
+        }
+    };
+    let output = Output::new(&arguments.global);
+    let result = match &arguments.command {
+        Command::Init(command) => init::run(command, &arguments.global, &output),
+        Command::Backup(command) => backup::run(command, &arguments.global, &output),
+        Command::Plan(command) => plan::run(command, &arguments.global, &output),
+        Command::Status(command) => status::run(command, &arguments.global, &output),
+        Command::Config(command) => config::run(command, &arguments.global, &output),
+    };
+    match result {
+        Ok(status) => status.into(),
+        Err(stopped) => {
+            output.exit_error(stopped.status, &stopped.message);
+            stopped.status.into()
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! For programs: JSON lines on stdout, as restic writes them.
+
+use super::super::output::{json_line, put_path};
+use super::meter::Meter;
+use super::{phase_name, trouble};
+use serde_json::{Value, json};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use treeferry::model::Outcome;
+use treeferry::observe::{Counter, Event, Observer};
+
+/// Readers are promised a status at least every 5 s, also while nothing happens.
+const STATUS_EVERY: Duration = Duration::from_secs(2);
+
+/// Writes `status` and `error` lines.
+pub(in super::super) struct JsonLines {
+    meter: Arc<Mutex<Meter>>,
+    end: Option<Sender<()>>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+impl JsonLines {
+    pub(in super::super) fn new() -> Self {
+        let meter = Arc::new(Mutex::new(Meter::new()));
+        let (end, ended) = channel::<()>();
+        let ticking = Arc::clone(&meter);
+        let ticker = std::thread::Builder::new().name("json status".into()).spawn(move || {
+            while ended.recv_timeout(STATUS_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let status = status(&ticking.lock().unwrap_or_else(PoisonError::into_inner));
+                json_line(&status);
+            }
+        });
+        // Without the thread a status still comes with each phase.
+        JsonLines { meter, end: Some(end), ticker: ticker.ok() }
+    }
+}
+
+impl Drop for JsonLines {
+    fn drop(&mut self) {
+        self.end.take();
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
+        }
+    }
+}
+
+impl Observer for JsonLines {
+    fn event(&self, event: &Event<'_>) {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.take_in(event);
+        match event {
+            Event::PhaseStarted(_) | Event::TransferPlanned { .. } => json_line(&status(&meter)),
+            other => {
+                if let Some(line) = error_line(&meter, other) {
+                    json_line(&line);
+                }
+            }
+        }
+    }
+
+    fn count(&self, _counter: Counter, _amount: u64) {}
+}
+
+fn status(meter: &Meter) -> Value {
+    json!({
+        "message_type": "status",
+        "job": meter.job,
+        "phase": meter.phase,
+        "seconds_elapsed": meter.started.elapsed().as_secs(),
+        "seconds_remaining": meter.remaining().map(|left| left.as_secs()),
+        "percent_done": meter.part_done(),
+        "files_scanned": meter.files_scanned,
+        "directories_scanned": meter.directories_scanned,
+        "total_files": meter.total_files,
+        "files_done": meter.files_done,
+        "total_bytes": meter.total_bytes,
+        "bytes_done": meter.bytes_done,
+        "bytes_per_second": meter.bytes_per_second,
+        "current_files": meter.current,
+    })
+}
+
+fn error_line(meter: &Meter, event: &Event<'_>) -> Option<Value> {
+    let (path, reason) = match event {
+        Event::Unprotected { path, reason } => (path, (*reason).to_owned()),
+        // What was not tried is no error; it is counted in the summary.
+        Event::Settled { outcome: Outcome::NotAttempted, .. } => return None,
+        Event::Settled { path, outcome, .. } => (path, trouble(outcome)?),
+        Event::Warning(text) => {
+            return Some(json!({"message_type": "warning", "job": meter.job, "message": text}));
+        }
+        Event::PhaseFinished { phase, summary } => {
+            return Some(json!({
+                "message_type": "verbose_status",
+                "job": meter.job,
+                "phase": phase_name(*phase),
+                "message": summary,
+            }));
+        }
+        _ => return None,
+    };
+    let mut line = json!({
+        "message_type": "error",
+        "job": meter.job,
+        "during": meter.phase,
+        "error": {"message": reason},
+    });
+    put_path(&mut line, "item", path);
+    Some(line)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use treeferry::model::{Failure, FailureClass, Lane, TreePath};
+
+    #[test]
+    fn errors_name_the_item_the_reason_and_the_phase() {
+        let mut meter = Meter::new();
+        meter.take_in(&Event::JobStarted { job: "photos" });
+        let path = TreePath::from_bytes("a/b").unwrap();
+        let outcome =
+            Outcome::Failed(Failure { class: FailureClass::File, reason: "405 Method Not Allowed".into() });
+        let settled = Event::Settled { lane: Lane::Upload, path: &path, bytes: 1, outcome: &outcome };
+        assert_eq!(
+            error_line(&meter, &settled).unwrap(),
+            json!({
+                "message_type": "error", "job": "photos", "during": "start", "item": "a/b",
+                "error": {"message": "405 Method Not Allowed"},
+            })
+        );
+        let confirmed =
+            Event::Settled { lane: Lane::Upload, path: &path, bytes: 1, outcome: &Outcome::Confirmed };
+        assert_eq!(error_line(&meter, &confirmed), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! How far a job is, added up from its events.
+
+use super::phase_name;
+use std::time::{Duration, Instant};
+use treeferry::model::{Lane, Outcome};
+use treeferry::observe::Event;
+
+/// The figures of the running job.
+#[derive(Debug, Clone)]
+pub(super) struct Meter {
+    pub(super) started: Instant,
+    pub(super) job: String,
+    pub(super) phase: &'static str,
+    pub(super) files_scanned: u64,
+    pub(super) directories_scanned: u64,
+    pub(super) files_expected: u64,
+    pub(super) total_files: u64,
+    pub(super) total_bytes: u64,
+    pub(super) files_done: u64,
+    pub(super) bytes_done: u64,
+    pub(super) bytes_per_second: f64,
+    pub(super) current: Vec<String>,
+    files_settled: u64,
+    bytes_settled: u64,
+}
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        Meter {
+            started: Instant::now(),
+            job: String::new(),
+            phase: "start",
+            files_scanned: 0,
+            directories_scanned: 0,
+            files_expected: 0,
+            total_files: 0,
+            total_bytes: 0,
+            files_done: 0,
+            bytes_done: 0,
+            bytes_per_second: 0.0,
+            current: Vec::new(),
+            files_settled: 0,
+            bytes_settled: 0,
+        }
+    }
+
+    pub(super) fn take_in(&mut self, event: &Event<'_>) {
+        match event {
+            Event::JobStarted { job } => *self = Meter { job: (*job).to_owned(), ..Meter::new() },
+            Event::PhaseStarted(phase) => self.phase = phase_name(*phase),
+            Event::PhaseFinished { .. } => self.current.clear(),
+            Event::ScanProgress { files, directories, files_expected } => {
+                self.files_scanned = *files;
+                self.directories_scanned = *directories;
+                self.files_expected = *files_expected;
+            }
+            Event::TransferPlanned { files, bytes } => {
+                self.total_files = *files;
+                self.total_bytes = *bytes;
+            }
+            Event::TransferProgress { bytes, files, bytes_per_second, current } => {
+                self.bytes_per_second = *bytes_per_second;
+                self.current = current.to_vec();
+                self.advance(*files, *bytes);
+            }
+            Event::Settled { lane: Lane::Upload, bytes, outcome: Outcome::Confirmed, .. } => {
+                self.files_settled += 1;
+                self.bytes_settled += bytes;
+                self.advance(self.files_settled, self.bytes_settled);
+            }
+            _ => {}
+        }
+    }
+
+    /// Receipts and rclone's own account come in turn; a bar never goes back.
+    fn advance(&mut self, files: u64, bytes: u64) {
+        self.files_done = self.files_done.max(files).min(self.total_files.max(files));
+        self.bytes_done = self.bytes_done.max(bytes);
+        if self.total_bytes > 0 {
+            self.bytes_done = self.bytes_done.min(self.total_bytes);
+        }
+    }
+
+    /// From 0 to 1: by bytes where there are any, else by files.
+    pub(super) fn part_done(&self) -> f64 {
+        let (done, total) = match self.total_bytes {
+            0 => (self.files_done, self.total_files),
+            total => (self.bytes_done, total),
+        };
+        if total == 0 { 0.0 } else { (done as f64 / total as f64).clamp(0.0, 1.0) }
+    }
+
+    /// Until the end of the transfer, where it can be told.
+    pub(super) fn remaining(&self) -> Option<Duration> {
+        let bytes = self.total_bytes.saturating_sub(self.bytes_done) as f64;
+        let seconds = bytes / self.bytes_per_second;
+        (self.bytes_per_second >= 1.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use treeferry::model::TreePath;
+
+    #[test]
+    fn a_bar_never_goes_back_nor_past_its_end() {
+        let mut meter = Meter::new();
+        meter.take_in(&Event::JobStarted { job: "photos" });
+        meter.take_in(&Event::TransferPlanned { files: 2, bytes: 1_000 });
+        meter.take_in(&Event::TransferProgress {
+            bytes: 600,
+            files: 0,
+            bytes_per_second: 100.0,
+            current: &[],
+        });
+        assert_eq!(meter.remaining(), Some(Duration::from_secs(4)));
+        let path = TreePath::root();
+        let settled =
+            Event::Settled { lane: Lane::Upload, path: &path, bytes: 500, outcome: &Outcome::Confirmed };
+        meter.take_in(&settled);
+        assert_eq!((meter.bytes_done, meter.files_done), (600, 1));
+        meter.take_in(&settled);
+        meter.take_in(&settled);
+        assert_eq!(meter.bytes_done, 1_000);
+        assert!((meter.part_done() - 1.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,44 @@
+//! For cron and pipes: one line per phase on stderr.
+
+use super::super::figures;
+use super::super::output::{one_line, to_stderr};
+use super::{detail_line, phase_name};
+use std::sync::{Mutex, PoisonError};
+use treeferry::observe::{Counter, Event, Observer};
+
+/// Writes lines.
+pub(super) struct PlainPhases {
+    verbose: u8,
+    job: Mutex<String>,
+}
+
+impl PlainPhases {
+    pub(super) fn new(verbose: u8) -> Self {
+        PlainPhases { verbose, job: Mutex::default() }
+    }
+}
+
+impl Observer for PlainPhases {
+    fn event(&self, event: &Event<'_>) {
+        let mut job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::JobStarted { job: name } = event {
+            *job = (*name).to_owned();
+        }
+        if let Some(line) = phase_line(event).or_else(|| detail_line(event, self.verbose)) {
+            to_stderr(&format!("{job}: {}\n", one_line(&line)));
+        }
+    }
+
+    fn count(&self, _counter: Counter, _amount: u64) {}
+}
+
+/// The lines that everybody gets to see.
+pub(super) fn phase_line(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::PhaseFinished { phase, summary } => Some(format!("{}: {summary}", phase_name(*phase))),
+        Event::TransferPlanned { files, bytes } if *files > 0 => {
+            Some(format!("sending {}, {}", figures::files(*files), figures::bytes(*bytes)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! For a terminal: a bar with bytes, files, rate and the time that is left.
+
+use super::super::figures;
+use super::super::output::one_line;
+use super::detail_line;
+use super::meter::Meter;
+use super::plain_phases::phase_line;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use treeferry::observe::{Counter, Event, Observer, Phase};
+
+/// Parts of the bar; figures are ours, so that they read as in the summary.
+const STEPS: u64 = 1_000;
+
+/// Draws on stderr.
+pub(super) struct TerminalProgress {
+    verbose: u8,
+    bar: ProgressBar,
+    meter: Mutex<Meter>,
+}
+
+impl TerminalProgress {
+    pub(super) fn new(verbose: u8) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(8));
+        TerminalProgress { verbose, bar, meter: Mutex::new(Meter::new()) }
+    }
+
+    fn set_style(&self, template: &str) {
+        // A template that cannot be read is a slip of ours; the default style shows it.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bar.set_style(style.progress_chars("=> "));
+    }
+
+    fn start_phase(&self, phase: Phase) {
+        self.set_style(match phase {
+            Phase::Transfer => "[{bar:30}] {percent:>3}% {wide_msg}",
+            _ => "{spinner} {wide_msg}",
+        });
+        self.bar.enable_steady_tick(Duration::from_millis(250));
+    }
+
+    fn refresh(&self, meter: &Meter) {
+        self.bar.set_position((meter.part_done() * STEPS as f64) as u64);
+        self.bar.set_message(one_line(&message(meter)));
+    }
+}
+
+fn message(meter: &Meter) -> String {
+    let job = &meter.job;
+    match meter.phase {
+        "scan" if meter.files_expected > 0 => format!(
+            "{job}: scan {} of about {} files",
+            figures::count(meter.files_scanned),
+            figures::count(meter.files_expected)
+        ),
+        "scan" => format!("{job}: scan {}", figures::files(meter.files_scanned)),
+        "transfer" => {
+            let left = meter.remaining().map(|left| format!(", {} left", figures::duration(left)));
+            format!(
+                "{} of {}, {} of {} files, {}/s{}",
+                figures::bytes(meter.bytes_done),
+                figures::bytes(meter.total_bytes),
+                figures::count(meter.files_done),
+                figures::count(meter.total_files),
+                figures::bytes(meter.bytes_per_second.max(0.0) as u64),
+                left.unwrap_or_default()
+            )
+        }
+        phase => format!("{job}: {phase}"),
+    }
+}
+
+impl Observer for TerminalProgress {
+    fn event(&self, event: &Event<'_>) {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.take_in(event);
+        if let Event::PhaseStarted(phase) = event {
+            self.start_phase(*phase);
+        }
+        if let Some(line) = phase_line(event).or_else(|| detail_line(event, self.verbose)) {
+            self.bar.println(format!("{}: {}", meter.job, one_line(&line)));
+        }
+        self.refresh(&meter);
+    }
+
+    fn count(&self, _counter: Counter, _amount: u64) {}
+}
+
+impl Drop for TerminalProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,247 @@
+//! `[notify]`: who is told after a run.
+
+use super::masking::mask_url;
+use super::reader::Section;
+use super::values::{self, NotifyOn, Secret};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// All ways of telling; none of them by default.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// When.
+    pub on: NotifyOn,
+    /// For HTTP; `None`: directly.
+    pub proxy: Option<String>,
+    /// `[notify.telegram]`.
+    pub telegram: Option<Telegram>,
+    /// `[notify.mail]`.
+    pub mail: Option<Mail>,
+    /// `[notify.webhook]`.
+    pub webhook: Option<Webhook>,
+    /// `[notify.healthcheck]`.
+    pub healthcheck: Option<Healthcheck>,
+}
+
+/// A Telegram bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telegram {
+    /// Of the bot.
+    pub bot_token: Secret,
+    /// Who gets the message.
+    pub chat_id: String,
+    /// Address of the bot server.
+    pub api_base: String,
+}
+
+/// A mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// How it leaves.
+    pub by: MailBy,
+    /// Sender; `None`: chosen by the program.
+    pub from: Option<String>,
+    /// Receivers, at least one.
+    pub to: Vec<String>,
+    /// May hold `{job}` and `{result}`.
+    pub subject: String,
+}
+
+/// How a mail leaves.
+#[derive(Clone, PartialEq, Eq)]
+pub enum MailBy {
+    /// Through a server.
+    Smtp {
+        /// `smtps://user@host:465`; may hold the password.
+        url: String,
+        /// Where it does not.
+        password: Option<Secret>,
+    },
+    /// Through a program.
+    Sendmail(PathBuf),
+}
+
+/// An HTTP POST.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where to.
+    pub url: Secret,
+    /// Sent with it; values are secrets.
+    pub headers: BTreeMap<String, String>,
+    /// Template; empty: the JSON summary.
+    pub body: String,
+}
+
+/// Dead-man pings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Healthcheck {
+    /// Without `/start` and `/fail`.
+    pub url: Secret,
+}
+
+// By hand, because these hold what must not be shown.
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify")
+            .field("on", &self.on)
+            .field("proxy", &self.proxy.as_deref().map(mask_url))
+            .field("telegram", &self.telegram)
+            .field("mail", &self.mail)
+            .field("webhook", &self.webhook)
+            .field("healthcheck", &self.healthcheck)
+            .finish()
+    }
+}
+
+impl fmt::Debug for MailBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MailBy::Smtp { url, password } => {
+                f.debug_struct("Smtp").field("url", &mask_url(url)).field("password", password).finish()
+            }
+            MailBy::Sendmail(program) => f.debug_tuple("Sendmail").field(program).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("url", &self.url).field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn read(section: &Section<'_>) -> Notify {
+    // A table that is there but empty is one that was prepared and not yet filled in.
+    let part = |name: &str| {
+        let title = format!("notify.{name}");
+        let part = section.subsection(name, &format!("[{title}]"), &title);
+        (!part.is_empty()).then_some(part)
+    };
+    Notify {
+        on: section.read("on", NotifyOn::Always, values::choice),
+        proxy: section.optional("proxy", proxy).flatten(),
+        telegram: part("telegram").and_then(|part| telegram(&part)),
+        mail: part("mail").and_then(|part| mail(&part)),
+        webhook: part("webhook").and_then(|part| webhook(&part)),
+        healthcheck: part("healthcheck")
+            .and_then(|part| Some(Healthcheck { url: required_secret(&part, "url", Some("http"))? })),
+    }
+}
+
+fn proxy(value: &toml::de::DeValue<'_>) -> Result<Option<String>, String> {
+    let text = values::text(value)?;
+    let schemes = ["http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"];
+    match text.as_str() {
+        "" => Ok(None),
+        _ if schemes.iter().any(|scheme| text.starts_with(scheme)) => Ok(Some(text)),
+        _ => Err("must be a URL like \"http://host:port\" or \"socks5://host:port\"".into()),
+    }
+}
+
+fn telegram(section: &Section<'_>) -> Option<Telegram> {
+    let bot_token = required_secret(section, "bot_token", None);
+    let chat_id = section.required("chat_id", |value| match value.as_integer() {
+        Some(number) => Ok(number.as_str().to_owned()),
+        None => filled(value),
+    });
+    let api_base = section.read("api_base", "https://api.telegram.org".into(), http_url);
+    Some(Telegram { bot_token: bot_token?, chat_id: chat_id?, api_base })
+}
+
+fn mail(section: &Section<'_>) -> Option<Mail> {
+    let smtp = section.optional("smtp", |value| {
+        let url = values::text(value)?;
+        let fits = url.starts_with("smtps://") || url.starts_with("smtp://");
+        if fits { Ok(url) } else { Err("must be a URL like \"smtps://user@host:465\"".into()) }
+    });
+    let password = secret(section, "password");
+    let sendmail = section.optional("sendmail", values::absolute_path);
+    let to = section.required("to", |value| match values::text_or_list(value)? {
+        list if list.is_empty() || list.iter().any(|to| !to.contains('@')) => {
+            Err("must name at least one mail address".into())
+        }
+        list => Ok(list),
+    });
+    let from = section.optional("from", filled);
+    let subject = section.read("subject", "treeferry: {job}: {result}".into(), filled);
+    let by = match (smtp, sendmail) {
+        (Some(url), None) => {
+            if from.is_none() {
+                section.problem("from", "`from` is missing in [notify.mail]: SMTP needs a sender");
+            }
+            MailBy::Smtp { url, password }
+        }
+        (None, Some(program)) => MailBy::Sendmail(program),
+        (given, _) => {
+            let has_key = section.find("smtp").is_some() || section.find("sendmail").is_some();
+            if given.is_some() || !has_key {
+                section.problem("smtp", "[notify.mail] needs either `smtp` or `sendmail`, not both");
+            }
+            return None;
+        }
+    };
+    Some(Mail { by, from, to: to?, subject })
+}
+
+fn webhook(section: &Section<'_>) -> Option<Webhook> {
+    let url = required_secret(section, "url", Some("http"));
+    let headers = section.read("headers", BTreeMap::new(), |value| {
+        let wrong = || "must be a table of text like { Authorization = \"…\" }".to_owned();
+        let table = value.as_table().ok_or_else(wrong)?;
+        let header = |(name, value): (&toml::Spanned<_>, &toml::Spanned<toml::de::DeValue<'_>>)| {
+            let name: &std::borrow::Cow<'_, str> = name.get_ref();
+            values::text(value.get_ref()).map(|value| (name.to_string(), value)).map_err(|_| wrong())
+        };
+        table.iter().map(header).collect()
+    });
+    let body = section.read("body", String::new(), values::text);
+    Some(Webhook { url: url?, headers, body })
+}
+
+fn filled(value: &toml::de::DeValue<'_>) -> Result<String, String> {
+    match values::text(value)? {
+        text if text.is_empty() => Err("must not be empty".into()),
+        text => Ok(text),
+    }
+}
+
+fn http_url(value: &toml::de::DeValue<'_>) -> Result<String, String> {
+    let url = values::text(value)?;
+    let fits = url.starts_with("http://") || url.starts_with("https://");
+    if fits { Ok(url) } else { Err("must be a URL that begins with http:// or https://".into()) }
+}
+
+/// Reads `name`, `name_file` or `name_command`; more than one is a problem.
+fn secret(section: &Section<'_>, name: &str) -> Option<Secret> {
+    let (file, command) = (format!("{name}_file"), format!("{name}_command"));
+    let given: Vec<&str> =
+        [name, &file, &command].into_iter().filter(|key| section.find(key).is_some()).collect();
+    if let [_, second, ..] = given[..] {
+        section.problem(second, format!("only one of `{name}`, `{file}` and `{command}` may be given"));
+    }
+    let value = section.optional(name, |value| {
+        // The message must not quote what was written.
+        values::text(value)
+            .and_then(|_| filled(value))
+            .map_err(|_| "must be text in quotes, and not empty".into())
+    });
+    value
+        .map(Secret::Value)
+        .or_else(|| section.optional(&file, values::absolute_path).map(Secret::File))
+        .or_else(|| section.optional(&command, filled).map(Secret::Command))
+}
+
+fn required_secret(section: &Section<'_>, name: &str, scheme: Option<&str>) -> Option<Secret> {
+    let forms = ["", "_file", "_command"];
+    if forms.iter().all(|form| section.find(&format!("{name}{form}")).is_none()) {
+        section.required(name, values::text);
+    }
+    let secret = secret(section, name)?;
+    if let (Secret::Value(url), Some(scheme)) = (&secret, scheme)
+        && !url.starts_with(scheme)
+    {
+        section.problem(name, format!("`{name}` must be a URL that begins with http:// or https://"));
+    }
+    Some(secret)
+}

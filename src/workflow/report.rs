@@ -1,0 +1,245 @@
+//! What a recipe came to: plain values, for people and machines to be told.
+
+use crate::model::{RunId, TreeDigest, TreePath};
+use crate::workflow::options::Guard;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// How a job ended. The exit code follows from this alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobOutcome {
+    /// Everything in scope is on the remote.
+    Protected,
+    /// Finished, but the paths named in the report are not protected.
+    Unprotected,
+    /// A budget was used up; the next run goes on.
+    BudgetSpent {
+        /// Which one, in words.
+        budget: String,
+    },
+    /// The remote does not work properly now.
+    RemoteUnwell {
+        /// In the words of rclone, without credentials.
+        reason: String,
+    },
+    /// There is no index yet.
+    NoIndex,
+    /// Another run of this job is under way.
+    LockHeld {
+        /// Who: "process 4711 on nas, since 02:00".
+        holder: String,
+    },
+    /// The remote does not let us in.
+    Authentication {
+        /// In the words of rclone, without credentials.
+        reason: String,
+    },
+    /// A guard wants a person to look.
+    GuardStopped {
+        /// The one that `--accept` would let pass; `None` for those that cannot
+        /// be accepted (a missing or unreadable source).
+        guard: Option<Guard>,
+        /// The numbers, for people.
+        message: String,
+    },
+    /// No room left on the remote.
+    RemoteFull {
+        /// In the words of rclone, and what is missing.
+        reason: String,
+    },
+    /// Verification found damage.
+    Damaged {
+        /// What, in one sentence.
+        message: String,
+    },
+    /// A hook asked to skip this run.
+    Skipped {
+        /// In its words.
+        reason: String,
+    },
+    /// A signal ended it; the state is saved.
+    Interrupted {
+        /// Its number.
+        signal: i32,
+    },
+    /// The configuration cannot be used.
+    Configuration {
+        /// What to change.
+        message: String,
+    },
+    /// Something else; nothing about this run is to be relied upon.
+    Fatal {
+        /// What was being done, on what, and what to do next.
+        message: String,
+    },
+}
+
+/// Paths that are in scope and not protected: the first ones by name, all by
+/// number, so that a dead disk does not fill the memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unprotected {
+    /// The first ones with their reasons.
+    pub named: Vec<(TreePath, String)>,
+    /// How many there are.
+    pub total: u64,
+}
+
+impl Unprotected {
+    /// How many are kept by name.
+    pub const NAMED_MAX: usize = 1_000;
+
+    /// Adds one path; it may be a directory, with all below it.
+    pub fn add(&mut self, path: TreePath, reason: impl Into<String>) {
+        self.total += 1;
+        if self.named.len() < Self::NAMED_MAX {
+            self.named.push((path, reason.into()));
+        }
+    }
+}
+
+/// What a backup did, or in a dry run would have done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobReport {
+    /// Name of the job.
+    pub job: String,
+    /// `None` when the run changed nothing.
+    pub run_id: Option<RunId>,
+    /// UTC.
+    pub started: OffsetDateTime,
+    /// UTC.
+    pub finished: OffsetDateTime,
+    /// Nothing was sent.
+    pub dry_run: bool,
+    /// Entries that are no directories.
+    pub files_scanned: u64,
+    /// Directories.
+    pub directories_scanned: u64,
+    /// Sum of the sizes of all files in scope, in bytes.
+    pub bytes_scanned: u64,
+    /// Not known before.
+    pub files_new: u64,
+    /// Known, with other content now.
+    pub files_changed: u64,
+    /// Known under another path.
+    pub files_moved: u64,
+    /// Known, and gone from the source.
+    pub files_deleted: u64,
+    /// Known, and the same.
+    pub files_unchanged: u64,
+    /// Confirmed by the remote.
+    pub files_uploaded: u64,
+    /// Their sizes, in bytes.
+    pub bytes_uploaded: u64,
+    /// Moved into the run's trash.
+    pub files_trashed: u64,
+    /// Deleted from the mirror or from expired trash.
+    pub files_removed: u64,
+    /// Tried without success.
+    pub files_failed: u64,
+    /// Kept on the mirror although the rules leave them out now.
+    pub files_out_of_scope: u64,
+    /// Hash over the content of the whole tree.
+    pub content_root: Option<TreeDigest>,
+    /// Appended to the index, in bytes.
+    pub index_bytes_written: u64,
+    /// What is not protected; `total` is `files_unprotected` of the summary.
+    pub unprotected: Unprotected,
+    /// What people should know, though nothing is lost: one sentence each.
+    pub warnings: Vec<String>,
+    /// What the plan came to; always there in a dry run that got that far.
+    pub forecast: Option<Forecast>,
+    /// How it ended.
+    pub outcome: JobOutcome,
+}
+
+impl JobReport {
+    /// A report of a run that has only begun; everything is 0 and the outcome
+    /// `Protected`.
+    pub fn new(job: &str, started: OffsetDateTime) -> Self {
+        JobReport {
+            job: job.to_owned(),
+            run_id: None,
+            started,
+            finished: started,
+            dry_run: false,
+            files_scanned: 0,
+            directories_scanned: 0,
+            bytes_scanned: 0,
+            files_new: 0,
+            files_changed: 0,
+            files_moved: 0,
+            files_deleted: 0,
+            files_unchanged: 0,
+            files_uploaded: 0,
+            bytes_uploaded: 0,
+            files_trashed: 0,
+            files_removed: 0,
+            files_failed: 0,
+            files_out_of_scope: 0,
+            content_root: None,
+            index_bytes_written: 0,
+            unprotected: Unprotected::default(),
+            warnings: Vec::new(),
+            forecast: None,
+            outcome: JobOutcome::Protected,
+        }
+    }
+
+    /// How long it took.
+    pub fn duration(&self) -> Duration {
+        Duration::try_from(self.finished - self.started).unwrap_or_default()
+    }
+}
+
+/// What a plan would cost.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Forecast {
+    /// Files that would go up.
+    pub uploads: u64,
+    /// Their sizes, in bytes.
+    pub upload_bytes: u64,
+    /// Files that would move to the trash.
+    pub trashed: u64,
+    /// Files that would be deleted, from the mirror or from trash.
+    pub deleted: u64,
+    /// Requests to the remote, at most.
+    pub requests: u64,
+    /// How long that takes, where something limits the rate.
+    pub seconds: Option<f64>,
+}
+
+impl Forecast {
+    /// True when nothing would be sent at all.
+    pub fn is_empty(&self) -> bool {
+        self.uploads + self.trashed + self.deleted == 0
+    }
+}
+
+/// What is known about a job between runs (`status`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobStatus {
+    /// Name of the job.
+    pub job: String,
+    /// Last run that changed something.
+    pub run_id: Option<RunId>,
+    /// Start of the last run of any kind, UTC.
+    pub last_started: Option<OffsetDateTime>,
+    /// End of the last run of any kind, UTC.
+    pub last_finished: Option<OffsetDateTime>,
+    /// End of the last run after which everything was protected, UTC.
+    pub last_protected: Option<OffsetDateTime>,
+    /// Files that the index names as held.
+    pub files: u64,
+    /// Their sizes, in bytes.
+    pub bytes: u64,
+    /// What the last run left unprotected.
+    pub unprotected: Unprotected,
+    /// When the remote will be checked, UTC.
+    pub next_check: Option<OffsetDateTime>,
+    /// Who runs this job now.
+    pub running: Option<String>,
+    /// What the installed rclone lacks, and other things to know.
+    pub notes: Vec<String>,
+    /// `Protected`, `Unprotected`, `NoIndex`, or the trouble that the last run ended with.
+    pub outcome: JobOutcome,
+}
