@@ -1,2 +1,9 @@
 //! The rings of tests that need more than one room, or the real world.
 //! Unit tests live beside the code.
+//!
+//! * `architecture`: the plan of the house, held by a test.
+//! * `support`: real servers, a proxy, trees, the program; with tests of its own.
+
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+mod architecture;
+mod support;
