@@ -6,7 +6,6 @@
 
 #![allow(dead_code, reason = "each ring of tests uses its own part")]
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 pub mod mirror;
 pub mod openlist;

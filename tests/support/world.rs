@@ -20,10 +20,10 @@ pub struct World {
     pub rclone: Rclone,
     /// rclone's configuration.
     pub rclone_configuration: RcloneConfiguration,
-    /// In front of the server; none for a local remote.
+    /// In front of the server; none for a local remote and for SFTP.
     pub proxy: Option<Proxy>,
     // Dropped after the proxy.
-    _server: Option<Server>,
+    server: Option<Server>,
 }
 
 /// The name of the only job of a world.
@@ -51,13 +51,16 @@ impl World {
         }
         let rclone_configuration = RcloneConfiguration::new(&root);
         let server = protocol.map(|protocol| Server::start(protocol, Rclone::Current, &root.join("remote")));
-        let proxy = server.as_ref().map(|server| Proxy::start(server.port));
-        let remote = match (&server, &proxy) {
-            (Some(server), Some(proxy)) => {
-                rclone_configuration.add("remote", &server.remote_settings(proxy.port));
+        // SFTP is no HTTP: nothing can count it.
+        let speaks_http = server.as_ref().filter(|server| server.protocol != Protocol::Sftp);
+        let proxy = speaks_http.map(|server| Proxy::start(server.port));
+        let remote = match &server {
+            Some(server) => {
+                let port = proxy.as_ref().map_or(server.port, |proxy| proxy.port);
+                rclone_configuration.add("remote", &server.remote_settings(port));
                 format!("remote:backup/{JOB}")
             }
-            _ => format!("local:{}/{JOB}", held.display()),
+            None => format!("local:{}/{JOB}", held.display()),
         };
         let configuration = Configuration {
             state_dir: root.join("state"),
@@ -67,8 +70,7 @@ impl World {
             jobs: vec![Job::new(JOB, &root.join("source"), &remote)],
         };
         let program = Program::new(&root.join("config.toml"));
-        let world =
-            World { scratch, configuration, program, rclone, rclone_configuration, proxy, _server: server };
+        let world = World { scratch, configuration, program, rclone, rclone_configuration, proxy, server };
         world.write_configuration();
         world
     }
@@ -126,7 +128,7 @@ impl World {
         self.program.run(&all)
     }
 
-    /// How many rclone processes were started so far.
+    /// The arguments of every rclone that was started so far.
     pub fn rclone_calls(&self) -> Vec<String> {
         std::fs::read_to_string(self.root().join("rclone-calls"))
             .unwrap_or_default()
@@ -155,7 +157,7 @@ impl World {
     /// byte in a folder, by `rclone check --download` behind a server.
     #[track_caller]
     pub fn assert_mirror_equals_source(&self) {
-        if self.proxy.is_none() {
+        if self.server.is_none() {
             mirror::assert_same(&self.source(), &self.mirror());
         } else {
             let address = format!("remote:backup/{JOB}");
