@@ -1,4 +1,20 @@
 //! The rings of tests that need more than one room, or the real world.
 //! Unit tests live beside the code.
-mod index;
+//!
+//! * `architecture`: the plan of the house, held by a test.
+//! * `index`: what the index promises, over whole files.
+//! * `cli_wiring`: messages, exit codes, generated documents.
+//! * `backup_*`: the built program, real rclones, real servers.
+//! * `support`: real servers, a proxy, trees, the program; with tests of its own.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod architecture;
+mod backup_guards;
+mod backup_kills;
+mod backup_runs;
+mod backup_servers;
+mod backup_trash;
 mod cli_wiring;
+mod index;
+mod support;

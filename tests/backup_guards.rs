@@ -1,0 +1,250 @@
+//! What stops a run before it does harm: guards, the lock, a configuration that
+//! cannot be right. Each says how to go on.
+
+use crate::support::program::{Finished, Job, chmod};
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::{Plan, files_below};
+use crate::support::world::{JOB, World};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// 120 files, sent.
+fn backed_up() -> World {
+    let world = World::local(Rclone::Current);
+    Plan::plain(120, 1).plant(&world.source());
+    world.backup(&[]).expect(0);
+    world
+}
+
+/// Runs, expects guard `name` to stop it with nothing sent, and goes on with `--accept`.
+#[track_caller]
+fn stops_until_accepted(world: &World, name: &str) {
+    let before = everything_on_the_remote(world);
+    world.backup(&[]).expect(13).says(&format!("--accept {name}"));
+    assert!(everything_on_the_remote(world) == before, "{name} stopped the run too late");
+    world.backup(&["--accept", name]).expect(0);
+}
+
+fn everything_on_the_remote(world: &World) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let root = world.root().join("remote");
+    files_below(&root).into_iter().map(|path| (path.clone(), fs::read(root.join(path)).unwrap())).collect()
+}
+
+#[test]
+fn a_mass_deletion_is_stopped() {
+    let world = backed_up();
+    for path in files_below(&world.source()).iter().take(40) {
+        fs::remove_file(world.source().join(path)).unwrap();
+    }
+    world.backup(&[]).expect(13).says("40");
+    stops_until_accepted(&world, "max-delete");
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_mass_change_is_stopped() {
+    let world = backed_up();
+    for path in files_below(&world.source()).iter().take(80) {
+        fs::write(world.source().join(path), "encrypted, pay here").unwrap();
+    }
+    stops_until_accepted(&world, "max-change");
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn few_deletions_pass() {
+    let world = backed_up();
+    for path in files_below(&world.source()).iter().take(20) {
+        fs::remove_file(world.source().join(path)).unwrap();
+    }
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_missing_an_empty_and_an_unreadable_source_delete_nothing() {
+    let mut world = backed_up();
+    let away = world.root().join("away");
+    let source = world.source();
+    fs::rename(&source, &away).unwrap();
+    let before = everything_on_the_remote(&world);
+    world.backup(&[]).expect(13);
+
+    fs::create_dir(&source).unwrap();
+    world.backup(&[]).expect(13).says("--accept source-empty");
+
+    fs::remove_dir(&source).unwrap();
+    fs::rename(&away, &source).unwrap();
+    world.become_ordinary();
+    chmod(&source, 0o000);
+    world.backup(&[]).expect(13);
+    assert!(everything_on_the_remote(&world) == before);
+
+    chmod(&source, 0o755);
+    world.backup(&[]).expect(0);
+}
+
+#[test]
+fn another_source_under_the_same_name_is_stopped() {
+    let mut world = backed_up();
+    let other = world.root().join("other");
+    Plan::plain(120, 2).plant(&other);
+    let remote = format!("local:{}", world.mirror().display());
+    world.configuration.jobs = vec![Job::new(JOB, &other, &remote)];
+    world.write_configuration();
+    world.backup(&[]).expect(13).says("--accept source-changed");
+}
+
+#[test]
+fn a_mirror_that_is_not_empty_is_not_taken_over_by_a_first_run() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(20, 3).plant(&world.source());
+    fs::create_dir_all(world.mirror()).unwrap();
+    fs::write(world.mirror().join("somebody else's"), "").unwrap();
+    world.backup(&[]).expect(13).says("--accept nonempty-remote").says("adopt");
+    world.backup(&["--accept", "nonempty-remote"]).expect(0);
+    assert!(world.mirror().join("somebody else's").exists());
+}
+
+#[test]
+fn a_rolled_back_state_is_a_foreign_writer() {
+    let world = backed_up();
+    let state = world.configuration.state_dir.clone();
+    let saved = world.root().join("saved");
+    copy_folder(&state, &saved);
+    fs::write(world.source().join("second"), "run").unwrap();
+    world.backup(&[]).expect(0);
+    fs::remove_dir_all(&state).unwrap();
+    fs::rename(&saved, &state).unwrap();
+    fs::write(world.source().join("third"), "run").unwrap();
+    stops_until_accepted(&world, "foreign-writer");
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_missing_owner_file_is_an_unwell_remote_and_never_a_go() {
+    let world = backed_up();
+    for path in files_below(&world.companion()) {
+        if path.to_string_lossy().contains("owner") {
+            fs::remove_file(world.companion().join(path)).unwrap();
+        }
+    }
+    fs::write(world.source().join("second"), "run").unwrap();
+    let before = everything_on_the_remote(&world);
+    world.backup(&[]).expect(5).says("foreign-writer");
+    assert!(everything_on_the_remote(&world) == before);
+    world.backup(&["--accept", "foreign-writer"]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for path in files_below(from) {
+        fs::create_dir_all(to.join(&path).parent().unwrap()).unwrap();
+        fs::copy(from.join(&path), to.join(&path)).unwrap();
+    }
+}
+
+#[test]
+fn a_second_instance_leaves_at_once_and_says_who_is_at_work() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(60, 4).plant(&world.source());
+    world.proxy.as_ref().unwrap().set_latency(Duration::from_millis(400));
+    let first = world.program.start(&["--json", "backup"]);
+    let patience = Instant::now() + Duration::from_secs(30);
+    while world.requests() < 3 {
+        assert!(Instant::now() < patience, "the first instance sends nothing");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    world.backup(&[]).expect(11).says(&first.id().to_string());
+    // Looking is always allowed.
+    assert_ne!(world.program.run(&["status"]).code, 11);
+    world.proxy.as_ref().unwrap().set_latency(Duration::ZERO);
+    Finished::from(first.wait_with_output().unwrap()).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_configuration_that_cannot_be_right_is_refused_before_anything_is_sent() {
+    let refused = |change: &dyn Fn(&mut World), says: &str| {
+        let mut world = World::local(Rclone::Current);
+        Plan::plain(5, 5).plant(&world.source());
+        change(&mut world);
+        let finished = world.backup(&[]).says(says);
+        assert!([1, 2].contains(&finished.code), "{says}: {finished}");
+        assert!(everything_on_the_remote(&world).is_empty(), "{says}: something was sent");
+    };
+    let mirror = |world: &World| format!("local:{}", world.mirror().display());
+    refused(&|world| world.set("sourse_filesystem", "\"any\""), "source_filesystem");
+    refused(&|world| world.set("max_delete", "\"many\""), "max_delete");
+    refused(
+        &|world| {
+            world.configuration.jobs = vec![Job::new(JOB, Path::new("relative/source"), &mirror(world))];
+            world.write_configuration();
+        },
+        "relative/source",
+    );
+    refused(
+        &|world| {
+            world.configuration.jobs = vec![Job::new(JOB, &world.source(), "nosuchremote:backup/photos")];
+            world.write_configuration();
+        },
+        "nosuchremote",
+    );
+    refused(
+        &|world| {
+            world.configuration.jobs = vec![Job::new(JOB, &world.source(), "local:")];
+            world.write_configuration();
+        },
+        "companion",
+    );
+    refused(
+        &|world| {
+            let inner = Job::new("inner", &world.source(), &format!("{}/inner", mirror(world)));
+            world.configuration.jobs.push(inner);
+            world.write_configuration();
+        },
+        "inner",
+    );
+    for flag in
+        ["--dry-run", "--update", "--max-age=1d", "--log-file=x", "--backup-dir=x", "--delete-excluded"]
+    {
+        refused(
+            &|world| {
+                world.configuration.rclone_flags.push(flag.to_owned());
+                world.write_configuration();
+            },
+            flag.split('=').next().unwrap(),
+        );
+    }
+}
+
+#[test]
+fn init_writes_a_configuration_that_is_valid_and_overwrites_none() {
+    let world = World::local(Rclone::Current);
+    let config = world.root().join("config.toml");
+    let before = fs::read(&config).unwrap();
+    assert_ne!(world.program.run(&["init"]).code, 0, "an existing configuration was overwritten");
+    assert_eq!(fs::read(&config).unwrap(), before);
+    world.program.run(&["config", "validate"]).expect(0);
+    world.program.run(&["config", "show"]).expect(0).says(JOB);
+}
+
+#[test]
+fn no_credential_of_rclone_reaches_our_logs() {
+    let world = World::served(Protocol::Sftp, Rclone::Current);
+    Plan::plain(5, 6).plant(&world.source());
+    let finished = world.program.run(&["-vv", "backup"]).expect(0);
+    let secret = fs::read_to_string(&world.rclone_configuration.path)
+        .unwrap()
+        .lines()
+        .find_map(|line| line.strip_prefix("pass = ").map(str::to_owned))
+        .unwrap();
+    let logs = world.configuration.state_dir.join("logs");
+    let logged: String =
+        files_below(&logs).iter().map(|path| fs::read_to_string(logs.join(path)).unwrap()).collect();
+    assert!(
+        !logged.contains(&secret) && !finished.stderr.contains(&secret) && !finished.stdout.contains(&secret)
+    );
+}

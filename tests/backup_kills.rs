@@ -1,0 +1,232 @@
+//! Stopped at any moment: by a signal that asks, by one that does not, by a
+//! remote that fails. Two runs later everything is as if nothing had happened,
+//! and no version that was ever confirmed is lost.
+
+use crate::support::program::Finished;
+use crate::support::proxy::Fault;
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::{Plan, edit, files_below};
+use crate::support::world::World;
+use crate::support::{Dice, is_long};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+type Versions = BTreeSet<(PathBuf, Vec<u8>)>;
+
+fn world(protocol: Option<Protocol>) -> World {
+    let mut world =
+        protocol.map_or_else(|| World::local(Rclone::Current), |to| World::served(to, Rclone::Current));
+    world.set("max_delete", "\"off\"");
+    world.set("max_change", "\"off\"");
+    world
+}
+
+/// Every version that the mirror holds now: after a run with exit 0, confirmed.
+fn versions_on_the_mirror(world: &World) -> Versions {
+    let mirror = world.mirror();
+    files_below(&mirror)
+        .into_iter()
+        .map(|path| (path.clone(), fs::read(mirror.join(path)).unwrap()))
+        .collect()
+}
+
+/// Asserts that each of these is in the mirror or in the trash, under its path.
+#[track_caller]
+fn assert_none_lost(world: &World, confirmed: &Versions) {
+    let mut there = versions_on_the_mirror(world);
+    there.extend(world.all_trash());
+    let lost: Vec<_> = confirmed.difference(&there).map(|(path, _)| path).collect();
+    assert!(lost.is_empty(), "versions that were confirmed are nowhere: {lost:?}");
+}
+
+/// Two runs, after which nothing may be left of what happened.
+#[track_caller]
+fn assert_two_runs_heal(world: &World) {
+    let first = world.backup(&[]);
+    assert!([0, 3].contains(&first.code), "the first run after it:\n{first}");
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    let calls = world.rclone_calls().len();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.rclone_calls().len(), calls, "a third run still had something to do");
+}
+
+fn send(signal: Signal, child: &Child) {
+    let id = Pid::from_raw(child.id() as i32).unwrap();
+    kill_process(id, signal).unwrap();
+}
+
+/// rclone processes that use this world's configuration, by looking at /proc.
+fn rclones_at_work(world: &World) -> Vec<String> {
+    let configuration = world.rclone_configuration.path.to_string_lossy().into_owned();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap() {
+        let folder = entry.unwrap().path();
+        let command = fs::read(folder.join("cmdline")).unwrap_or_default();
+        let environment = fs::read(folder.join("environ")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        let uses = command.contains(&configuration)
+            || String::from_utf8_lossy(&environment).contains(&configuration);
+        if uses && command.contains("rclone") {
+            found.push(command);
+        }
+    }
+    found
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(40);
+    while !holds() {
+        assert!(Instant::now() < patience, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn kill_minus_nine(protocol: Option<Protocol>, kills: u64) {
+    let world = world(protocol);
+    Plan::plain(300, 1).plant(&world.source());
+    let mut dice = Dice(2);
+    // The first one hits the first upload, when there is no base yet.
+    let mut confirmed = Versions::new();
+    for kill in 0..kills {
+        let mut run = world.program.start(&["backup"]);
+        std::thread::sleep(Duration::from_millis(dice.roll() % 700));
+        send(Signal::KILL, &run);
+        run.wait().unwrap();
+        wait_until("rclone dies with treeferry", || rclones_at_work(&world).is_empty());
+        assert_two_runs_heal(&world);
+        assert_none_lost(&world, &confirmed);
+        confirmed = versions_on_the_mirror(&world);
+        edit(&world.source(), 12, 1_000 + kill);
+    }
+}
+
+#[test]
+fn kill_minus_nine_at_random_moments_on_a_local_remote() {
+    kill_minus_nine(None, if is_long() { 50 } else { 10 });
+}
+
+#[test]
+fn kill_minus_nine_at_random_moments_on_webdav() {
+    kill_minus_nine(Some(Protocol::Webdav), if is_long() { 50 } else { 8 });
+}
+
+#[test]
+fn kill_minus_nine_twice_in_a_row_is_no_worse() {
+    let world = world(None);
+    Plan::plain(300, 3).plant(&world.source());
+    world.backup(&[]).expect(0);
+    let confirmed = versions_on_the_mirror(&world);
+    let mut dice = Dice(4);
+    edit(&world.source(), 30, 5);
+    for _ in 0..5 {
+        let mut run = world.program.start(&["backup"]);
+        std::thread::sleep(Duration::from_millis(dice.roll() % 300));
+        send(Signal::KILL, &run);
+        run.wait().unwrap();
+    }
+    assert_two_runs_heal(&world);
+    assert_none_lost(&world, &confirmed);
+}
+
+#[test]
+fn no_file_with_a_journalled_receipt_is_sent_again() {
+    let world = world(Some(Protocol::Webdav));
+    Plan::plain(400, 6).plant(&world.source());
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.set_latency(Duration::from_millis(15));
+    let mut run = world.program.start(&["backup"]);
+    wait_until("half of the files are sent", || proxy.count("PUT") >= 200);
+    send(Signal::KILL, &run);
+    run.wait().unwrap();
+    let sent = proxy.count("PUT");
+    proxy.set_latency(Duration::ZERO);
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    // Receipts are synced once a second or every 256; what is not yet synced may go again.
+    let again = proxy.count("PUT") as i64 - 400 - 10;
+    assert!(again <= sent as i64, "everything went up again");
+    assert!(proxy.count("PUT") < 400 + sent, "{} uploads for 400 files", proxy.count("PUT"));
+}
+
+#[test]
+fn a_polite_signal_saves_the_state_and_the_next_run_goes_on() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let world = world(Some(Protocol::Webdav));
+        Plan::plain(300, 7).plant(&world.source());
+        let proxy = world.proxy.as_ref().unwrap();
+        proxy.set_latency(Duration::from_millis(20));
+        let run = world.program.start(&["backup"]);
+        wait_until("files are being sent", || proxy.count("PUT") >= 40);
+        send(signal, &run);
+        proxy.set_latency(Duration::ZERO);
+        Finished::from(run.wait_with_output().unwrap()).expect(code);
+        assert!(rclones_at_work(&world).is_empty(), "an rclone was left behind");
+        assert_two_runs_heal(&world);
+    }
+}
+
+#[test]
+fn a_batch_that_takes_too_long_is_ended_after_its_grace() {
+    if !is_long() {
+        // Thirty seconds of grace are worth waiting for in the nightly form only; the short
+        // form checks that the batch under way is not cut before.
+        let world = world(Some(Protocol::Webdav));
+        Plan::plain(20, 8).plant(&world.source());
+        let proxy = world.proxy.as_ref().unwrap();
+        proxy.set_latency(Duration::from_millis(100));
+        let run = world.program.start(&["backup"]);
+        wait_until("files are being sent", || proxy.count("PUT") >= 2);
+        send(Signal::TERM, &run);
+        Finished::from(run.wait_with_output().unwrap()).expect(143);
+        assert_two_runs_heal(&world);
+        return;
+    }
+    let world = world(Some(Protocol::Webdav));
+    Plan::plain(20, 8).plant(&world.source());
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.fail(|seen| (seen.method == "PUT").then_some(Fault::Hang(Duration::from_secs(90))));
+    let run = world.program.start(&["backup"]);
+    wait_until("files are being sent", || proxy.count("PUT") >= 1);
+    send(Signal::TERM, &run);
+    Finished::from(run.wait_with_output().unwrap()).expect(143);
+    assert!(rclones_at_work(&world).is_empty(), "an rclone was left behind");
+    proxy.heal();
+    assert_two_runs_heal(&world);
+}
+
+#[test]
+fn a_remote_that_fails_once_in_any_way_loses_nothing() {
+    let world = world(Some(Protocol::Webdav));
+    Plan::plain(120, 9).plant(&world.source());
+    world.backup(&[]).expect(0);
+    let faults = [
+        Fault::Status(403),
+        Fault::Status(405),
+        Fault::Status(423),
+        Fault::Status(500),
+        Fault::Status(507),
+        Fault::Refuse,
+        Fault::LoseReply,
+        Fault::CutUpload,
+        Fault::CutReply,
+    ];
+    let mut dice = Dice(10);
+    let proxy = world.proxy.as_ref().unwrap();
+    for (round, fault) in faults.into_iter().enumerate() {
+        let confirmed = versions_on_the_mirror(&world);
+        edit(&world.source(), 4, 2_000 + round as u64);
+        proxy.forget();
+        proxy.fail_request(1 + dice.roll() % 60, fault);
+        let hurt = world.backup(&[]);
+        assert!([0, 1, 3, 5, 12, 14].contains(&hurt.code), "{fault:?}:\n{hurt}");
+        assert_none_lost(&world, &confirmed);
+        proxy.heal();
+        assert_two_runs_heal(&world);
+        assert_none_lost(&world, &confirmed);
+    }
+}

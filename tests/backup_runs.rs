@@ -1,0 +1,303 @@
+//! The main job, through the built program: the first run sends everything, the
+//! second nothing, later ones the difference.
+
+use crate::support::is_long;
+use crate::support::program::{Job, chmod};
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::{Plan, edit, files_below};
+use crate::support::world::{JOB, World};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, SystemTime};
+
+/// A file that was written a moment ago could change again without a trace, and
+/// is rightly read twice. Tests that count reads wait that moment out.
+fn settle() {
+    std::thread::sleep(Duration::from_millis(2_100));
+}
+
+#[test]
+fn the_first_run_sends_everything_and_the_mirror_equals_the_source() {
+    for rclone in Rclone::BOTH {
+        let world = World::local(rclone);
+        Plan::plain(300, 1).plant(&world.source());
+        let finished = world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+        assert_eq!(finished.number("files_uploaded"), 300);
+        assert_eq!(finished.number("files_new"), 300);
+        assert_eq!(finished.number("files_failed"), 0);
+        assert_eq!(finished.number("exit_code"), 0);
+        let bytes: u64 = files_below(&world.source())
+            .iter()
+            .map(|path| fs::metadata(world.source().join(path)).unwrap().len())
+            .sum();
+        assert_eq!(finished.number("bytes_uploaded"), bytes);
+        assert_eq!(finished.summary()["job"], JOB);
+        assert_eq!(finished.summary()["dry_run"], false);
+    }
+}
+
+#[test]
+fn an_unchanged_run_starts_no_rclone_sends_no_request_and_writes_no_index_byte() {
+    for world in [World::local(Rclone::Current), World::served(Protocol::Webdav, Rclone::Current)] {
+        Plan::odd(200, 2).plant(&world.source());
+        settle();
+        world.backup(&[]).expect(0);
+        let (calls, requests, index) = (world.rclone_calls().len(), world.requests(), world.index_bytes());
+        let finished = world.backup(&[]).expect(0);
+        assert_eq!(world.requests(), requests, "a request was sent");
+        assert_eq!(
+            world.rclone_calls().len(),
+            calls,
+            "rclone was started: {:?}",
+            world.rclone_calls().last()
+        );
+        assert_eq!(finished.number("files_uploaded"), 0);
+        assert_eq!(finished.number("index_bytes_written"), 0);
+        assert!(world.index_bytes() == index, "bytes of the index changed");
+    }
+}
+
+#[test]
+fn touch_and_chmod_of_the_whole_tree_send_nothing_and_trip_no_guard() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(200, 3).plant(&world.source());
+    world.backup(&[]).expect(0);
+    let requests = world.requests();
+    let calls = world.rclone_calls().len();
+
+    for path in files_below(&world.source()) {
+        let later = SystemTime::now() + Duration::from_secs(60);
+        let file = fs::File::options().append(true).open(world.source().join(path)).unwrap();
+        file.set_times(fs::FileTimes::new().set_modified(later)).unwrap();
+    }
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!(finished.number("files_uploaded"), 0, "touched files went up");
+
+    for path in files_below(&world.source()) {
+        chmod(&world.source().join(path), 0o600);
+    }
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!(finished.number("files_uploaded"), 0, "files with a new mode went up");
+    assert_eq!(world.requests(), requests, "a request was sent");
+    assert_eq!(world.rclone_calls().len(), calls, "rclone was started: {:?}", world.rclone_calls().last());
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_change_of_the_same_size_with_its_old_mtime_is_found() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(20, 4).plant(&world.source());
+    let path = world.source().join("notes");
+    fs::write(&path, "before").unwrap();
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    settle();
+    world.backup(&[]).expect(0);
+    fs::write(&path, "behind").unwrap();
+    let file = fs::File::options().append(true).open(&path).unwrap();
+    file.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 1);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn any_sequence_of_edits_and_runs_leaves_mirror_and_source_equal() {
+    for rclone in Rclone::BOTH {
+        let mut world = World::local(rclone);
+        world.set("max_delete", "\"off\"");
+        world.set("max_change", "\"off\"");
+        Plan::plain(400, 5).plant(&world.source());
+        world.backup(&[]).expect(0);
+        for round in 0..if is_long() { 30 } else { 5 } {
+            let edited = edit(&world.source(), 10, 100 + round);
+            let finished = world.backup(&[]).expect(0);
+            world.assert_mirror_equals_source();
+            assert_eq!(
+                finished.number("files_uploaded") as usize,
+                edited.created.len() + edited.changed.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn twenty_thousand_files_with_everything_odd_go_up_and_stay_equal() {
+    let mut world = World::local(Rclone::Current);
+    world.set("max_change", "\"off\"");
+    Plan::odd(20_000, 6).plant(&world.source());
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    edit(&world.source(), 200, 7);
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    let calls = world.rclone_calls().len();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.rclone_calls().len(), calls);
+}
+
+#[test]
+fn an_ordinary_user_backs_up_as_well_as_root() {
+    let mut world = World::local(Rclone::Current);
+    Plan::odd(100, 8).plant(&world.source());
+    world.become_ordinary();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    edit(&world.source(), 5, 9);
+    world.become_ordinary();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn special_files_and_links_are_recorded_and_neither_opened_nor_sent() {
+    let world = World::local(Rclone::Current);
+    Plan { files: 10, odd_names: false, odd_kinds: true, seed: 10 }.plant(&world.source());
+    // A FIFO that is opened would hang the run for ever.
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!(finished.number("files_uploaded") as usize, files_below(&world.source()).len());
+    world.assert_mirror_equals_source();
+    assert!(world.mirror().join("odd kinds/.git/HEAD").exists(), "nothing but `exclude` hides a file");
+}
+
+#[test]
+fn links_are_followed_or_uploaded_when_asked() {
+    let mut world = World::local(Rclone::Current);
+    fs::write(world.source().join("file"), "content").unwrap();
+    symlink("file", world.source().join("link")).unwrap();
+    world.set("links", "\"upload\"");
+    world.backup(&[]).expect(0);
+    assert_eq!(fs::read_to_string(world.mirror().join("link.rclonelink")).unwrap(), "file");
+
+    let mut world = World::local(Rclone::Current);
+    fs::write(world.source().join("file"), "content").unwrap();
+    symlink("file", world.source().join("link")).unwrap();
+    world.set("links", "\"follow\"");
+    world.backup(&[]).expect(0);
+    assert_eq!(fs::read_to_string(world.mirror().join("link")).unwrap(), "content");
+}
+
+#[test]
+fn a_plan_sends_nothing_and_says_what_a_backup_would_do() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(30, 11).plant(&world.source());
+    for arguments in [&["--json", "plan"][..], &["--json", "backup", "-n"]] {
+        let finished = world.program.run(arguments).expect(0);
+        assert_eq!(finished.number("files_new"), 30);
+        assert_eq!(finished.summary()["dry_run"], true);
+        assert_eq!(files_below(world.mirror().parent().unwrap()).len(), 0, "something was sent");
+    }
+    assert_eq!(world.proxy.as_ref().map(|proxy| proxy.count("PUT")), Some(0));
+}
+
+#[test]
+fn excluded_names_stay_at_home_and_the_plan_names_the_rule() {
+    let mut world = World::local(Rclone::Current);
+    world.set("exclude", "[\"*.tmp\", \"cache/\", \"!keep.tmp\"]");
+    for name in ["photo.jpg", "scratch.tmp", "keep.tmp"] {
+        fs::write(world.source().join(name), name).unwrap();
+    }
+    fs::create_dir(world.source().join("cache")).unwrap();
+    fs::write(world.source().join("cache/inside"), "").unwrap();
+    world.program.run(&["plan", "--excluded"]).expect(0).says("scratch.tmp").says("*.tmp");
+    world.backup(&[]).expect(0);
+    let held: Vec<String> =
+        files_below(&world.mirror()).iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    assert_eq!(held, ["keep.tmp", "photo.jpg"]);
+}
+
+#[test]
+fn several_jobs_run_in_order_and_one_that_fails_stops_no_other() {
+    let mut world = World::local(Rclone::Current);
+    Plan::plain(20, 12).plant(&world.source());
+    let held = world.mirror().parent().unwrap().to_path_buf();
+    let missing =
+        Job::new("missing", &world.root().join("nowhere"), &format!("local:{}/missing", held.display()));
+    world.configuration.jobs.insert(0, missing);
+    world.write_configuration();
+    let finished = world.backup(&[]).expect(13);
+    world.assert_mirror_equals_source();
+    let summaries = finished.messages("summary");
+    assert!(summaries.iter().any(|summary| summary["job"] == JOB && summary["exit_code"] == 0), "{finished}");
+    assert!(!held.join("missing").exists());
+
+    // Only the named one runs.
+    fs::write(world.source().join("later"), "x").unwrap();
+    world.backup(&[JOB]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn status_and_the_log_tell_what_happened() {
+    let world = World::local(Rclone::Current);
+    world.program.run(&["status"]).expect(10);
+    Plan::plain(20, 13).plant(&world.source());
+    world.backup(&[]).expect(0);
+    world.program.run(&["status"]).expect(0).says(JOB);
+    let logs = world.configuration.state_dir.join("logs");
+    let log = files_below(&logs).into_iter().next().expect("a log file of today");
+    assert!(log.to_string_lossy().starts_with("backup-"), "{log:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_its_old_copy_stays() {
+    let mut world = World::local(Rclone::Current);
+    Plan::plain(40, 14).plant(&world.source());
+    fs::create_dir(world.source().join("closed")).unwrap();
+    fs::write(world.source().join("closed/inside"), "held").unwrap();
+    fs::write(world.source().join("sealed"), "held as well").unwrap();
+    world.become_ordinary();
+    world.backup(&[]).expect(0);
+
+    chmod(&world.source().join("closed"), 0o000);
+    fs::write(world.source().join("sealed"), "changed, and not readable").unwrap();
+    chmod(&world.source().join("sealed"), 0o000);
+    let finished = world.backup(&[]).expect(3).says("closed").says("sealed");
+    assert!(finished.number("files_unprotected") >= 1);
+    assert_eq!(fs::read_to_string(world.mirror().join("closed/inside")).unwrap(), "held");
+    assert_eq!(fs::read_to_string(world.mirror().join("sealed")).unwrap(), "held as well");
+    assert!(world.all_trash().is_empty(), "an error was taken for a deletion");
+
+    chmod(&world.source().join("closed"), 0o755);
+    chmod(&world.source().join("sealed"), 0o644);
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_not_taken_for_confirmed() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    let big = world.source().join("big");
+    fs::write(&big, vec![7; 4_000_000]).unwrap();
+    // The last byte changes while the request waits in the proxy.
+    let victim = big.clone();
+    world.proxy.as_ref().unwrap().fail(move |seen| {
+        if seen.method == "PUT" {
+            let mut bytes = fs::read(&victim).unwrap();
+            *bytes.last_mut().unwrap() = bytes.last().unwrap().wrapping_add(1);
+            fs::write(&victim, bytes).unwrap();
+        }
+        None
+    });
+    world.backup(&[]).expect(3).says("big");
+    world.proxy.as_ref().unwrap().heal();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn restoring_by_hand_is_a_plain_copy() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(30, 16).plant(&world.source());
+    world.backup(&[]).expect(0);
+    let back = world.root().join("back");
+    let copied = Rclone::Current
+        .command(&world.rclone_configuration.path)
+        .arg("copy")
+        .args([&world.mirror(), &back])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    crate::support::mirror::assert_same(&world.source(), &back);
+    let mode = fs::metadata(world.configuration.state_dir.join(JOB)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o007, 0, "the index names every file: others must not read it");
+}

@@ -1,0 +1,164 @@
+//! What happens to old versions: the trash beside the mirror, and the six ways
+//! of `on_delete` and `keep_versions`.
+
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::Plan;
+use crate::support::world::World;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Twenty files that stay, and two that do not.
+fn plant(world: &World) {
+    Plan::plain(20, 1).plant(&world.source());
+    fs::create_dir(world.source().join("deep")).unwrap();
+    fs::write(world.source().join("deep/changed"), "old version").unwrap();
+    fs::write(world.source().join("deleted"), "last words").unwrap();
+}
+
+fn edit(world: &World) {
+    fs::write(world.source().join("deep/changed"), "new version, longer").unwrap();
+    fs::remove_file(world.source().join("deleted")).unwrap();
+}
+
+fn held(world: &World, path: &str) -> Option<String> {
+    fs::read_to_string(world.mirror().join(path)).ok()
+}
+
+fn trashed(world: &World, path: &str) -> Option<String> {
+    let found = world.all_trash().into_iter().find(|(trashed, _)| trashed == Path::new(path));
+    found.map(|(_, bytes)| String::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn the_six_ways_of_on_delete_and_keep_versions() {
+    for protocol in [None, Some(Protocol::Webdav), Some(Protocol::S3)] {
+        for on_delete in ["trash", "delete", "keep"] {
+            for keep_versions in [true, false] {
+                let case = format!("{protocol:?}, on_delete = {on_delete}, keep_versions = {keep_versions}");
+                let mut world = protocol
+                    .map_or_else(|| World::local(Rclone::Current), |to| World::served(to, Rclone::Current));
+                world.set("on_delete", &format!("\"{on_delete}\""));
+                world.set("keep_versions", &keep_versions.to_string());
+                plant(&world);
+                world.backup(&[]).expect(0);
+                edit(&world);
+                world.backup(&[]).expect(0);
+
+                assert_eq!(held(&world, "deep/changed").as_deref(), Some("new version, longer"), "{case}");
+                let old = trashed(&world, "deep/changed");
+                assert_eq!(old.as_deref(), keep_versions.then_some("old version"), "{case}");
+                let last_words = Some("last words");
+                assert_eq!(
+                    held(&world, "deleted").as_deref(),
+                    last_words.filter(|_| on_delete == "keep"),
+                    "{case}"
+                );
+                assert_eq!(
+                    trashed(&world, "deleted").as_deref(),
+                    last_words.filter(|_| on_delete == "trash"),
+                    "{case}"
+                );
+
+                // What was settled stays settled.
+                let calls = world.rclone_calls().len();
+                world.backup(&[]).expect(0);
+                assert_eq!(world.rclone_calls().len(), calls, "{case}: a further run started rclone");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_run_has_a_trash_folder_of_its_own() {
+    let world = World::local(Rclone::Current);
+    plant(&world);
+    world.backup(&[]).expect(0);
+    for version in ["second", "third"] {
+        fs::write(world.source().join("deep/changed"), version).unwrap();
+        world.backup(&[]).expect(0);
+    }
+    let trash = world.trash();
+    assert_eq!(trash.len(), 2, "two runs replaced something: {:?}", trash.keys());
+    let sequences: Vec<&str> = trash.keys().map(|run| run.split_once('-').unwrap().0).collect();
+    assert!(sequences.is_sorted() && sequences[0] != sequences[1], "{sequences:?}");
+    let versions: Vec<&[u8]> =
+        trash.values().map(|run| run[&PathBuf::from("deep/changed")].as_slice()).collect();
+    assert_eq!(versions, [b"old version".as_slice(), b"second".as_slice()]);
+}
+
+#[test]
+fn a_file_becomes_a_folder_and_back_again() {
+    for protocol in [None, Some(Protocol::Webdav), Some(Protocol::Wsgidav), Some(Protocol::S3)] {
+        let world =
+            protocol.map_or_else(|| World::local(Rclone::Current), |to| World::served(to, Rclone::Current));
+        plant(&world);
+        fs::write(world.source().join("both"), "a file").unwrap();
+        world.backup(&[]).expect(0);
+
+        fs::remove_file(world.source().join("both")).unwrap();
+        fs::create_dir(world.source().join("both")).unwrap();
+        for name in ["one", "two"] {
+            fs::write(world.source().join("both").join(name), name).unwrap();
+        }
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+        assert_eq!(trashed(&world, "both").as_deref(), Some("a file"));
+
+        fs::remove_dir_all(world.source().join("both")).unwrap();
+        fs::write(world.source().join("both"), "a file again").unwrap();
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+        assert_eq!(trashed(&world, "both/one").as_deref(), Some("one"), "{protocol:?}");
+        assert_eq!(trashed(&world, "both/two").as_deref(), Some("two"), "{protocol:?}");
+    }
+}
+
+#[test]
+fn what_is_newly_excluded_stays_on_the_mirror_until_that_is_accepted() {
+    let mut world = World::local(Rclone::Current);
+    plant(&world);
+    world.backup(&[]).expect(0);
+    world.set("exclude", "[\"deep/\"]");
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!(finished.number("files_out_of_scope"), 1);
+    assert_eq!(held(&world, "deep/changed").as_deref(), Some("old version"));
+    assert!(world.all_trash().is_empty());
+
+    world.backup(&["--accept", "excluded"]).expect(0);
+    assert_eq!(held(&world, "deep/changed"), None);
+    assert_eq!(trashed(&world, "deep/changed").as_deref(), Some("old version"));
+}
+
+#[test]
+fn a_kept_file_that_comes_back_is_a_change_and_not_an_overwrite() {
+    let mut world = World::local(Rclone::Current);
+    world.set("on_delete", "\"keep\"");
+    plant(&world);
+    world.backup(&[]).expect(0);
+    fs::remove_file(world.source().join("deleted")).unwrap();
+    world.backup(&[]).expect(0);
+    assert_eq!(held(&world, "deleted").as_deref(), Some("last words"));
+    fs::write(world.source().join("deleted"), "first words").unwrap();
+    world.backup(&[]).expect(0);
+    assert_eq!(held(&world, "deleted").as_deref(), Some("first words"));
+    assert_eq!(trashed(&world, "deleted").as_deref(), Some("last words"));
+}
+
+#[test]
+fn a_deleted_folder_goes_to_the_trash_with_all_that_is_in_it() {
+    for protocol in [None, Some(Protocol::Webdav), Some(Protocol::Wsgidav)] {
+        let world =
+            protocol.map_or_else(|| World::local(Rclone::Current), |to| World::served(to, Rclone::Current));
+        plant(&world);
+        let gone = world.source().join("gone");
+        Plan::plain(30, 2).plant(&gone);
+        world.backup(&[]).expect(0);
+        let held = crate::support::trees::files_below(&gone);
+        fs::remove_dir_all(&gone).unwrap();
+        world.backup(&["--accept", "max-delete"]).expect(0);
+        world.assert_mirror_equals_source();
+        let trash: Vec<PathBuf> = world.all_trash().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(trash.len(), 30, "{protocol:?}");
+        assert!(held.iter().all(|path| trash.contains(&Path::new("gone").join(path))));
+    }
+}

@@ -1,0 +1,199 @@
+//! One backup of a test: source, remote, state and configuration in a folder of
+//! its own, and an rclone that is watched.
+
+use super::mirror::{self, Remote};
+use super::program::{Configuration, Finished, Job, Program, chmod, give_away};
+use super::proxy::Proxy;
+use super::servers::{Protocol, Rclone, RcloneConfiguration, Server};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Everything one scenario needs. Build it, plant a tree in [`World::source`],
+/// and run the program.
+pub struct World {
+    scratch: tempfile::TempDir,
+    /// What the configuration says; change it, then [`World::write_configuration`].
+    pub configuration: Configuration,
+    /// The program.
+    pub program: Program,
+    /// Which rclone it uses.
+    pub rclone: Rclone,
+    /// rclone's configuration.
+    pub rclone_configuration: RcloneConfiguration,
+    /// In front of the server; none for a local remote and for SFTP.
+    pub proxy: Option<Proxy>,
+    // Dropped after the proxy.
+    server: Option<Server>,
+}
+
+/// The name of the only job of a world.
+pub const JOB: &str = "photos";
+
+impl World {
+    /// A remote that is a folder.
+    pub fn local(rclone: Rclone) -> World {
+        World::new(rclone, None)
+    }
+
+    /// A remote on a server, with a proxy in front.
+    pub fn served(protocol: Protocol, rclone: Rclone) -> World {
+        World::new(rclone, Some(protocol))
+    }
+
+    fn new(rclone: Rclone, protocol: Option<Protocol>) -> World {
+        let scratch = super::scratch();
+        chmod(scratch.path(), 0o755);
+        let root = scratch.path().to_path_buf();
+        // A bucket, for S3; a folder for all others.
+        let held = root.join("remote/backup");
+        for folder in [root.join("source"), root.join("state"), held.clone()] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let rclone_configuration = RcloneConfiguration::new(&root);
+        let server = protocol.map(|protocol| Server::start(protocol, Rclone::Current, &root.join("remote")));
+        // SFTP is no HTTP: nothing can count it.
+        let speaks_http = server.as_ref().filter(|server| server.protocol != Protocol::Sftp);
+        let proxy = speaks_http.map(|server| Proxy::start(server.port));
+        let remote = match &server {
+            Some(server) => {
+                let port = proxy.as_ref().map_or(server.port, |proxy| proxy.port);
+                rclone_configuration.add("remote", &server.remote_settings(port));
+                format!("remote:backup/{JOB}")
+            }
+            None => format!("local:{}/{JOB}", held.display()),
+        };
+        let configuration = Configuration {
+            state_dir: root.join("state"),
+            rclone: watched_rclone(&root, &rclone.program()),
+            rclone_configuration: rclone_configuration.path.clone(),
+            rclone_flags: vec!["--transfers=4".to_owned()],
+            jobs: vec![Job::new(JOB, &root.join("source"), &remote)],
+        };
+        let program = Program::new(&root.join("config.toml"));
+        let world = World { scratch, configuration, program, rclone, rclone_configuration, proxy, server };
+        world.write_configuration();
+        world
+    }
+
+    /// The folder of the whole world.
+    pub fn root(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// What is backed up.
+    pub fn source(&self) -> PathBuf {
+        self.root().join("source")
+    }
+
+    /// The folder in which the mirror lies, behind server or not.
+    pub fn mirror(&self) -> PathBuf {
+        self.root().join("remote/backup").join(JOB)
+    }
+
+    /// The companion beside the mirror.
+    pub fn companion(&self) -> PathBuf {
+        self.root().join("remote/backup/.treeferry").join(JOB)
+    }
+
+    /// Sets a key of the only job; `value` is TOML.
+    pub fn set(&mut self, key: &str, value: &str) {
+        let job = self.configuration.jobs.remove(0).set(key, value);
+        self.configuration.jobs.insert(0, job);
+        self.write_configuration();
+    }
+
+    /// Writes what [`World::configuration`] says.
+    pub fn write_configuration(&self) {
+        std::fs::write(self.root().join("config.toml"), self.configuration.text()).unwrap();
+    }
+
+    /// From now on the program is an ordinary user, who owns this world. Call it
+    /// again after planting files as root.
+    pub fn become_ordinary(&mut self) {
+        self.program.become_ordinary(self.scratch.path());
+        if rustix::process::geteuid().is_root() {
+            let copy = self.root().join("ordinary-rclone");
+            if !copy.exists() {
+                std::fs::copy(self.rclone.program(), &copy).unwrap();
+                self.configuration.rclone = watched_rclone(self.root(), &copy);
+                self.write_configuration();
+            }
+        }
+        give_away(self.scratch.path());
+    }
+
+    /// `treeferry --json backup ARGUMENTS`.
+    pub fn backup(&self, arguments: &[&str]) -> Finished {
+        let all: Vec<&str> = ["--json", "backup"].iter().chain(arguments).copied().collect();
+        self.program.run(&all)
+    }
+
+    /// The arguments of every rclone that was started so far.
+    pub fn rclone_calls(&self) -> Vec<String> {
+        std::fs::read_to_string(self.root().join("rclone-calls"))
+            .unwrap_or_default()
+            .split('\0')
+            .filter(|call| !call.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Requests so far; 0 for a local remote.
+    pub fn requests(&self) -> usize {
+        self.proxy.as_ref().map_or(0, Proxy::total)
+    }
+
+    /// Path and content of every version in the trash, by run id.
+    pub fn trash(&self) -> BTreeMap<String, BTreeMap<PathBuf, Vec<u8>>> {
+        mirror::trash(&self.companion())
+    }
+
+    /// Every version in the trash, whichever run put it there.
+    pub fn all_trash(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        self.trash().into_values().flatten().collect()
+    }
+
+    /// Asserts that the mirror holds exactly the files of the source: byte by
+    /// byte in a folder, by `rclone check --download` behind a server.
+    #[track_caller]
+    pub fn assert_mirror_equals_source(&self) {
+        if self.server.is_none() {
+            mirror::assert_same(&self.source(), &self.mirror());
+        } else {
+            let address = format!("remote:backup/{JOB}");
+            let configuration = &self.rclone_configuration.path;
+            Remote { rclone: self.rclone, configuration, address: &address }.assert_same(&self.source());
+        }
+    }
+
+    /// The bytes of the job's state that must not change in an unchanged run:
+    /// everything in the state directory but locks and logs, by path.
+    pub fn index_bytes(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let job = self.configuration.state_dir.join(JOB);
+        super::trees::files_below(&job)
+            .into_iter()
+            .filter(|path| {
+                let text = path.to_string_lossy();
+                !text.contains("lock") && !text.contains("log") && !text.contains("last-run")
+            })
+            .map(|path| {
+                let bytes = std::fs::read(job.join(&path)).unwrap();
+                (path, bytes)
+            })
+            .collect()
+    }
+}
+
+/// A script that notes each call and becomes the real rclone. The calls are
+/// told apart by NUL, because arguments may hold newlines.
+fn watched_rclone(root: &Path, real: &Path) -> PathBuf {
+    let script = root.join("rclone");
+    let text = format!(
+        "#!/bin/sh\nprintf '%s\\0' \"$*\" >>'{}'\nexec '{}' \"$@\"\n",
+        root.join("rclone-calls").display(),
+        real.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    chmod(&script, 0o755);
+    script
+}
