@@ -61,6 +61,35 @@ impl Transfer<'_> {
         if finished.succeeded() { Ok(()) } else { Err(finished.failure("creating folders")) }
     }
 
+    /// True when a place has a folder of that name, empty or not. (**No proof**
+    /// when false, as everywhere.)
+    ///
+    /// # Errors
+    /// When the remote cannot be asked, or the name cannot be written.
+    pub fn has_folder(&self, place: Place, folder: &TreePath) -> Result<bool, Failure> {
+        let line = self.session.encoding.encode(folder).map_err(|error| file_failure(&error.reason))?;
+        let words: [OsString; 4] = [
+            "lsjson".into(),
+            below(&self.remote_of(place), &line),
+            "--no-modtime".into(),
+            "--no-mimetype".into(),
+        ];
+        let finished = self.session.ask(words.to_vec())?;
+        if finished.says_absent() {
+            return Ok(false);
+        }
+        if !finished.succeeded() {
+            return Err(finished.failure("looking for a folder"));
+        }
+        // Asked about a file, rclone lists that one file; a bucket lists nothing for what is not there.
+        let listing = String::from_utf8_lossy(&finished.output);
+        let name = folder.name().map(String::from_utf8_lossy).unwrap_or_default();
+        let entries: Vec<serde_json::Value> = serde_json::from_str(&listing).unwrap_or_default();
+        let is_file =
+            matches!(entries.as_slice(), [only] if only["IsDir"] == false && only["Path"] == name.as_ref());
+        Ok(!is_file)
+    }
+
     /// Moves a whole folder from the mirror to this run's trash by one request.
     /// Only for remotes with `dir_move`, and to a target that does not exist.
     pub fn move_folder(&self, folder: &TreePath) -> FolderMove {
