@@ -1,7 +1,7 @@
 //! Journal: what was intended and what was confirmed, before anything relies on it.
 //!
 //! Knows: the nouns of `model`, the durable verbs of `disk`, its own bytes
-//! (`docs/format.md`, "Journal").
+//! (`docs/format-journal.md`).
 //! Promises: an intent is durable when [`JournalWriter::append_intent`]
 //! returns; outcomes are at the latest a second or 256 later, or when
 //! [`JournalWriter::sync`] returns. [`replay()`] gives back what was written and nothing else: a torn tail is
