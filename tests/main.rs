@@ -18,3 +18,4 @@ mod backup_trash;
 mod cli_wiring;
 mod index;
 mod support;
+mod transfer_conformance;

@@ -1,1 +1,39 @@
-//! Transfer: being built.
+//! Transfer: batches to rclone, and one outcome per path back.
+//!
+//! Knows: rclone: its versions, command lines, name encoding, log lines, exit
+//! codes, and what can be believed of them.
+//! Promises: every path of a batch gets exactly one outcome; a path is confirmed
+//! only by rclone's own receipt for it, and an upload only when the source still
+//! has the stamp under which it was read. What cannot be known is said to be
+//! unknown. No credential leaves this room.
+//! Must not know: the index, the journal, what a run is for.
+//!
+//! `docs/rclone.md` has the contract with rclone, fact by fact.
+
+mod classify;
+mod command_line;
+mod credentials;
+mod features;
+mod folders;
+mod log_line;
+mod looks;
+mod names;
+mod process;
+mod rclone;
+mod remote_path;
+mod send;
+mod source_state;
+mod user_flags;
+mod version;
+
+pub use credentials::without_credentials;
+pub use features::Features;
+pub use folders::{CompanionMove, FolderMove};
+pub use looks::{Listed, Place};
+pub use names::{NameEncoding, NotCarried};
+pub use process::{Control, ProcessMark, StopSignal, end_orphan};
+pub use rclone::{Rclone, RcloneError, RcloneSettings, Session};
+pub use remote_path::{RemotePathError, check_remote, join, remote_name, root_of};
+pub use send::{Remotes, Transfer};
+pub use user_flags::{FlagError, check_user_flags};
+pub use version::{Capability, Gap, RcloneVersion, VersionGaps};

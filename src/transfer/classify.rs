@@ -1,0 +1,223 @@
+//! From rclone's words to the kind of trouble. Pure; the one table.
+
+use crate::model::{Failure, FailureClass};
+use crate::transfer::without_credentials;
+
+const REASON_CHARACTERS_MAX: usize = 300;
+
+/// Read from the top, the first that is found in the text (in lower case) wins.
+const TABLE: &[(FailureClass, &[&str])] = &[
+    (
+        FailureClass::Rclone,
+        &[
+            "not allowed to ask for password",
+            "unable to decrypt configuration",
+            "didn't find section in config file",
+            "didn't find backend called",
+            "unknown flag",
+            "unknown shorthand flag",
+            "unknown command",
+            "flag needs an argument",
+            "invalid argument",
+            "failed to initialise global options",
+            "failed to load config",
+            "unsupported transport",
+            "couldn't decode",
+            "couldn't decrypt",
+        ],
+    ),
+    (
+        FailureClass::Authentication,
+        &[
+            "401",
+            "unauthorized",
+            "couldn't login",
+            "couldn't log in",
+            "invalidaccesskeyid",
+            "signaturedoesnotmatch",
+            "invalid_grant",
+            "expired token",
+            "token expired",
+            "expiredtoken",
+            "invalid credentials",
+            "unable to authenticate",
+            "authentication failed",
+            "bad password",
+            "empty token found",
+            "too many unsuccessful sign-in attempts",
+        ],
+    ),
+    (
+        FailureClass::RemoteFull,
+        &[
+            "507",
+            "insufficient storage",
+            "quota",
+            "no space left",
+            "disk full",
+            "out of space",
+            "not enough space",
+            "storage limit",
+            "storagelimit",
+            "insufficient space",
+            "capacity exceeded",
+            "空间不足",
+            "容量不足",
+        ],
+    ),
+    (
+        FailureClass::RemoteUnwell,
+        &[
+            "connection refused",
+            "connection reset",
+            "no such host",
+            "network is unreachable",
+            "no route to host",
+            "timeout",
+            "timed out",
+            "deadline exceeded",
+            "eof",
+            "broken pipe",
+            "tls",
+            "x509",
+            "405",
+            "408",
+            "423",
+            "429",
+            "500",
+            "502",
+            "503",
+            "504",
+            "509",
+            "too many requests",
+            "internal server error",
+            "bad gateway",
+            "service unavailable",
+            "gateway",
+            "slowdown",
+            "rate limit",
+            "ratelimit",
+            "locked",
+            "xml syntax error",
+            "invalid character '<'",
+        ],
+    ),
+];
+
+/// What kind of trouble these words tell of.
+///
+/// A bare number counts only where it stands alone, so that a file called
+/// `img_5070.jpg` is not a full disk.
+pub(crate) fn class_of(text: &str) -> FailureClass {
+    let text = text.to_lowercase();
+    TABLE
+        .iter()
+        .find(|(_, words)| words.iter().any(|word| contains(&text, word)))
+        .map_or(FailureClass::File, |&(class, _)| class)
+}
+
+/// As [`class_of`], for words that come with no path: then it is not one file.
+/// A 403 before anything was sent means that nobody lets us in; a 403 for one
+/// path may be a name that the remote refuses.
+pub(crate) fn class_of_all(text: &str) -> FailureClass {
+    match class_of(text) {
+        FailureClass::File if contains(&text.to_lowercase(), "403") => FailureClass::Authentication,
+        FailureClass::File => FailureClass::Rclone,
+        class => class,
+    }
+}
+
+/// The request may have been carried out: the answer did not come.
+pub(crate) fn is_without_answer(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["timeout", "timed out", "deadline exceeded", "eof", "connection reset", "broken pipe"]
+        .iter()
+        .any(|word| contains(&text, word))
+}
+
+/// rclone says that there is no such file or folder.
+pub(crate) fn is_absent(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["directory not found", "object not found", "no such file or directory", "404 not found", "nosuchbucket"]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
+fn contains(text: &str, word: &str) -> bool {
+    let whole = word.bytes().all(|byte| byte.is_ascii_digit()) || matches!(word, "eof" | "tls");
+    text.match_indices(word).any(|(at, _)| {
+        !whole || {
+            let alone = |neighbour: Option<char>| {
+                !neighbour.is_some_and(|neighbour| {
+                    neighbour.is_alphanumeric() || matches!(neighbour, '_' | '-' | '/' | '.')
+                })
+            };
+            let after = text[at + word.len()..].chars().next();
+            alone(text[..at].chars().next_back()) && (alone(after) || after == Some('.'))
+        }
+    })
+}
+
+/// A failure in rclone's words.
+pub(crate) fn failure(class: FailureClass, text: &str) -> Failure {
+    Failure { class, reason: shortened(&without_credentials(text)) }
+}
+
+/// One line, not too long: a message can hold a whole HTML page.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.chars().count() > REASON_CHARACTERS_MAX {
+            line = line.chars().take(REASON_CHARACTERS_MAX).collect();
+            line.push('…');
+            break;
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_seen_on_the_wire_fall_into_their_class() {
+        use FailureClass::*;
+        for (text, class) in [
+            (
+                "Failed to copy: unchunked simple update failed: injected: 507 Insufficient Storage",
+                RemoteFull,
+            ),
+            (
+                "Failed to copy: googleapi: Error 403: The user's Drive storage quota has been exceeded",
+                RemoteFull,
+            ),
+            ("read metadata failed: Unauthorized: 401 Unauthorized", Authentication),
+            ("api error InvalidAccessKeyId: The Access Key Id you provided", Authentication),
+            ("dial tcp 127.0.0.1:1: connect: connection refused", RemoteUnwell),
+            ("Failed to copy: Locked: 423 Locked", RemoteUnwell),
+            ("Method Not Allowed: 405 Method Not Allowed", RemoteUnwell),
+            ("Post \"http://h/x\": EOF", RemoteUnwell),
+            ("Failed to copy: open /s/x: permission denied", File),
+            ("Failed to copy: Forbidden: 403 Forbidden", File),
+            ("Failed to copy: open /srv/img_507.jpg: file name too long", File),
+            ("unable to decrypt configuration and not allowed to ask for password", Rclone),
+            ("didn't find section in config file (\"nosuch\")", Rclone),
+        ] {
+            assert_eq!(class_of(text), class, "{text}");
+        }
+        assert_eq!(class_of_all("couldn't do it: 403 Forbidden"), Authentication);
+        assert_eq!(class_of_all("something new"), Rclone);
+    }
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        let page = "<html>\n".repeat(1000);
+        let reason = failure(FailureClass::File, &page).reason;
+        assert!(reason.chars().count() < 320 && !reason.contains('\n'));
+    }
+}

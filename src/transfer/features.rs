@@ -1,0 +1,82 @@
+//! What a backend can do, as `rclone backend features` says.
+
+use crate::model::{Failure, FailureClass};
+use crate::transfer::{Session, classify, root_of};
+use serde::Deserialize;
+
+/// What a backend can do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Features {
+    /// Moves a file on the server.
+    #[serde(rename = "Move")]
+    pub move_: bool,
+    /// Copies a file on the server.
+    pub copy: bool,
+    /// Moves a whole folder in one request.
+    pub dir_move: bool,
+    /// Removes a whole folder in one request.
+    pub purge: bool,
+    /// Folders exist without a file in them.
+    #[serde(rename = "CanHaveEmptyDirectories")]
+    pub can_have_empty_directories: bool,
+    /// `A` and `a` are one name.
+    pub case_insensitive: bool,
+    /// Two files may have one name.
+    pub duplicate_files: bool,
+    /// Uploads go to a `.partial` name first.
+    pub partial_uploads: bool,
+    /// Kept in buckets: no folders of its own.
+    pub bucket_based: bool,
+    /// It is this machine.
+    pub is_local: bool,
+    /// Hashes that the remote knows without a download, in rclone's names.
+    #[serde(skip)]
+    pub hashes: Vec<String>,
+}
+
+impl Features {
+    /// True when the trash can be filled without downloading anything.
+    pub fn can_move_on_server(&self) -> bool {
+        self.move_ || self.copy
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    hashes: Option<Vec<String>>,
+    features: Features,
+}
+
+impl Session<'_> {
+    /// Asks about the root of `remote`: no request for most backends.
+    ///
+    /// # Errors
+    /// When rclone does not know the remote or cannot set it up.
+    pub fn features(&self, remote: &str) -> Result<Features, Failure> {
+        let finished = self.ask(vec!["backend".into(), "features".into(), root_of(remote).into()])?;
+        if !finished.succeeded() {
+            return Err(finished.failure("asking what the remote can do"));
+        }
+        let answer: Answer = serde_json::from_slice(&finished.output).map_err(|error| {
+            classify::failure(FailureClass::Rclone, &format!("reading what the remote can do: {error}"))
+        })?;
+        Ok(Features { hashes: answer.hashes.unwrap_or_default(), ..answer.features })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_of_old_and_new_versions_are_read() {
+        let text = r#"{"Name":"d","Hashes":[],"Features":{"Move":true,"Copy":true,"DirMove":true,"Purge":true,
+            "CanHaveEmptyDirectories":true,"CaseInsensitive":false,"DuplicateFiles":false,"ListP":false}}"#;
+        let answer: Answer = serde_json::from_str(text).unwrap();
+        assert!(answer.features.dir_move && answer.features.can_have_empty_directories);
+        assert!(!answer.features.partial_uploads && answer.features.can_move_on_server());
+    }
+}

@@ -1,0 +1,268 @@
+//! Looking at the remote, and single small files on it.
+
+use crate::model::{Batch, Failure, FailureClass, RunId, TreePath};
+use crate::transfer::command_line::{ALWAYS, LIST, Traffic, list_of};
+use crate::transfer::log_line::Receipt;
+use crate::transfer::names::as_logged;
+use crate::transfer::process::{Ended, Heard};
+use crate::transfer::remote_path::split_leaf;
+use crate::transfer::send::list_line;
+use crate::transfer::{Session, Transfer, classify};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+/// Where to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The mirror.
+    Mirror,
+    /// The trash of a run.
+    Trash(RunId),
+}
+
+/// One name of a remote folder, in rclone's standard encoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The name.
+    pub name: String,
+    /// In bytes; `None` when the remote does not know it.
+    pub size: Option<u64>,
+    /// It is a folder.
+    pub is_directory: bool,
+}
+
+/// From the name in rclone's output to the index of the path and its list line.
+type Group = HashMap<String, (usize, Vec<u8>)>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct JsonEntry {
+    path: String,
+    name: String,
+    #[serde(default = "unknown_size")]
+    size: i64,
+    #[serde(default)]
+    is_dir: bool,
+}
+
+fn unknown_size() -> i64 {
+    -1
+}
+
+impl JsonEntry {
+    fn size(&self) -> Option<u64> {
+        u64::try_from(self.size).ok()
+    }
+}
+
+impl Session<'_> {
+    /// The names in one folder. `None`: the remote says that there is no such
+    /// folder. **That is no proof**: some answer every error so.
+    ///
+    /// # Errors
+    /// When the remote cannot be asked.
+    pub fn list_folder(&self, folder: &str) -> Result<Option<Vec<Listed>>, Failure> {
+        let words = ["lsjson", folder, "--no-modtime", "--no-mimetype"];
+        let finished = self.ask(words.map(OsString::from).to_vec())?;
+        if finished.says_absent() {
+            return Ok(None);
+        }
+        if !finished.succeeded() {
+            return Err(finished.failure("listing a folder"));
+        }
+        let entries = read_entries(&finished.output)?;
+        let listed =
+            |entry: JsonEntry| Listed { size: entry.size(), is_directory: entry.is_dir, name: entry.name };
+        Ok(Some(entries.into_iter().map(listed).collect()))
+    }
+
+    /// The content of a small file. `None`: the remote says that it is not
+    /// there (no proof, as above), or it is empty: S3 cannot tell the two apart.
+    ///
+    /// # Errors
+    /// When the remote cannot be asked.
+    pub fn read_small(&self, file: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let finished = self.ask(vec!["cat".into(), file.into()])?;
+        if finished.says_absent() {
+            return Ok(None);
+        }
+        if !finished.succeeded() {
+            return Err(finished.failure("reading a small file"));
+        }
+        Ok(Some(finished.output).filter(|content| !content.is_empty()))
+    }
+
+    /// Writes a small file under a name that is **not in use**: replacing in
+    /// place could lose it. Three requests on WebDAV, as `rcat` costs, but with
+    /// a receipt, which `rcat` of current versions does not give.
+    ///
+    /// # Errors
+    /// When there is no receipt. It may be there all the same.
+    pub fn write_small(&self, file: &str, content: &[u8]) -> Result<(), Failure> {
+        let (_, leaf) = split_leaf(file)
+            .ok_or_else(|| classify::failure(FailureClass::Rclone, "writing a small file: it has no name"))?;
+        let scratch = self.scratch_directory()?;
+        let local = scratch.path().join(leaf);
+        std::fs::write(&local, content).map_err(|error| scratch_failure(&error))?;
+        let mut confirmed = false;
+        let arguments = vec!["copyto".into(), local.into(), file.into(), ALWAYS.into()];
+        let finished = self.run(arguments, Vec::new(), Traffic::Requests, &mut |line| {
+            confirmed |= matches!(line.receipt(), Some(Receipt::Copied { .. }));
+            Heard::Nothing
+        })?;
+        if confirmed { Ok(()) } else { Err(finished.failure("writing a small file")) }
+    }
+
+    /// Deletes one file; `false` when the remote says that it was not there.
+    ///
+    /// # Errors
+    /// When the remote refuses or cannot be asked.
+    pub fn delete_file(&self, file: &str) -> Result<bool, Failure> {
+        let (parent, leaf) = split_leaf(file)
+            .ok_or_else(|| classify::failure(FailureClass::Rclone, "deleting a file: it has no name"))?;
+        let mut deleted = false;
+        let mut arguments: Vec<OsString> = vec!["delete".into(), parent.into()];
+        arguments.extend(LIST.iter().map(OsString::from));
+        let list = list_of([leaf.as_bytes()].into_iter());
+        let finished = self.run(arguments, list, Traffic::Requests, &mut |line| {
+            deleted |= line.receipt() == Some(Receipt::Deleted);
+            Heard::Nothing
+        })?;
+        match deleted || finished.succeeded() || finished.says_absent() {
+            true => Ok(deleted),
+            false => Err(finished.failure("deleting a file")),
+        }
+    }
+
+    /// Removes a folder with all that is in it; `false` when the remote says that
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the remote refuses or cannot be asked.
+    pub fn purge(&self, folder: &str) -> Result<bool, Failure> {
+        if split_leaf(folder).is_none() {
+            return Err(classify::failure(FailureClass::Rclone, "purging the root of a remote is refused"));
+        }
+        let finished = self.ask(vec!["purge".into(), folder.into()])?;
+        match finished.succeeded() {
+            true => Ok(true),
+            false if finished.says_absent() => Ok(false),
+            false => Err(finished.failure("removing a folder")),
+        }
+    }
+
+    pub(crate) fn scratch_directory(&self) -> Result<tempfile::TempDir, Failure> {
+        tempfile::Builder::new()
+            .prefix("rclone-")
+            .tempdir_in(&self.rclone.settings.scratch)
+            .map_err(|error| scratch_failure(&error))
+    }
+}
+
+pub(crate) fn scratch_failure(error: &std::io::Error) -> Failure {
+    classify::failure(FailureClass::Rclone, &format!("writing a short-lived file for rclone: {error}"))
+}
+
+fn read_entries(output: &[u8]) -> Result<Vec<JsonEntry>, Failure> {
+    // A name that is not UTF-8 is shown with U+FFFD, by some versions as it is.
+    serde_json::from_str(&String::from_utf8_lossy(output)).map_err(|error| {
+        classify::failure(FailureClass::Rclone, &format!("reading rclone's list of a folder: {error}"))
+    })
+}
+
+impl Transfer<'_> {
+    fn remote_of(&self, place: Place) -> String {
+        match place {
+            Place::Mirror => self.remotes.mirror.clone(),
+            Place::Trash(run) => self.remotes.trash(run),
+        }
+    }
+
+    /// The size of each path at a place, `None` where the remote says that it is
+    /// not there (**no proof**: OpenList answers every error so). One request a
+    /// path. The flag says that the path is a link, kept as `.rclonelink`.
+    ///
+    /// # Errors
+    /// When the remote cannot be asked, or a name cannot be written.
+    pub fn look(&self, place: Place, paths: &[(TreePath, bool)]) -> Result<Vec<Option<u64>>, Failure> {
+        let mut found = vec![None; paths.len()];
+        for group in self.groups(paths)? {
+            let mut arguments: Vec<OsString> = vec!["lsjson".into(), self.remote_of(place).into()];
+            arguments.extend(["-R", "--files-only", "--no-modtime", "--no-mimetype"].map(OsString::from));
+            arguments.extend(LIST.iter().map(OsString::from));
+            let list = list_of(group.values().map(|(_, line)| line.as_slice()));
+            let finished = self.session.run(arguments, list, Traffic::Requests, &mut |_| Heard::Nothing)?;
+            if finished.says_absent() {
+                continue;
+            }
+            if !finished.succeeded() {
+                return Err(finished.failure("looking at single files"));
+            }
+            for entry in read_entries(&finished.output)? {
+                if let Some(&(index, _)) = group.get(&as_logged(entry.path.as_bytes())) {
+                    found[index] = Some(entry.size().unwrap_or(0));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Compares source and mirror by a hash that both know. Only where
+    /// [`crate::transfer::Features::hashes`] is not empty: without a common hash
+    /// rclone compares sizes, and that is no comparison.
+    ///
+    /// # Errors
+    /// When the remote cannot be asked.
+    pub fn compare_by_hash(&self, batch: &Batch) -> Result<Vec<bool>, Failure> {
+        let paths: Vec<_> = batch.items.iter().map(|item| (item.path.clone(), item.as_link)).collect();
+        let mut equal = vec![false; paths.len()];
+        for group in self.groups(&paths)? {
+            let source = self.source_argument_for_comparing()?;
+            let mut arguments: Vec<OsString> =
+                vec!["check".into(), source, self.remotes.mirror.clone().into()];
+            arguments.extend(["--one-way", "--combined", "-"].map(OsString::from));
+            arguments.extend(LIST.iter().map(OsString::from));
+            let list = list_of(group.values().map(|(_, line)| line.as_slice()));
+            let mut without_hash = false;
+            let finished = self.session.run(arguments, list, Traffic::Bytes, &mut |line| {
+                without_hash |=
+                    line.text.contains("No common hash") || line.text.contains("hashes could not be checked");
+                Heard::Nothing
+            })?;
+            // Differences alone make it exit with 1, and with something on stdout.
+            let answered = matches!(finished.ended, Ended::Exited(0 | 1)) && !finished.says_absent();
+            if !answered || (finished.output.is_empty() && !finished.succeeded()) {
+                return Err(finished.failure("comparing by hash"));
+            }
+            if without_hash {
+                continue;
+            }
+            for line in String::from_utf8_lossy(&finished.output).lines() {
+                if let Some((index, _)) = line.strip_prefix("= ").and_then(|name| group.get(name)) {
+                    equal[*index] = true;
+                }
+            }
+        }
+        Ok(equal)
+    }
+
+    /// Lists that one rclone can take: no two lines that it would print alike.
+    fn groups(&self, paths: &[(TreePath, bool)]) -> Result<Vec<Group>, Failure> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (index, (path, as_link)) in paths.iter().enumerate() {
+            let line = list_line(self.session, path, *as_link).map_err(|reason| Failure {
+                class: FailureClass::File,
+                reason: format!("{path}: {reason}"),
+            })?;
+            let logged = as_logged(&line);
+            match groups.iter_mut().find(|group| !group.contains_key(&logged)) {
+                Some(group) => {
+                    group.insert(logged, (index, line));
+                }
+                None => groups.push(Group::from([(logged, (index, line))])),
+            }
+        }
+        Ok(groups)
+    }
+}

@@ -1,0 +1,416 @@
+//! One rclone process: started, fed, listened to, and ended.
+
+use crate::disk::spawn_bound_to_this_thread;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Tells running transfers to end. Clones share it; set it from any thread or
+/// a signal handler.
+#[derive(Debug, Clone, Default)]
+pub struct StopSignal(Arc<AtomicU8>);
+
+const FINISH: u8 = 1;
+const NOW: u8 = 2;
+
+impl StopSignal {
+    /// Start nothing new; what runs gets the grace of [`Control`].
+    pub fn finish(&self) {
+        self.0.fetch_max(FINISH, Ordering::SeqCst);
+    }
+
+    /// End what runs at once.
+    pub fn now(&self) {
+        self.0.store(NOW, Ordering::SeqCst);
+    }
+
+    /// True once either was asked for.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst) != 0
+    }
+
+    fn is_now(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == NOW
+    }
+}
+
+/// Names one process on this machine for as long as it lives: the number alone
+/// is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessMark {
+    /// Process id; also the id of its process group.
+    pub pid: u32,
+    /// Field 22 of `/proc/<pid>/stat`, in clock ticks since the machine started.
+    pub start_time: u64,
+}
+
+/// Writes down which process is about to send.
+type RecordProcess = Box<dyn Fn(ProcessMark) -> io::Result<()> + Send + Sync>;
+
+/// How long rclone may run, and who is told.
+pub struct Control {
+    /// Ends transfers from outside.
+    pub stop: StopSignal,
+    /// How long a running rclone may go on after [`StopSignal::finish`].
+    pub grace: Duration,
+    /// An rclone without any progress for so long is ended. Must be longer than
+    /// rclone's own `--timeout` (see `docs/rclone.md`).
+    pub no_progress: Duration,
+    /// Is told the process before its list is written, so before it can send.
+    /// An error ends the process and the call.
+    pub record_process: RecordProcess,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Control {
+            stop: StopSignal::default(),
+            grace: Duration::from_secs(30),
+            no_progress: Duration::from_secs(45 * 60),
+            record_process: Box::new(|_| Ok(())),
+        }
+    }
+}
+
+/// One command line with its input.
+pub(crate) struct Call {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) input: Vec<u8>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Signalled(i32),
+    /// By us.
+    ByUs(Reason),
+}
+
+/// Why we ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Stopped,
+    NoProgress,
+    /// The listener has heard enough.
+    GaveUp,
+}
+
+/// What the listener makes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Nothing,
+    Progress,
+    /// End the process: going on would do harm.
+    Enough,
+}
+
+enum Piece {
+    Line(String),
+    Output(Vec<u8>),
+    /// One of the two pipes is at its end.
+    End,
+}
+
+/// Longer lines are cut: a message can hold a whole page, but not the memory.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+const TICK: Duration = Duration::from_millis(100);
+/// Between SIGTERM and SIGKILL. On local and SFTP remotes rclone uses it to remove its partial files.
+const TERMINATION: Duration = Duration::from_secs(5);
+
+/// Runs one rclone to its end; `on_line` gets every line of stderr, on the
+/// calling thread. Returns what it wrote to stdout.
+///
+/// # Errors
+/// When it cannot be started or not be recorded; then nothing was sent.
+pub(crate) fn run(
+    call: Call,
+    control: &Control,
+    on_line: &mut dyn FnMut(&str) -> Heard,
+) -> io::Result<(Ended, Vec<u8>)> {
+    let mut command = Command::new(&call.program);
+    command.args(&call.arguments).env_clear().envs(call.environment);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Guarded(spawn_bound_to_this_thread(command)?);
+    let mark = mark_of(child.0.id())?;
+    (control.record_process)(mark)?;
+
+    let (sender, pieces) = channel();
+    let mut readers = Vec::with_capacity(3);
+    if let Some(stderr) = child.0.stderr.take() {
+        let sender = sender.clone();
+        readers.push(thread::spawn(move || read_lines(stderr, &sender)));
+    }
+    if let Some(stdout) = child.0.stdout.take() {
+        let sender = sender.clone();
+        readers.push(thread::spawn(move || read_output(stdout, &sender)));
+    }
+    if let Some(mut stdin) = child.0.stdin.take() {
+        let input = call.input;
+        // An rclone that ends without reading all of it says why on stderr.
+        readers.push(thread::spawn(move || drop(stdin.write_all(&input))));
+    }
+    drop(sender);
+
+    let result = listen(&mut child.0, control, &pieces, on_line);
+    for reader in readers {
+        // A reader cannot panic, and its pipe is closed once the group is dead.
+        let _ = reader.join();
+    }
+    result
+}
+
+fn listen(
+    child: &mut Child,
+    control: &Control,
+    pieces: &Receiver<Piece>,
+    on_line: &mut dyn FnMut(&str) -> Heard,
+) -> io::Result<(Ended, Vec<u8>)> {
+    let mut output = Vec::new();
+    let mut open_pipes = 2;
+    let mut last_progress = Instant::now();
+    let mut stop_seen: Option<Instant> = None;
+    let mut ending: Option<(Reason, Instant)> = None;
+    let mut exited: Option<Instant> = None;
+    loop {
+        match pieces.recv_timeout(TICK) {
+            Ok(Piece::Line(line)) => match on_line(&line) {
+                Heard::Nothing => {}
+                Heard::Progress => last_progress = Instant::now(),
+                Heard::Enough if ending.is_none() => ending = Some(end(child, Reason::GaveUp)),
+                Heard::Enough => {}
+            },
+            Ok(Piece::Output(bytes)) => {
+                last_progress = Instant::now();
+                output.extend_from_slice(&bytes);
+            }
+            Ok(Piece::End) => open_pipes -= 1,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => open_pipes = 0,
+        }
+        if open_pipes == 0 {
+            break;
+        }
+        // Something else may hold the pipes open after rclone itself has ended.
+        if exited.is_none() && child.try_wait()?.is_some() {
+            exited = Some(Instant::now());
+        }
+        if exited.is_some_and(|at| at.elapsed() > TERMINATION) {
+            signal(child, Signal::KILL);
+        }
+        let now = Instant::now();
+        if let Some((_, at)) = ending {
+            if now.duration_since(at) > TERMINATION {
+                signal(child, Signal::KILL);
+            }
+            continue;
+        }
+        if control.stop.is_set() {
+            let since = *stop_seen.get_or_insert(now);
+            if control.stop.is_now() || now.duration_since(since) >= control.grace {
+                ending = Some(end(child, Reason::Stopped));
+            }
+        } else if now.duration_since(last_progress) >= control.no_progress {
+            ending = Some(end(child, Reason::NoProgress));
+        }
+    }
+    let status = child.wait()?;
+    Ok((how_it_ended(status, ending.map(|(reason, _)| reason)), output))
+}
+
+fn how_it_ended(status: ExitStatus, reason: Option<Reason>) -> Ended {
+    use std::os::unix::process::ExitStatusExt;
+    match (reason, status.code()) {
+        // It may have come to its own end in the same moment; then its word counts.
+        (Some(_), Some(0)) => Ended::Exited(0),
+        (Some(reason), _) => Ended::ByUs(reason),
+        (None, Some(code)) => Ended::Exited(code),
+        (None, None) => Ended::Signalled(status.signal().unwrap_or(0)),
+    }
+}
+
+fn end(child: &Child, reason: Reason) -> (Reason, Instant) {
+    signal(child, Signal::TERM);
+    (reason, Instant::now())
+}
+
+/// To the whole group: a password command of rclone dies with it. The child was
+/// not waited for yet, so its number is still its own.
+fn signal(child: &Child, signal: Signal) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// An rclone must not outlive an error on our side.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            signal(&self.0, Signal::KILL);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn read_lines(pipe: impl Read, sender: &Sender<Piece>) {
+    let mut reader = BufReader::new(pipe);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                if sender.send(Piece::Line(text)).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    let _ = sender.send(Piece::End);
+}
+
+fn read_output(mut pipe: impl Read, sender: &Sender<Piece>) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(length) => {
+                if sender.send(Piece::Output(buffer[..length].to_vec())).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    let _ = sender.send(Piece::End);
+}
+
+/// Start time of a process: the 22nd field of its stat line; the second, the
+/// program's name in parentheses, may hold anything.
+fn mark_of(pid: u32) -> io::Result<ProcessMark> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (_, after_name) = stat.rsplit_once(')').ok_or(io::ErrorKind::InvalidData)?;
+    let start_time = after_name
+        .split_whitespace()
+        .nth(19)
+        .and_then(|field| field.parse().ok())
+        .ok_or(io::ErrorKind::InvalidData)?;
+    Ok(ProcessMark { pid, start_time })
+}
+
+/// Kills the process (and its group) that an earlier run recorded, if it is
+/// still the same one. Returns whether it was there; it is dead afterwards.
+///
+/// # Errors
+/// When it cannot be killed, or does not die.
+pub fn end_orphan(mark: ProcessMark) -> io::Result<bool> {
+    let Some(group) = i32::try_from(mark.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
+    let alive = || mark_of(mark.pid).is_ok_and(|found| found == mark) && !is_zombie(mark.pid);
+    if !alive() {
+        return Ok(false);
+    }
+    match kill_process_group(group, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let deadline = Instant::now() + TERMINATION;
+    while alive() {
+        if Instant::now() > deadline {
+            let text = format!("rclone of an earlier run (process {}) does not end", mark.pid);
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(true)
+}
+
+/// Dead, and only not yet fetched by its parent: it sends nothing any more.
+fn is_zombie(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(") ").map(|(_, after)| after.starts_with(['Z', 'X'])))
+        .unwrap_or(true)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Call {
+        Call {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            input: b"list\n".to_vec(),
+        }
+    }
+
+    #[test]
+    fn input_goes_in_and_both_pipes_come_out() {
+        let mut lines = Vec::new();
+        let (ended, output) =
+            run(shell("cat; echo one >&2; printf two >&2; exit 7"), &Control::default(), &mut |line| {
+                lines.push(line.to_owned());
+                Heard::Nothing
+            })
+            .unwrap();
+        assert_eq!((ended, output.as_slice()), (Ended::Exited(7), &b"list\n"[..]));
+        assert_eq!(lines, ["one\n", "two"]);
+    }
+
+    #[test]
+    fn a_process_without_progress_is_ended() {
+        let control = Control { no_progress: Duration::from_millis(300), ..Control::default() };
+        let (ended, _) = run(shell("sleep 1000"), &control, &mut |_| Heard::Nothing).unwrap();
+        assert_eq!(ended, Ended::ByUs(Reason::NoProgress));
+    }
+
+    #[test]
+    fn a_stop_ends_what_runs_with_all_its_children() {
+        let control = Control::default();
+        let stop = control.stop.clone();
+        let (ended, _) = run(shell("echo go >&2; sleep 1000 & wait"), &control, &mut |_| {
+            stop.now();
+            Heard::Nothing
+        })
+        .unwrap();
+        assert_eq!(ended, Ended::ByUs(Reason::Stopped));
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_recorded_never_gets_its_list() {
+        let control = Control {
+            record_process: Box::new(|_| Err(io::Error::other("disk full"))),
+            ..Control::default()
+        };
+        assert!(run(shell("cat"), &control, &mut |_| Heard::Nothing).is_err());
+    }
+
+    #[test]
+    fn an_orphan_is_ended_only_when_it_is_the_same_process() {
+        use std::os::unix::process::CommandExt;
+        let mut orphan = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let mark = mark_of(orphan.id()).unwrap();
+        let other = ProcessMark { start_time: mark.start_time + 1, ..mark };
+        assert!(!end_orphan(other).unwrap());
+        assert!(orphan.try_wait().unwrap().is_none());
+        assert!(end_orphan(mark).unwrap());
+        assert!(!orphan.wait().unwrap().success());
+        assert!(!end_orphan(mark).unwrap());
+    }
+}

@@ -1,0 +1,298 @@
+//! The rclone that was found here, and how every command of it is run.
+
+use crate::model::{Failure, FailureClass};
+use crate::observe::{Counter, Event, Observer};
+use crate::transfer::classify;
+use crate::transfer::command_line::{Traffic, common_flags, environment};
+use crate::transfer::log_line::LogLine;
+use crate::transfer::process::{Call, Control, Ended, Heard, Reason, run};
+use crate::transfer::user_flags::words;
+use crate::transfer::version::OLDEST;
+use crate::transfer::{
+    Capability, NameEncoding, RcloneVersion, VersionGaps, check_remote, remote_name, without_credentials,
+};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// How rclone is to be run.
+#[derive(Clone)]
+pub struct RcloneSettings {
+    /// Name (found in the given `PATH`) or path of the program.
+    pub program: PathBuf,
+    /// Its configuration file; `None`: rclone's own default.
+    pub config: Option<PathBuf>,
+    /// `RCLONE_*` variables that are let through besides `RCLONE_CONFIG*`.
+    pub environment: Vec<String>,
+    /// Flags given by people, already seen by [`crate::transfer::check_user_flags`].
+    pub flags: Vec<String>,
+    /// The environment of the caller: the library never reads it.
+    pub inherited_environment: Vec<(OsString, OsString)>,
+    /// A directory for short-lived files: small uploads and skeletons of folders.
+    pub scratch: PathBuf,
+}
+
+/// rclone cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RcloneError {
+    /// Not found or not executable.
+    #[error("starting `{program}`: {source}; install rclone {OLDEST} or later, or set `program` in [rclone]")]
+    NotStartable {
+        /// What was tried.
+        program: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// `rclone version` said something else.
+    #[error("`{program} version` did not answer like rclone: {answer:?}; set `program` in [rclone]")]
+    NotRclone {
+        /// What was run.
+        program: String,
+        /// Its first words.
+        answer: String,
+    },
+    /// Too old.
+    #[error("rclone {found} is too old: {OLDEST} is the oldest that works; update it (rclone.org/downloads)")]
+    TooOld {
+        /// Its version.
+        found: RcloneVersion,
+    },
+    /// The mirror was begun with a newer rclone.
+    #[error(
+        "this mirror was begun with rclone 1.68 or later, whose way of writing names rclone {found} does not know; update rclone"
+    )]
+    EncodingUnknown {
+        /// Its version.
+        found: RcloneVersion,
+    },
+}
+
+/// An rclone that was found and understood.
+pub struct Rclone {
+    pub(crate) settings: RcloneSettings,
+    version: RcloneVersion,
+    user_words: Vec<String>,
+}
+
+impl Rclone {
+    /// Asks rclone for its version: one process, no request.
+    ///
+    /// # Errors
+    /// When there is none, or it is too old.
+    pub fn detect(
+        settings: RcloneSettings,
+        control: &Control,
+        observer: &dyn Observer,
+    ) -> Result<Rclone, RcloneError> {
+        let program = settings.program.display().to_string();
+        let call = Call {
+            program: settings.program.clone(),
+            arguments: vec!["version".into()],
+            environment: environment(&settings.inherited_environment, &settings.environment),
+            input: Vec::new(),
+        };
+        observer.count(Counter::RcloneProcesses, 1);
+        let (_, output) = run(call, control, &mut |_| Heard::Nothing)
+            .map_err(|source| RcloneError::NotStartable { program: program.clone(), source })?;
+        let output = String::from_utf8_lossy(&output);
+        let version = RcloneVersion::parse(&output)
+            .ok_or_else(|| RcloneError::NotRclone { program, answer: classify::shortened(&output) })?;
+        if version < OLDEST {
+            return Err(RcloneError::TooOld { found: version });
+        }
+        let user_words = words(&settings.flags);
+        Ok(Rclone { settings, version, user_words })
+    }
+
+    /// Its version.
+    pub fn version(&self) -> RcloneVersion {
+        self.version
+    }
+
+    /// What it lacks.
+    pub fn gaps(&self) -> VersionGaps {
+        self.version.gaps()
+    }
+
+    /// How a new mirror begun with this rclone writes names.
+    pub fn name_encoding(&self) -> NameEncoding {
+        if self.version.has(Capability::RawEncoding) { NameEncoding::Raw } else { NameEncoding::Legacy }
+    }
+
+    /// Commands for one mirror, in the encoding it was begun with.
+    ///
+    /// # Errors
+    /// When this rclone does not know the encoding.
+    pub fn session<'a>(
+        &'a self,
+        encoding: NameEncoding,
+        control: &'a Control,
+        observer: &'a dyn Observer,
+    ) -> Result<Session<'a>, RcloneError> {
+        if encoding == NameEncoding::Raw && !self.version.has(Capability::RawEncoding) {
+            return Err(RcloneError::EncodingUnknown { found: self.version });
+        }
+        Ok(Session { rclone: self, encoding, control, observer })
+    }
+}
+
+/// Runs commands, one rclone process each, from the calling thread: they die
+/// with it.
+#[derive(Clone, Copy)]
+pub struct Session<'a> {
+    pub(crate) rclone: &'a Rclone,
+    pub(crate) encoding: NameEncoding,
+    pub(crate) control: &'a Control,
+    pub(crate) observer: &'a dyn Observer,
+}
+
+/// What came of a command.
+pub(crate) struct Finished {
+    pub(crate) ended: Ended,
+    pub(crate) output: Vec<u8>,
+    /// The last lines that tell of trouble, as rclone wrote them.
+    trouble: Vec<String>,
+}
+
+const TROUBLE_LINES_MAX: usize = 8;
+
+impl Finished {
+    pub(crate) fn succeeded(&self) -> bool {
+        self.ended == Ended::Exited(0)
+    }
+
+    /// rclone says that the file or folder asked for is not there.
+    pub(crate) fn says_absent(&self) -> bool {
+        matches!(self.ended, Ended::Exited(code) if code != 0)
+            && !self.trouble.is_empty()
+            && self.trouble.iter().all(|line| classify::is_absent(line))
+    }
+
+    /// Why the whole command failed.
+    pub(crate) fn failure(&self, doing: &str) -> Failure {
+        let last = self.trouble.last().map(String::as_str);
+        let (class, words) = match self.ended {
+            Ended::ByUs(Reason::NoProgress) => {
+                (FailureClass::RemoteUnwell, "no progress for too long, rclone was ended".to_owned())
+            }
+            Ended::ByUs(Reason::Stopped) => (FailureClass::Rclone, "stopped".to_owned()),
+            Ended::Signalled(signal) => (FailureClass::Rclone, format!("rclone died of signal {signal}")),
+            Ended::Exited(_) | Ended::ByUs(Reason::GaveUp) => {
+                let class = self
+                    .trouble
+                    .iter()
+                    .map(|line| classify::class_of_all(line))
+                    .find(|class| *class != FailureClass::Rclone)
+                    .unwrap_or(FailureClass::Rclone);
+                (class, last.unwrap_or("rclone said nothing about why it failed").to_owned())
+            }
+        };
+        classify::failure(class, &format!("{doing}: {words}"))
+    }
+}
+
+impl<'a> Session<'a> {
+    /// Runs one command. `on_line` sees every line after it went to the observer.
+    pub(crate) fn run(
+        &self,
+        arguments: Vec<OsString>,
+        input: Vec<u8>,
+        traffic: Traffic,
+        on_line: &mut dyn FnMut(&LogLine) -> Heard,
+    ) -> Result<Finished, Failure> {
+        let settings = &self.rclone.settings;
+        let mut arguments = arguments;
+        arguments.extend(common_flags(
+            self.rclone.version,
+            self.encoding,
+            settings.config.as_deref(),
+            &self.rclone.user_words,
+            traffic,
+        ));
+        let call = Call {
+            program: settings.program.clone(),
+            arguments,
+            environment: environment(&settings.inherited_environment, &settings.environment),
+            input,
+        };
+        self.observer.count(Counter::RcloneProcesses, 1);
+        let mut trouble = Vec::new();
+        let mut progress = Progress::default();
+        let (ended, output) = run(call, self.control, &mut |line| {
+            let line = LogLine::parse(line);
+            let text = without_credentials(line.text.trim());
+            if line.stats.is_none() && !text.is_empty() {
+                self.observer
+                    .event(&Event::RcloneLine { level: &line.level, text: &with_object(&line, text) });
+            }
+            if line.is_trouble() {
+                if trouble.len() == TROUBLE_LINES_MAX {
+                    trouble.remove(0);
+                }
+                trouble.push(line.text.trim().to_owned());
+            }
+            match on_line(&line) {
+                Heard::Nothing if progress.moved(&line) => Heard::Progress,
+                heard => heard,
+            }
+        })
+        .map_err(|error| {
+            let program = settings.program.display();
+            classify::failure(FailureClass::Rclone, &format!("running {program}: {error}"))
+        })?;
+        Ok(Finished { ended, output, trouble })
+    }
+
+    /// A command without a list, and without special interest in its lines.
+    pub(crate) fn ask(&self, arguments: Vec<OsString>) -> Result<Finished, Failure> {
+        self.run(arguments, Vec::new(), Traffic::Requests, &mut |_| Heard::Nothing)
+    }
+
+    /// True when the configuration knows the remote. Connection strings and
+    /// local paths need no configuration.
+    ///
+    /// # Errors
+    /// When rclone cannot read its configuration.
+    pub fn remote_exists(&self, remote: &str) -> Result<bool, Failure> {
+        check_remote(remote).map_err(|error| classify::failure(FailureClass::Rclone, &error.to_string()))?;
+        let Some(name) = remote_name(remote) else { return Ok(true) };
+        let finished = self.ask(vec!["listremotes".into()])?;
+        if !finished.succeeded() {
+            return Err(finished.failure("reading rclone's configuration"));
+        }
+        // Names that come from the environment are written in lower case.
+        let listed = String::from_utf8_lossy(&finished.output);
+        Ok(listed.lines().any(|line| line.trim_end_matches(':').eq_ignore_ascii_case(name)))
+    }
+}
+
+fn with_object(line: &LogLine, text: String) -> String {
+    match &line.object {
+        Some(object) => format!("{object}: {text}"),
+        None => text,
+    }
+}
+
+/// Whether anything moved since the last line: the watchdog looks at bytes and
+/// files, because statistics come every second from a hanging rclone, too.
+#[derive(Default)]
+struct Progress([i64; 8]);
+
+impl Progress {
+    fn moved(&mut self, line: &LogLine) -> bool {
+        let Some(stats) = &line.stats else { return line.object.is_some() };
+        let figures = [
+            stats.bytes,
+            stats.checks,
+            stats.deletes,
+            stats.renames,
+            stats.listed,
+            stats.transfers,
+            stats.server_side_moves,
+            stats.server_side_copies,
+        ];
+        let moved = figures != self.0;
+        self.0 = figures;
+        moved
+    }
+}
