@@ -197,3 +197,30 @@ fn watched_rclone(root: &Path, real: &Path) -> PathBuf {
     chmod(&script, 0o755);
     script
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::trees::Plan;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn every_call_of_rclone_is_noted_whoever_makes_it() {
+        let mut world = World::local(Rclone::Current);
+        let call =
+            |world: &World| std::process::Command::new(&world.configuration.rclone).arg("version").output();
+        assert!(call(&world).unwrap().status.success());
+        world.become_ordinary();
+        assert!(call(&world).unwrap().status.success());
+        assert_eq!(world.rclone_calls(), ["version", "version"]);
+    }
+
+    #[test]
+    fn the_program_starts_as_an_ordinary_user_who_owns_the_world() {
+        let mut world = World::local(Rclone::Current);
+        Plan::odd(20, 1).plant(&world.source());
+        world.become_ordinary();
+        world.program.run(&["--version"]).expect(0).says("treeferry");
+        assert_ne!(std::fs::metadata(world.source()).unwrap().uid(), 0);
+    }
+}
