@@ -1,51 +1,52 @@
-//! TO BE REPLACED: stands where the recipes of `treeferry::workflow` will be
-//! called. Nothing else in `cli` has to change when they are plugged in.
+//! Where the command line meets the recipes: the world they need is put
+//! together here, because the library looks nothing up by itself.
 
 use time::OffsetDateTime;
-use treeferry::observe::Observer;
+use treeferry::observe::{Observer, Silent};
 use treeferry::workflow::configuration::{Configuration, Job};
 use treeferry::workflow::options::{BackupOptions, Stop};
-use treeferry::workflow::report::{JobOutcome, JobReport, JobStatus, Unprotected};
+use treeferry::workflow::report::{JobReport, JobStatus};
+use treeferry::workflow::{self, Machine, Surroundings};
 
-/// TO BE REPLACED by the check of the transfer room.
-pub(super) fn check_rclone_flags(_flags: &[String]) -> Result<(), String> {
-    Ok(())
+/// Refuses rclone flags that would break the protocol.
+pub(super) fn check_rclone_flags(flags: &[String]) -> Result<(), String> {
+    workflow::check_rclone_flags(flags)
 }
 
-/// TO BE REPLACED: asks rclone whether it knows the remotes. Returns one
-/// sentence for each problem.
-pub(super) fn check_remotes(_configuration: &Configuration) -> Vec<String> {
-    Vec::new()
+/// Asks rclone whether it knows the remotes. One sentence for each problem.
+pub(super) fn check_remotes(configuration: &Configuration) -> Vec<String> {
+    let stop = Stop::default();
+    workflow::check_remotes(configuration, &surroundings(configuration, &stop, &Silent))
 }
 
-/// TO BE REPLACED by the recipe `backup` (and `plan`, with `dry_run`).
+/// The recipe `backup` (and `plan`, with `dry_run`).
 pub(super) fn backup(
-    _configuration: &Configuration,
+    configuration: &Configuration,
     job: &Job,
     options: &BackupOptions,
-    _stop: &Stop,
-    _observer: &dyn Observer,
+    stop: &Stop,
+    observer: &dyn Observer,
 ) -> JobReport {
-    let mut report = JobReport::new(&job.name, OffsetDateTime::now_utc());
-    report.dry_run = options.dry_run;
-    report.outcome = JobOutcome::Fatal { message: "the recipe `backup` is not part of this build".into() };
-    report
+    workflow::backup(configuration, job, options, &surroundings(configuration, stop, observer))
 }
 
-/// TO BE REPLACED by the recipe `status`.
-pub(super) fn status(_configuration: &Configuration, job: &Job) -> JobStatus {
-    JobStatus {
-        job: job.name.clone(),
-        run_id: None,
-        last_started: None,
-        last_finished: None,
-        last_protected: None,
-        files: 0,
-        bytes: 0,
-        unprotected: Unprotected::default(),
-        next_check: None,
-        running: None,
-        notes: Vec::new(),
-        outcome: JobOutcome::NoIndex,
-    }
+/// The recipe `status`.
+pub(super) fn status(configuration: &Configuration, job: &Job) -> JobStatus {
+    workflow::status(configuration, job)
+}
+
+fn surroundings<'a>(
+    configuration: &Configuration,
+    stop: &'a Stop,
+    observer: &'a dyn Observer,
+) -> Surroundings<'a> {
+    let machine = Machine {
+        environment: std::env::vars_os().collect(),
+        temporary_directory: std::env::temp_dir(),
+    };
+    Surroundings::new(configuration, machine, stop, &now_seconds, observer)
+}
+
+fn now_seconds() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
 }

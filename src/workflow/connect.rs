@@ -24,6 +24,11 @@ pub(super) struct Connector<'a> {
     pub(super) disk: RealDisk<'a>,
 }
 
+/// For commands that send nothing.
+pub(super) fn control_without_record() -> Control {
+    Control::default()
+}
+
 /// An open way to the remote.
 pub(super) struct Connection<'a> {
     pub(super) features: Features,

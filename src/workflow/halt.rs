@@ -52,6 +52,22 @@ impl Halt {
     }
 }
 
+impl std::fmt::Display for Halt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Halt::Guard { message, .. } => f.write_str(message),
+            Halt::Locked { holder } => write!(f, "another run holds the lock: {holder}"),
+            Halt::NoIndex => f.write_str("there is no index yet"),
+            Halt::Interrupted { signal } => write!(f, "interrupted by signal {signal}"),
+            Halt::Authentication(message)
+            | Halt::RemoteFull(message)
+            | Halt::RemoteUnwell(message)
+            | Halt::Configuration(message)
+            | Halt::Fatal(message) => f.write_str(message),
+        }
+    }
+}
+
 impl From<Halt> for JobOutcome {
     fn from(halt: Halt) -> Self {
         match halt {

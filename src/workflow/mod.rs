@@ -11,6 +11,7 @@ pub mod options;
 pub mod report;
 
 mod backup;
+mod checks;
 mod committed;
 mod compare;
 mod connect;
@@ -34,5 +35,6 @@ mod verbs;
 mod views;
 
 pub use backup::backup;
+pub use checks::{check_rclone_flags, check_remotes};
 pub use status::status;
-pub use surroundings::Surroundings;
+pub use surroundings::{Machine, Surroundings};

@@ -1,12 +1,24 @@
 //! What a recipe needs from outside: given to it, never looked up.
 
+use super::configuration::Configuration;
 use super::halt::Halt;
 use super::options::Stop;
+use crate::disk::describe_this_process;
 use crate::observe::Observer;
 use crate::transfer::{Control, Rclone, RcloneSettings};
 use std::cell::OnceCell;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// What only the caller can look up.
+#[derive(Debug, Clone, Default)]
+pub struct Machine {
+    /// Environment variables, for rclone.
+    pub environment: Vec<(OsString, OsString)>,
+    /// For short-lived files.
+    pub temporary_directory: PathBuf,
+}
 
 /// The world around a run.
 pub struct Surroundings<'a> {
@@ -28,7 +40,37 @@ pub struct Surroundings<'a> {
     pub rclone: OnceCell<Rclone>,
 }
 
-impl Surroundings<'_> {
+impl<'a> Surroundings<'a> {
+    /// The world as it is, for a run that is told to stop through `stop` and
+    /// heard by `observer`.
+    pub fn new(
+        configuration: &Configuration,
+        machine: Machine,
+        stop: &'a Stop,
+        clock: &'a (dyn Fn() -> i64 + Sync),
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let rclone = &configuration.rclone;
+        let rclone_settings = RcloneSettings {
+            program: PathBuf::from(&rclone.program),
+            config: rclone.config.clone(),
+            environment: rclone.environment.clone(),
+            flags: rclone.flags.clone(),
+            inherited_environment: machine.environment,
+            scratch: machine.temporary_directory.clone(),
+        };
+        Surroundings {
+            rclone_settings,
+            stop,
+            clock,
+            observer,
+            temporary_directory: machine.temporary_directory,
+            holder: describe_this_process("treeferry backup", clock()),
+            second_look_seconds: 60,
+            rclone: OnceCell::new(),
+        }
+    }
+
     /// Now, in seconds since 1970 UTC.
     pub(super) fn now_seconds(&self) -> i64 {
         (self.clock)()

@@ -306,6 +306,14 @@ pub(crate) fn apply(model: &mut Model, edit: &Edit) {
             model.insert(path.clone(), Held::Other(entry.clone()));
         }
         Edit::Remove { path } => cut(model, path),
+        // Meant for streams in which edits below follow; on its own it is what it says.
+        Edit::RemoveIfEmpty { path } => {
+            let is_directory = matches!(model.get(path), Some(Held::Directory(_)));
+            let is_empty = !model.keys().any(|other| other != path && other.is_within(path));
+            if is_directory && is_empty && !path.is_root() {
+                model.remove(path);
+            }
+        }
         Edit::Directory { path, attributes } => {
             make_parents(model, path);
             model.insert(path.clone(), Held::Directory(*attributes));

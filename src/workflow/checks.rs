@@ -1,0 +1,35 @@
+//! What can be said of a configuration before any run.
+
+use super::configuration::Configuration;
+use super::connect::control_without_record;
+use super::surroundings::Surroundings;
+use crate::observe::Observer;
+use crate::transfer;
+
+/// Refuses rclone flags that would break the protocol.
+///
+/// # Errors
+/// Names the flag and the reason.
+pub fn check_rclone_flags(flags: &[String]) -> Result<(), String> {
+    transfer::check_user_flags(flags).map_err(|error| error.to_string())
+}
+
+/// Asks rclone whether it knows the remotes of all jobs: no request. One
+/// sentence for each problem.
+pub fn check_remotes(configuration: &Configuration, surroundings: &Surroundings<'_>) -> Vec<String> {
+    let control = control_without_record();
+    let rclone = match surroundings.rclone(&control) {
+        Ok(rclone) => rclone,
+        Err(halt) => return vec![halt.to_string()],
+    };
+    let observer: &dyn Observer = surroundings.observer;
+    let session = match rclone.session(rclone.name_encoding(), &control, observer) {
+        Ok(session) => session,
+        Err(error) => return vec![error.to_string()],
+    };
+    let problem_of = |job: &super::configuration::Job| {
+        let failure = session.features(&job.remote.to_string()).err()?;
+        Some(format!("job {}: rclone can't use the remote {:?}: {}", job.name, job.remote, failure.reason))
+    };
+    configuration.jobs.iter().filter_map(problem_of).collect()
+}
