@@ -64,7 +64,9 @@ impl LockFile {
                 Err(error) => return Err(failed(error)),
             }
             if is_still_at(&file, path).map_err(failed)? {
-                write_holder(&mut file, holder_text).map_err(failed)?;
+                // A full disk must not stop a run that may have nothing to write: the lock
+                // counts, the text is for people.
+                let _ = write_holder(&mut file, holder_text);
                 return Ok(Locked { file });
             }
         }
@@ -173,6 +175,24 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let _other = LockFile::try_acquire(&path, "b").unwrap();
         assert!(matches!(LockFile::try_acquire(&path, "c"), Err(LockError::HeldBy(text)) if text == "b"));
+    }
+
+    #[test]
+    fn a_lock_dies_with_the_process_that_held_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let mut other = std::process::Command::new("flock")
+            .args(["--no-fork", "--exclusive"])
+            .args([path.as_os_str(), "sleep".as_ref(), "600".as_ref()])
+            .spawn()
+            .unwrap();
+        while let Ok(ours) = LockFile::try_acquire(&path, "") {
+            drop(ours);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let _ours = LockFile::try_acquire(&path, "ours").unwrap();
     }
 
     #[test]

@@ -11,10 +11,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Behind damage, records are looked for at every byte. What is read for that in
-/// vain is limited, so that a strange file can't keep us busy.
-const SEARCH_BYTES_MAX: u64 = 1 << 30;
-const SEARCH_CHUNK: usize = 1 << 16;
+/// Behind damage, records are looked for at every byte, in pieces of so many.
+const SEARCH_CHUNK: usize = 1 << 12;
 
 /// A journal that was read and checked once. Holds places, not contents: the
 /// batches are read again, one by one, by [`Replay::batches`].
@@ -209,7 +207,7 @@ impl Replay {
         }
         let mut start = [0; FRAME_BYTES as usize];
         self.read_at(&mut start, position)?;
-        let frame = FrameStart::from_bytes(start);
+        let Some(frame) = self.header.seal.start(position, &start) else { return Ok(None) };
         // The length is checked against the file before anything is allocated for it.
         if u64::from(frame.length) > self.length - position - FRAME_BYTES {
             return Ok(None);
@@ -268,48 +266,42 @@ impl Replay {
         true
     }
 
-    /// Behind damage, what was intended may have been sent: it must not be forgotten, so
-    /// whole intents are looked for, byte by byte. Outcomes are not believed there:
-    /// a doubt costs a look, a wrong belief costs a file.
+    /// Behind damage, what was intended may have been sent: it must not be
+    /// forgotten, so whole intents are looked for. Outcomes are not believed
+    /// there: a doubt costs a look, a wrong belief costs a file.
     fn search_intents_behind(&mut self, end: u64) -> Result<(), ReplayError> {
         let mut position = end + 1;
-        let mut budget = SEARCH_BYTES_MAX;
-        let mut chunk = vec![0; SEARCH_CHUNK];
-        while self.length.saturating_sub(position) >= FRAME_BYTES {
-            let filled = usize::try_from(self.length - position).unwrap_or(SEARCH_CHUNK).min(SEARCH_CHUNK);
-            self.read_at(&mut chunk[..filled], position)?;
-            let candidates = chunk[..filled].windows(FRAME_BYTES as usize);
-            let Some(skip) = candidates.clone().position(|start| self.could_be_frame(start, position)) else {
-                position += candidates.len() as u64;
-                continue;
-            };
-            position += skip as u64;
-            let Some((frame, payload)) = self.read_intact(position)? else {
-                let length = FrameStart::from_window(&chunk[skip..]).map_or(0, |frame| frame.length);
-                budget = budget.saturating_sub(u64::from(length) + SEARCH_CHUNK as u64);
-                if budget == 0 {
-                    return Ok(());
-                }
-                position += 1;
-                continue;
-            };
+        while let Some(start) = self.next_start(position)? {
+            position = start + 1;
+            let Some((frame, payload)) = self.read_intact(start)? else { continue };
+            position = start + FRAME_BYTES + u64::from(frame.length);
             if matches!(frame.kind, kind::INTENT | kind::OWNER_INTENT | kind::FOLDER_INTENT)
                 && let Some(Ok(record)) = record::decode(frame.kind, &payload)
-                && self.note(position, record)
+                && self.note(start, record)
                 && frame.kind == kind::INTENT
             {
                 self.batches_behind_damage += 1;
             }
-            position += FRAME_BYTES + u64::from(frame.length);
         }
         Ok(())
     }
 
-    fn could_be_frame(&self, start: &[u8], chunk_position: u64) -> bool {
-        FrameStart::from_window(start).is_some_and(|frame| {
-            (kind::INTENT..=kind::FOLDER_OUTCOME).contains(&frame.kind)
-                && u64::from(frame.length) <= self.length - chunk_position
-        })
+    /// The first place from `position` on where a record of a known kind starts.
+    fn next_start(&self, mut position: u64) -> Result<Option<u64>, ReplayError> {
+        let mut chunk = vec![0; SEARCH_CHUNK];
+        while self.length.saturating_sub(position) >= FRAME_BYTES {
+            let filled = usize::try_from(self.length - position).unwrap_or(SEARCH_CHUNK).min(SEARCH_CHUNK);
+            self.read_at(&mut chunk[..filled], position)?;
+            for start in chunk[..filled].windows(FRAME_BYTES as usize) {
+                // The kind first: it costs nothing, and most bytes are none.
+                let is_kind = (kind::INTENT..=kind::FOLDER_OUTCOME).contains(&start[4]);
+                if is_kind && self.header.seal.start(position, start).is_some() {
+                    return Ok(Some(position));
+                }
+                position += 1;
+            }
+        }
+        Ok(None)
     }
 
     fn read_batch(&self, number: u64, places: &BatchPlaces) -> Result<ReplayedBatch, ReplayError> {

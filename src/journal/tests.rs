@@ -7,6 +7,8 @@ use crate::disk::{CrashDisk, RealDisk};
 use crate::journal::*;
 use crate::model::{Batch, BatchItem, ContentDigest, Lane, Permissions, RunId, Stamp, Timestamp, TreePath};
 use crate::observe::{Counter, Recorder, Silent};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,13 +25,19 @@ fn stamp(size: u64) -> Stamp {
     }
 }
 
-fn path(bytes: &[u8]) -> TreePath {
+/// A new file each time: to shorten an old one makes some file systems sync it.
+fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+    let _ = std::fs::remove_file(path);
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn tree_path(bytes: &[u8]) -> TreePath {
     TreePath::from_bytes(bytes).unwrap()
 }
 
 fn batch(lane: Lane, paths: &[&[u8]]) -> Batch {
     let item = |(number, bytes): (usize, &&[u8])| BatchItem {
-        path: path(bytes),
+        path: tree_path(bytes),
         as_link: number % 3 == 1,
         stamp: stamp(number as u64),
         permissions: Permissions { mode: 0o4755, uid: 1000, gid: u32::MAX },
@@ -65,9 +73,9 @@ fn write_everything(directory: &Path) -> (Vec<u8>, Vec<ReplayedBatch>) {
     let rest = [NotDone::Vanished, NotDone::NotAttempted, NotDone::ChangedMeanwhile].map(Settled::NotDone);
     writer.append_outcomes(5, &[(1, Settled::Unknown)], now).unwrap();
     writer.append_outcomes(0, &[(1, rest[0]), (2, rest[1]), (3, rest[2])], now).unwrap();
-    writer.append_folder_intent(&path(b"a/folder")).unwrap();
-    writer.append_folder_intent(&path(b"a/other")).unwrap();
-    writer.append_folder_outcome(&path(b"a/folder"), true).unwrap();
+    writer.append_folder_intent(&tree_path(b"a/folder")).unwrap();
+    writer.append_folder_intent(&tree_path(b"a/other")).unwrap();
+    writer.append_folder_outcome(&tree_path(b"a/folder"), true).unwrap();
     assert_eq!(writer.open_items(), 2);
     writer.finish().unwrap();
     let settled = vec![confirmed(3), rest[0], rest[1], rest[2], Settled::NotDone(NotDone::Failed)];
@@ -128,7 +136,7 @@ fn a_journal_cut_at_any_byte_gives_what_is_whole_before_the_cut() {
     let cut = directory.path().join("cut");
     let mut known_before = 0;
     for length in 0..=bytes.len() {
-        std::fs::write(&cut, &bytes[..length]).unwrap();
+        put(&cut, &bytes[..length]);
         let Ok(Some(replay)) = replay(&cut) else { continue };
         assert_never_more_than(&replay, &expected, &format!("cut at {length}"));
         let settled = |batch: &ReplayedBatch| batch.settled.len() - batch.doubts().count();
@@ -148,7 +156,7 @@ fn a_flipped_bit_anywhere_never_panics_and_never_invents_an_outcome() {
         for mask in [1, 0x80, 0xff] {
             let mut bytes = bytes.clone();
             bytes[position] ^= mask;
-            std::fs::write(&flipped, &bytes).unwrap();
+            put(&flipped, &bytes);
             let context = format!("byte {position} ^ {mask:#x}");
             match replay(&flipped) {
                 Ok(Some(replay)) => {
@@ -175,7 +183,7 @@ fn pieces_left_out_doubled_or_swapped_never_invent_an_outcome() {
             let doubled = [&bytes[..to], &bytes[from..]].concat();
             let swapped = [&bytes[..from], &bytes[to..], &bytes[from..to]].concat();
             for damage in [without, doubled, swapped] {
-                std::fs::write(&damaged, damage).unwrap();
+                put(&damaged, damage);
                 if let Ok(Some(replay)) = replay(&damaged) {
                     assert_never_more_than(&replay, &expected, &format!("{from}..{to}"));
                 }
@@ -194,7 +202,7 @@ fn behind_damage_intents_are_doubts_and_outcomes_are_nothing() {
     let place = bytes.windows(32).position(|bytes| bytes == digest.0).unwrap_or(place);
     bytes[place] ^= 1;
     let journal = directory.path().join("journal");
-    std::fs::write(&journal, &bytes).unwrap();
+    put(&journal, &bytes);
     let replay = replay(&journal).unwrap().unwrap();
     let found = batches(&replay);
     assert_eq!(found.len(), 2);
@@ -202,6 +210,89 @@ fn behind_damage_intents_are_doubts_and_outcomes_are_nothing() {
     assert!(found.iter().all(|batch| batch.doubts().count() == batch.settled.len()));
     assert_eq!(replay.batches_behind_damage(), 1);
     assert_eq!(replay.folders().iter().map(|folder| folder.moved).collect::<Vec<_>>(), [None, None]);
+}
+
+/// Small numbers in the stamps look like lengths and kinds: the search must
+/// neither stumble over them nor give up before the end.
+#[test]
+fn one_damaged_byte_early_in_a_long_journal_costs_one_batch_its_intent() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join("journal");
+    let disk = RealDisk::new(&Silent);
+    let names: Vec<String> = (0..300).map(|number| format!("folder/file {number}")).collect();
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    let mut writer = JournalWriter::create(&disk, &journal, &header(1)).unwrap();
+    let before_first = journal.metadata().unwrap().len() as usize;
+    for number in 0..40 {
+        writer.append_intent(number, &batch(Lane::Upload, &names)).unwrap();
+        writer.append_outcomes(number, &[(7, confirmed(7))], Instant::now()).unwrap();
+    }
+    writer.finish().unwrap();
+    let mut bytes = std::fs::read(&journal).unwrap();
+    for position in [before_first, before_first + 100] {
+        bytes[position] ^= 1;
+        put(&journal, &bytes);
+        let replay = replay(&journal).unwrap().unwrap();
+        assert_eq!(replay.batches_behind_damage(), 39);
+        let found = batches(&replay);
+        assert_eq!(found.iter().map(|batch| batch.number).collect::<Vec<_>>(), (1..40).collect::<Vec<_>>());
+        assert_eq!(found.iter().map(|batch| batch.doubts().count()).sum::<usize>(), 39 * 300);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any names in any order, any outcomes in any order, the last of an item counting.
+    #[test]
+    fn any_batches_and_outcomes_read_back(
+        names in vec(vec(vec(1_u8..=255, 1..6), 1..4), 1..20),
+        outcomes in vec((any::<prop::sample::Index>(), 0_u8..6, any::<u64>()), 0..40),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let names: Vec<Vec<u8>> = names.into_iter().map(|parts| parts.join(&b'/')).collect();
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).filter(|name| TreePath::from_bytes(*name).is_ok()).collect();
+        prop_assume!(!names.is_empty());
+        let directory = tempfile::tempdir().unwrap();
+        let journal = directory.path().join("journal");
+        let disk = RealDisk::new(&Silent);
+        let mut writer = JournalWriter::create(&disk, &journal, &header(1)).unwrap();
+        let header_bytes = journal.metadata().unwrap().len() as usize;
+        let intended = batch(Lane::Discard, &names);
+        writer.append_intent(9, &intended).unwrap();
+        let mut settled = vec![Settled::Unknown; names.len()];
+        let mut history = vec![settled.clone()];
+        for (item, kind, size) in outcomes {
+            let item = item.index(names.len());
+            settled[item] = match kind {
+                0 => Settled::NotDone(NotDone::Failed),
+                1 => Settled::NotDone(NotDone::Vanished),
+                2 => Settled::NotDone(NotDone::ChangedMeanwhile),
+                3 => Settled::Unknown,
+                _ => confirmed(size),
+            };
+            writer.append_outcomes(9, &[(item as u32, settled[item])], Instant::now()).unwrap();
+            history.push(settled.clone());
+        }
+        writer.finish().unwrap();
+        let expected = ReplayedBatch { number: 9, batch: intended, settled };
+        prop_assert_eq!(batches(&replay(&journal).unwrap().unwrap()), vec![expected.clone()]);
+
+        // Cut anywhere, it is what it was at some time before.
+        let bytes = std::fs::read(&journal).unwrap();
+        let length = header_bytes + cut.index(bytes.len() - header_bytes);
+        put(&journal, &bytes[..length]);
+        for found in batches(&replay(&journal).unwrap().unwrap()) {
+            prop_assert_eq!(&found.batch, &expected.batch);
+            prop_assert!(history.contains(&found.settled));
+        }
+    }
+}
+
+#[test]
+fn a_writer_can_be_handed_to_the_thread_that_reads_receipts() {
+    fn is_send<T: Send>() {}
+    is_send::<JournalWriter<'static>>();
 }
 
 #[test]
@@ -216,7 +307,7 @@ fn records_of_another_journal_are_not_believed() {
     };
     // As when the blocks of the old journal show through behind the new header.
     let mixed = [&header_bytes[..], &bytes[header_bytes.len()..]].concat();
-    std::fs::write(&path, mixed).unwrap();
+    put(&path, mixed);
     let replay = replay(&path).unwrap().unwrap();
     assert_eq!(replay.header(), header(8));
     assert_eq!(batches(&replay), []);
@@ -229,10 +320,10 @@ fn another_format_and_another_file_are_named_and_not_read() {
     let (mut bytes, _) = write_everything(directory.path());
     let journal = directory.path().join("journal");
     bytes[8] = 9;
-    std::fs::write(&journal, &bytes).unwrap();
+    put(&journal, &bytes);
     assert!(matches!(replay(&journal), Err(ReplayError::OtherVersion { found: 9, .. })));
     for other in [&b""[..], b"treefer", b"something else, and long enough to hold a header of ours"] {
-        std::fs::write(&journal, other).unwrap();
+        put(&journal, other);
         assert!(matches!(replay(&journal), Err(ReplayError::NotAJournal(_))));
     }
 }
@@ -243,7 +334,7 @@ fn a_whole_record_of_an_unknown_kind_is_an_error_that_names_the_version() {
     let journal = directory.path().join("journal");
     let (header, seal) = frame::encode_header(&header(1));
     let record = seal.frame(header.len() as u64, 99, b"from the future").unwrap();
-    std::fs::write(&journal, [header, record].concat()).unwrap();
+    put(&journal, [header, record].concat());
     let message = replay(&journal).err().unwrap().to_string();
     assert!(message.contains("kind 99") && message.contains(env!("CARGO_PKG_VERSION")), "{message}");
 }
