@@ -121,10 +121,15 @@ pub(crate) fn class_of(text: &str) -> FailureClass {
 /// path may be a name that the remote refuses.
 pub(crate) fn class_of_all(text: &str) -> FailureClass {
     match class_of(text) {
-        FailureClass::File if contains(&text.to_lowercase(), "403") => FailureClass::Authentication,
+        FailureClass::File if is_refused(text) => FailureClass::Authentication,
         FailureClass::File => FailureClass::Rclone,
         class => class,
     }
+}
+
+/// 403: this name, or all of them, are not allowed.
+pub(crate) fn is_refused(text: &str) -> bool {
+    contains(text, "403")
 }
 
 /// The request may have been carried out: the answer did not come.

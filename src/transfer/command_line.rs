@@ -44,6 +44,9 @@ pub(crate) fn common_flags(
     }
     push(&["--use-json-log", "--log-level", "INFO", "--stats", "1s", "--retries", "1"]);
     push(&["--ask-password=false", "--no-unicode-normalization"]);
+    if version.has(Capability::FolderTimes) {
+        push(&["--no-update-dir-modtime"]);
+    }
     push(encoding.flags());
     if let Some(config) = config {
         flags.push("--config".into());
@@ -113,8 +116,10 @@ mod tests {
 
     #[test]
     fn an_old_rclone_gets_no_flag_it_does_not_know() {
-        assert!(!flags(OLD, &[], Traffic::Bytes).contains(&"--webdav-pacer-min-sleep".to_owned()));
-        assert!(flags(NEW, &[], Traffic::Bytes).contains(&"--webdav-pacer-min-sleep".to_owned()));
+        for flag in ["--webdav-pacer-min-sleep", "--no-update-dir-modtime"] {
+            assert!(!flags(OLD, &[], Traffic::Bytes).contains(&flag.to_owned()));
+            assert!(flags(NEW, &[], Traffic::Bytes).contains(&flag.to_owned()));
+        }
     }
 
     #[test]

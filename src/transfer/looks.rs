@@ -181,7 +181,8 @@ impl Transfer<'_> {
 
     /// The size of each path at a place, `None` where the remote says that it is
     /// not there (**no proof**: OpenList answers every error so). One request a
-    /// path. The flag says that the path is a link, kept as `.rclonelink`.
+    /// path. The flag says that the path is a link, kept as `.rclonelink`. A size that
+    /// the remote does not know is 0.
     ///
     /// # Errors
     /// When the remote cannot be asked, or a name cannot be written.

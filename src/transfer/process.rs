@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -125,6 +125,8 @@ enum Piece {
 
 /// Longer lines are cut: a message can hold a whole page, but not the memory.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+/// When we are slower than rclone (a journal on a slow disk), it waits, and not the memory.
+const PIECES_WAITING_MAX: usize = 1024;
 const TICK: Duration = Duration::from_millis(100);
 /// Between SIGTERM and SIGKILL. On local and SFTP remotes rclone uses it to remove its partial files.
 const TERMINATION: Duration = Duration::from_secs(5);
@@ -146,7 +148,7 @@ pub(crate) fn run(
     let mark = mark_of(child.0.id())?;
     (control.record_process)(mark)?;
 
-    let (sender, pieces) = channel();
+    let (sender, pieces) = sync_channel(PIECES_WAITING_MAX);
     let mut readers = Vec::with_capacity(3);
     if let Some(stderr) = child.0.stderr.take() {
         let sender = sender.clone();
@@ -164,8 +166,10 @@ pub(crate) fn run(
     drop(sender);
 
     let result = listen(&mut child.0, control, &pieces, on_line);
+    drop(pieces);
+    drop(child);
     for reader in readers {
-        // A reader cannot panic, and its pipe is closed once the group is dead.
+        // None of them panics, and their pipes are closed once the group is dead.
         let _ = reader.join();
     }
     result
@@ -265,7 +269,7 @@ impl Drop for Guarded {
     }
 }
 
-fn read_lines(pipe: impl Read, sender: &Sender<Piece>) {
+fn read_lines(pipe: impl Read, sender: &SyncSender<Piece>) {
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
     loop {
@@ -283,7 +287,7 @@ fn read_lines(pipe: impl Read, sender: &Sender<Piece>) {
     let _ = sender.send(Piece::End);
 }
 
-fn read_output(mut pipe: impl Read, sender: &Sender<Piece>) {
+fn read_output(mut pipe: impl Read, sender: &SyncSender<Piece>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match pipe.read(&mut buffer) {

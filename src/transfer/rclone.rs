@@ -227,10 +227,9 @@ impl<'a> Session<'a> {
         let mut progress = Progress::default();
         let (ended, output) = run(call, self.control, &mut |line| {
             let line = LogLine::parse(line);
-            let text = without_credentials(line.text.trim());
-            if line.stats.is_none() && !text.is_empty() {
-                self.observer
-                    .event(&Event::RcloneLine { level: &line.level, text: &with_object(&line, text) });
+            if line.stats.is_none() && !line.text.trim().is_empty() {
+                let text = without_credentials(&with_object(&line));
+                self.observer.event(&Event::RcloneLine { level: &line.level, text: &text });
             }
             if line.is_trouble() {
                 if trouble.len() == TROUBLE_LINES_MAX {
@@ -273,10 +272,10 @@ impl<'a> Session<'a> {
     }
 }
 
-fn with_object(line: &LogLine, text: String) -> String {
+fn with_object(line: &LogLine) -> String {
     match &line.object {
-        Some(object) => format!("{object}: {text}"),
-        None => text,
+        Some(object) => format!("{object}: {}", line.text.trim()),
+        None => line.text.trim().to_owned(),
     }
 }
 

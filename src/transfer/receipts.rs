@@ -159,19 +159,26 @@ impl<'s, 'a> Sending<'s, 'a> {
         let words = line.text.replace(name, "");
         let failure = classify::failure(classify::class_of(&words), &line.text);
         let class = failure.class;
+        // One 403 can be a name that the remote refuses; a row of them is a closed door.
+        let refused = class == FailureClass::File && classify::is_refused(&words);
+        let counts = refused || matches!(class, FailureClass::RemoteFull | FailureClass::RemoteUnwell);
         if class != FailureClass::File {
             self.transfer.last_trouble = Some(failure.clone());
         }
+        let reason = failure.reason.clone();
         let first = self.failures.insert(index, (failure, classify::is_without_answer(&words))).is_none();
-        match class {
+        if class == FailureClass::Authentication {
             // Providers lock accounts that keep trying.
-            FailureClass::Authentication => Heard::Enough,
-            FailureClass::RemoteFull | FailureClass::RemoteUnwell if first => {
-                self.failures_in_a_row += 1;
-                if self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX { Heard::Enough } else { Heard::Progress }
-            }
-            _ => Heard::Progress,
+            return Heard::Enough;
         }
+        self.failures_in_a_row += u32::from(counts && first);
+        if self.failures_in_a_row < FAILURES_IN_A_ROW_MAX {
+            return Heard::Progress;
+        }
+        if refused {
+            self.transfer.last_trouble = Some(Failure { class: FailureClass::Authentication, reason });
+        }
+        Heard::Enough
     }
 
     fn report_progress(&self, stats: &Stats) {

@@ -23,6 +23,8 @@ pub enum Capability {
     WebdavPacer,
     /// Uploads to local, SFTP, FTP and SMB go through a `.partial` file.
     PartialFiles,
+    /// `--no-update-dir-modtime`: sparing the request that sets a folder's time.
+    FolderTimes,
     /// `--local-encoding Raw`.
     RawEncoding,
     /// BLAKE3 and the newer hashes.
@@ -59,6 +61,12 @@ const TABLE: &[Gap] = &[
         capability: Capability::PartialFiles,
         since: since(63),
         consequence: "an interrupted upload to local, SFTP, FTP or SMB leaves a short file under the final name until the next run",
+    },
+    // The times of folders came with 1.66; whether the flag was there from the first day was not tried.
+    Gap {
+        capability: Capability::FolderTimes,
+        since: since(67),
+        consequence: "1.66 also sets the times of folders, for a request each; older ones leave them alone",
     },
     Gap {
         capability: Capability::RawEncoding,
