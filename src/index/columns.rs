@@ -6,7 +6,7 @@
 
 use crate::index::codec::{self, EntriesFrame, kind};
 use crate::index::names::{put_name, take_name};
-use crate::index::numbers::{Numbers, put_numbers};
+use crate::index::numbers::{put_numbers, take_numbers};
 use crate::index::pack::{
     Broken, Column, put_delta, put_directory_pointer, put_leb, put_totals, take_directory_pointer,
     take_totals,
@@ -326,6 +326,12 @@ pub(super) struct Scratch {
     pub(super) name: Vec<u8>,
     dictionary: Vec<Permissions>,
     tags: Vec<u64>,
+    sizes: Vec<u64>,
+    mtimes: Vec<u64>,
+    mtime_nanoseconds: Vec<u64>,
+    ctimes: Vec<u64>,
+    ctime_nanoseconds: Vec<u64>,
+    inodes: Vec<u64>,
 }
 
 /// Appends the entries of `frame` to `into`, whose last name (of the page
@@ -337,68 +343,69 @@ pub(super) fn take_entries(
     into: &mut Directory,
 ) -> Result<(), Broken> {
     let near = attributes.map(Near::from).unwrap_or_default();
-    let Scratch { name, dictionary, tags } = scratch;
-    take_dictionary(frame.permissions, near.permissions, dictionary)?;
-    let (stamps, ctimes) = take_tags(frame, tags)?;
+    take_dictionary(frame.permissions, near.permissions, &mut scratch.dictionary)?;
+    let (stamps, ctimes) = take_tags(frame, &mut scratch.tags)?;
+    take_numbers(frame.sizes, stamps, 0, &mut scratch.sizes)?;
+    take_numbers(frame.mtimes, stamps, near.mtime_seconds, &mut scratch.mtimes)?;
+    take_numbers(frame.mtime_nanoseconds, stamps, 0, &mut scratch.mtime_nanoseconds)?;
+    take_numbers(frame.ctimes, ctimes, near.ctime_seconds, &mut scratch.ctimes)?;
+    take_numbers(frame.ctime_nanoseconds, ctimes, 0, &mut scratch.ctime_nanoseconds)?;
+    take_numbers(frame.inodes, stamps, near.inode, &mut scratch.inodes)?;
+
+    let mut names = Column(frame.names);
+    let mut name = std::mem::take(&mut scratch.name);
     let mut reader = EntryReader {
         flags: Column(frame.flags),
-        sizes: Numbers::take(frame.sizes, stamps, 0)?,
-        mtimes: Numbers::take(frame.mtimes, stamps, near.mtime_seconds)?,
-        mtime_nanoseconds: Numbers::take(frame.mtime_nanoseconds, stamps, 0)?,
-        ctimes: Numbers::take(frame.ctimes, ctimes, near.ctime_seconds)?,
-        ctime_nanoseconds: Numbers::take(frame.ctime_nanoseconds, ctimes, 0)?,
-        inodes: Numbers::take(frame.inodes, stamps, near.inode)?,
         digests: Column(frame.digests),
         targets: Column(frame.targets),
         children: Column(frame.children),
         child_offset: 0,
-        dictionary,
+        stamp: 0,
+        ctime: 0,
+        numbers: scratch,
     };
-    let mut names = Column(frame.names);
-    for (index, &tag) in tags.iter().enumerate() {
-        take_name(&mut names, name, index == 0)?;
-        into.push(reader.take_entry(tag, name)?);
+    for (index, &tag) in scratch.tags.iter().enumerate() {
+        take_name(&mut names, &mut name, index == 0)?;
+        into.push(reader.take_entry(tag, &name)?);
     }
     names.finish()?;
-    reader.finish()
+    reader.finish()?;
+    scratch.name = name;
+    Ok(())
 }
 
-/// Unpacks the tags; returns how many entries have a stamp, and a ctime of their own.
+/// Reads the tags; returns how many entries have a stamp, and a ctime of their own.
 fn take_tags(frame: &EntriesFrame<'_>, tags: &mut Vec<u64>) -> Result<(usize, usize), Broken> {
-    // Every entry has at least two bytes of name: a count that lies ends here.
-    if frame.count as usize > frame.names.len() {
+    // Every name has at least two bytes: a count that lies ends here.
+    let count = frame.count as usize;
+    if count > frame.names.len() {
         return Err("it has fewer names than it says");
     }
-    let mut numbers = Numbers::take(frame.tags, frame.count as usize, 0)?;
+    take_numbers(frame.tags, count, 0, tags)?;
     let (mut stamps, mut ctimes) = (0, 0);
-    tags.clear();
-    for _ in 0..frame.count {
-        let tag = numbers.next()?;
-        let has_stamp = tag & tag::KIND != tag::DIRECTORY;
+    for tag in tags {
+        let has_stamp = *tag & tag::KIND != tag::DIRECTORY;
         stamps += usize::from(has_stamp);
-        ctimes += usize::from(has_stamp && tag & tag::CTIME_IS_MTIME == 0);
-        tags.push(tag);
+        ctimes += usize::from(has_stamp && *tag & tag::CTIME_IS_MTIME == 0);
     }
-    numbers.finish()?;
     Ok((stamps, ctimes))
 }
 
 struct EntryReader<'a> {
     flags: Column<'a>,
-    sizes: Numbers<'a>,
-    mtimes: Numbers<'a>,
-    mtime_nanoseconds: Numbers<'a>,
-    ctimes: Numbers<'a>,
-    ctime_nanoseconds: Numbers<'a>,
-    inodes: Numbers<'a>,
     digests: Column<'a>,
     targets: Column<'a>,
     children: Column<'a>,
     child_offset: u64,
-    dictionary: &'a [Permissions],
+    /// How many stamps were taken.
+    stamp: usize,
+    /// How many ctimes were taken.
+    ctime: usize,
+    numbers: &'a Scratch,
 }
 
 impl<'a> EntryReader<'a> {
+    #[inline]
     fn take_entry<'n>(&mut self, tag: u64, name: &'n [u8]) -> Result<Entry<'n>, Broken>
     where
         'a: 'n,
@@ -421,7 +428,7 @@ impl<'a> EntryReader<'a> {
         } else {
             let number = usize::try_from(tag >> tag::PERMISSIONS_SHIFT).unwrap_or(usize::MAX);
             let permissions =
-                self.dictionary.get(number).ok_or("mode and owner are not in the dictionary")?;
+                self.numbers.dictionary.get(number).ok_or("mode and owner are not in the dictionary")?;
             (self.take_stamp(tag)?, *permissions)
         };
         Ok(Entry { name, kind, flags, stamp, permissions, content })
@@ -433,25 +440,28 @@ impl<'a> EntryReader<'a> {
         Ok(pointer)
     }
 
+    #[inline]
     fn take_stamp(&mut self, tag: u64) -> Result<Stamp, Broken> {
-        let mtime = take_time(&mut self.mtimes, &mut self.mtime_nanoseconds)?;
-        let ctime = if tag & tag::CTIME_IS_MTIME == 0 {
-            take_time(&mut self.ctimes, &mut self.ctime_nanoseconds)?
-        } else {
-            mtime
-        };
-        Ok(Stamp { size: self.sizes.next()?, mtime, ctime, inode: self.inodes.next()? })
+        let (numbers, at) = (self.numbers, self.stamp);
+        self.stamp += 1;
+        let mtime = time(numbers.mtimes[at], numbers.mtime_nanoseconds[at])?;
+        let mut ctime = mtime;
+        if tag & tag::CTIME_IS_MTIME == 0 {
+            ctime = time(numbers.ctimes[self.ctime], numbers.ctime_nanoseconds[self.ctime])?;
+            self.ctime += 1;
+        }
+        Ok(Stamp { size: numbers.sizes[at], mtime, ctime, inode: numbers.inodes[at] })
     }
 
     fn finish(self) -> Result<(), Broken> {
-        [self.flags, self.digests, self.targets, self.children].into_iter().try_for_each(Column::finish)?;
-        [self.sizes, self.mtimes, self.mtime_nanoseconds].into_iter().try_for_each(Numbers::finish)?;
-        [self.ctimes, self.ctime_nanoseconds, self.inodes].into_iter().try_for_each(Numbers::finish)
+        [self.flags, self.digests, self.targets, self.children].into_iter().try_for_each(Column::finish)
     }
 }
 
-fn take_time(seconds: &mut Numbers<'_>, nanoseconds: &mut Numbers<'_>) -> Result<Timestamp, Broken> {
-    let seconds = seconds.next()? as i64;
-    let nanoseconds = u32::try_from(nanoseconds.next()?).ok().filter(|&part| part < NANOSECONDS_END);
-    Ok(Timestamp { seconds, nanoseconds: nanoseconds.ok_or("a time has too many nanoseconds")? })
+#[inline]
+fn time(seconds: u64, nanoseconds: u64) -> Result<Timestamp, Broken> {
+    if nanoseconds >= NANOSECONDS_END.into() {
+        return Err("a time has too many nanoseconds");
+    }
+    Ok(Timestamp { seconds: seconds as i64, nanoseconds: nanoseconds as u32 })
 }

@@ -26,20 +26,7 @@ pub(super) fn put_numbers(out: &mut Vec<u8>, numbers: &[u64], near: u64) {
     let base = near.wrapping_add(least as u64);
 
     let bits = width(most.abs_diff(least));
-    let packed_bytes = (numbers.len() * usize::from(bits)).div_ceil(8);
-    let leb_bytes: usize = numbers.iter().map(|number| leb_length(number.wrapping_sub(base))).sum();
-    let mut before = base;
-    let difference_bytes: usize = numbers
-        .iter()
-        .map(|&number| leb_length(zigzag(number.wrapping_sub(std::mem::replace(&mut before, number)))))
-        .sum();
-    let form = if packed_bytes <= leb_bytes.min(difference_bytes) {
-        bits
-    } else if leb_bytes <= difference_bytes {
-        LEB
-    } else {
-        DIFFERENCES
-    };
+    let form = shortest_form(numbers, base, bits);
     if base == near {
         out.push(form);
     } else {
@@ -58,21 +45,40 @@ pub(super) fn put_numbers(out: &mut Vec<u8>, numbers: &[u64], near: u64) {
     }
 }
 
+fn shortest_form(numbers: &[u64], base: u64, bits: u8) -> u8 {
+    if bits <= 8 {
+        return bits; // The other two take a byte for each.
+    }
+    let packed_bytes = (numbers.len() * usize::from(bits)).div_ceil(8);
+    let (mut leb_bytes, mut difference_bytes) = (0, 0);
+    let mut before = base;
+    for &number in numbers {
+        leb_bytes += leb_length(number.wrapping_sub(base));
+        difference_bytes += leb_length(zigzag(number.wrapping_sub(before)));
+        before = number;
+    }
+    if packed_bytes <= leb_bytes.min(difference_bytes) {
+        bits
+    } else if leb_bytes <= difference_bytes {
+        LEB
+    } else {
+        DIFFERENCES
+    }
+}
+
 fn pack(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64>, bits: u8) {
     let mut gathered: u128 = 0;
     let mut filled = 0;
     for number in numbers {
         gathered |= u128::from(number) << filled;
         filled += u32::from(bits);
-        while filled >= 8 {
-            out.push(gathered as u8);
-            gathered >>= 8;
-            filled -= 8;
+        if filled >= 64 {
+            out.extend_from_slice(&(gathered as u64).to_le_bytes());
+            gathered >>= 64;
+            filled -= 64;
         }
     }
-    if filled > 0 {
-        out.push(gathered as u8);
-    }
+    out.extend_from_slice(&(gathered as u64).to_le_bytes()[..filled.div_ceil(8) as usize]);
 }
 
 fn width(number: u64) -> u8 {
@@ -88,81 +94,55 @@ fn zigzag(difference: u64) -> u64 {
     ((signed << 1) ^ (signed >> 63)) as u64
 }
 
-/// Gives the numbers of a column one by one.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers<'a> {
-    form: u8,
-    base: u64,
-    /// The packed numbers, or nothing.
-    packed: &'a [u8],
-    bit: usize,
-    mask: u64,
-    /// What is left of the other forms.
-    rest: Column<'a>,
+/// Reads a column of `count` numbers into `into`, which is cleared first.
+pub(super) fn take_numbers(
+    column: &[u8],
+    count: usize,
+    near: u64,
+    into: &mut Vec<u64>,
+) -> Result<(), Broken> {
+    into.clear();
+    if count == 0 {
+        return Column(column).finish();
+    }
+    let mut rest = Column(column);
+    let first = rest.byte()?;
+    let base = if first & HAS_BASE == 0 { near } else { rest.delta(near)? };
+    match first & !HAS_BASE {
+        0 => into.resize(count, base),
+        bits @ 1..=64 => {
+            let packed = rest.take(count.saturating_mul(bits.into()).div_ceil(8))?;
+            unpack(packed, count, base, bits, into);
+        }
+        LEB => {
+            for _ in 0..count {
+                into.push(base.wrapping_add(rest.leb()?));
+            }
+        }
+        DIFFERENCES => {
+            let mut number = base;
+            for _ in 0..count {
+                number = rest.delta(number)?;
+                into.push(number);
+            }
+        }
+        _ => return Err("a column has a form that this version does not know"),
+    }
+    rest.finish()
 }
 
-impl<'a> Numbers<'a> {
-    /// Takes a column of `count` numbers off `column`, as far as its length is
-    /// known; the two LEB forms are read where they lie, so they must come last
-    /// or in a slice of their own.
-    pub(super) fn take(column: &'a [u8], count: usize, near: u64) -> Result<Self, Broken> {
-        let mut rest = Column(column);
-        let first = if count == 0 { 0 } else { rest.byte()? };
-        let form = first & !HAS_BASE;
-        let base = if first & HAS_BASE == 0 { near } else { rest.delta(near)? };
-        let mut packed: &[u8] = &[];
-        match form {
-            0..=64 => {
-                let bits = count.checked_mul(form.into()).ok_or("a column is too long")?;
-                packed = rest.take(bits.div_ceil(8))?;
-                rest.finish()?;
-            }
-            LEB | DIFFERENCES => {}
-            _ => return Err("a column has a form that this version does not know"),
-        }
-        let mask = if form >= 64 { u64::MAX } else { (1 << form) - 1 };
-        Ok(Numbers { form, base, packed, bit: 0, mask, rest })
-    }
-
-    /// The next one. Not to be called more often than there are numbers.
-    #[inline]
-    pub(super) fn next(&mut self) -> Result<u64, Broken> {
-        match self.form {
-            0 => Ok(self.base),
-            1..=64 => {
-                let number = self.unpack()?;
-                Ok(self.base.wrapping_add(number))
-            }
-            LEB => Ok(self.base.wrapping_add(self.rest.leb()?)),
-            _ => {
-                self.base = self.rest.delta(self.base)?;
-                Ok(self.base)
-            }
-        }
-    }
-
-    #[inline]
-    fn unpack(&mut self) -> Result<u64, Broken> {
-        let start = self.bit / 8;
-        let shift = self.bit % 8;
-        self.bit += usize::from(self.form);
-        if self.bit > self.packed.len() * 8 {
-            return Err("a column ends too early");
-        }
+fn unpack(packed: &[u8], count: usize, base: u64, bits: u8, into: &mut Vec<u64>) {
+    let width = usize::from(bits);
+    let mask = u64::MAX >> (64 - width);
+    into.extend((0..count).map(|at| {
+        let (start, shift) = (at * width / 8, at * width % 8);
+        let mut number = load(packed, start) >> shift;
         // Up to 64 bits that begin within a byte reach into a ninth one.
-        let low = load(self.packed, start) >> shift;
-        let high = if shift + usize::from(self.form) > 64 {
-            u64::from(self.packed[start + 8]) << (64 - shift)
-        } else {
-            0
-        };
-        Ok((low | high) & self.mask)
-    }
-
-    /// All numbers were taken, and nothing is left.
-    pub(super) fn finish(self) -> Result<(), Broken> {
-        self.rest.finish()
-    }
+        if shift + width > 64 {
+            number |= u64::from(packed[start + 8]) << (64 - shift);
+        }
+        base.wrapping_add(number & mask)
+    }));
 }
 
 #[inline]
@@ -187,11 +167,9 @@ mod tests {
     fn round_trip(numbers: &[u64], near: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         put_numbers(&mut bytes, numbers, near);
-        let mut reader = Numbers::take(&bytes, numbers.len(), near).unwrap();
-        for (at, number) in numbers.iter().enumerate() {
-            assert_eq!(reader.next(), Ok(*number), "number {at} of {numbers:?}");
-        }
-        reader.finish().unwrap();
+        let mut read = vec![9];
+        take_numbers(&bytes, numbers.len(), near, &mut read).unwrap();
+        assert_eq!(read, numbers);
         bytes
     }
 
@@ -211,10 +189,9 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40), count in 0usize..20) {
-            if let Ok(mut reader) = Numbers::take(&bytes, count, 7) {
-                for _ in 0..count {
-                    let _ = reader.next();
-                }
+            let mut read = Vec::new();
+            if take_numbers(&bytes, count, 7, &mut read).is_ok() {
+                assert_eq!(read.len(), count);
             }
         }
     }

@@ -118,6 +118,7 @@ impl Directory {
 
     /// Appends an entry. Names must come in ascending order; use
     /// [`Directory::push_unsorted`] and [`Directory::sort`] otherwise.
+    #[inline]
     pub fn push(&mut self, entry: Entry<'_>) {
         debug_assert!(
             self.records.last().is_none_or(|last| self.name_of(last) < entry.name),
@@ -127,6 +128,7 @@ impl Directory {
     }
 
     /// Appends an entry wherever its name may belong.
+    #[inline]
     pub fn push_unsorted(&mut self, entry: Entry<'_>) {
         let name_start = self.keep(entry.name);
         let body = match entry.content {
