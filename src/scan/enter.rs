@@ -24,10 +24,21 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         let Some((parent, _)) = &node.parent else { return self.enter_root(node, scratch) };
         let above = self.handle_of(parent).map_err(|errno| self.unreadable(node, errno, scratch));
         let entered = above.and_then(|above| self.enter_below(node, parent, &above, scratch));
-        if parent.child_opened() && lock(&parent.handle).take().is_some() {
+        self.release_handle(parent);
+        entered
+    }
+
+    /// One more child of `parent` is open, or will never be.
+    fn release_handle(&self, parent: &Node) {
+        let is_last = parent.child_opened();
+        let mut handle = lock(&parent.handle);
+        let Some(held) = handle.as_ref().map(|handle| handle.held) else { return };
+        if is_last && held {
             self.tally.handles.fetch_sub(1, Ordering::Relaxed);
         }
-        entered
+        if is_last || !held {
+            *handle = None;
+        }
     }
 
     fn enter_root(
@@ -53,7 +64,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
     /// the root down when too many were open already.
     fn handle_of(&self, parent: &Node) -> Result<Arc<OwnedFd>, Errno> {
         if let Some(handle) = &*lock(&parent.handle) {
-            return Ok(handle.clone());
+            return Ok(handle.descriptor.clone());
         }
         let mut nodes: Vec<&Node> = parent.ancestors().filter(|node| node.parent.is_some()).collect();
         nodes.reverse();

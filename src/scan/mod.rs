@@ -23,6 +23,8 @@ mod unchanged;
 mod walk;
 
 #[cfg(test)]
+mod life;
+#[cfg(test)]
 mod tests;
 
 pub use exclude::{ExcludeError, ExcludeRules};

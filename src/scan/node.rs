@@ -22,10 +22,19 @@ pub(crate) struct Node {
     pub(crate) is_new: bool,
     pub(crate) opened: OnceLock<Opened>,
     /// Kept open until all children were opened relative to it.
-    pub(crate) handle: Mutex<Option<Arc<OwnedFd>>>,
+    pub(crate) handle: Mutex<Option<Handle>>,
     pub(crate) children_unopened: AtomicU32,
     pub(crate) children_unfinished: AtomicU32,
     pub(crate) waiting: Mutex<Waiting>,
+}
+
+/// A directory that is open for its children.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) descriptor: Arc<OwnedFd>,
+    /// Counted, and held until the last child is open. If not, too many were
+    /// open already, and the first child, which comes next, is the only one.
+    pub(crate) held: bool,
 }
 
 /// What is known of a directory since it was opened.

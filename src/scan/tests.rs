@@ -17,14 +17,14 @@ mod memory_tree;
 use memory_tree::{MemoryTree, dump};
 
 /// A source in a temporary directory, and what is known of it.
-struct Source {
+pub(super) struct Source {
     place: tempfile::TempDir,
-    tree: MemoryTree,
-    options: ScanOptions,
+    pub(super) tree: MemoryTree,
+    pub(super) options: ScanOptions,
 }
 
 impl Source {
-    fn new(files: &[&str]) -> Source {
+    pub(super) fn new(files: &[&str]) -> Source {
         let place = tempfile::Builder::new().prefix("treeferry-scan-").tempdir().unwrap();
         let source = Source {
             place,
@@ -40,7 +40,7 @@ impl Source {
         source
     }
 
-    fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         self.place.path()
     }
 
@@ -54,16 +54,16 @@ impl Source {
     }
 
     /// Until what was written is older than the margin of a local file system.
-    fn let_settle(&self) {
+    pub(super) fn let_settle(&self) {
         std::thread::sleep(std::time::Duration::from_millis(40));
     }
 
-    fn scan(&self, recorder: &Recorder) -> ScanReport {
+    pub(super) fn scan(&self, recorder: &Recorder) -> ScanReport {
         scan(self.root(), &self.tree, &self.tree, &self.options, recorder).unwrap()
     }
 
     /// A scan, whose result becomes the base with every file read.
-    fn commit(&self) -> ScanReport {
+    pub(super) fn commit(&self) -> ScanReport {
         let report = self.scan(&Recorder::default());
         let root = self.fill_in(&report.root);
         self.tree.set_root(root);
@@ -310,4 +310,314 @@ fn a_file_is_read_to_its_digest() {
     let error = |text: &str| read_file(&root, &path(text), false, &Recorder::default()).unwrap_err();
     assert!(matches!(error("a/b/none"), ReadFileError::Vanished { .. }));
     assert!(matches!(error("a/b"), ReadFileError::NotAFile { .. }));
+}
+
+#[test]
+fn fifos_and_sockets_are_recorded_and_never_opened() {
+    let source = Source::new(&["a/file"]);
+    let fifo = source.at("a/fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(source.at("socket")).unwrap();
+    let report = source.commit();
+    let entries = source.entries(&report);
+    assert!(entries.contains("/a/fifo Special") && entries.contains("/socket Special"), "{entries}");
+    assert_eq!((report.totals.files, report.specials), (1, 2));
+    assert_eq!(Some(source.scan(&Recorder::default()).root), source.tree.root());
+    // Would wait for a writer for ever if it opened it for reading.
+    let root = RootDirectory::open(source.root()).unwrap();
+    let error = read_file(&root, &path("a/fifo"), false, &Recorder::default()).unwrap_err();
+    assert!(matches!(error, ReadFileError::NotAFile { .. }), "{error}");
+}
+
+fn link(source: &Source, target: &str, at: &str) {
+    std::os::unix::fs::symlink(target, source.at(at)).unwrap();
+}
+
+#[test]
+fn symlinks_are_recorded_with_their_target() {
+    let mut source = Source::new(FILES);
+    link(&source, "a/b", "to-directory");
+    link(&source, "nowhere", "to-nothing");
+    let report = source.commit();
+    let entries = source.entries(&report);
+    for name in ["/to-directory Symlink EntryFlags(0)", "/to-nothing Symlink EntryFlags(0)"] {
+        assert!(entries.contains(name), "{entries}");
+    }
+    assert_eq!(Some(source.scan(&Recorder::default()).root), source.tree.root());
+    source.options.links = LinkPolicy::Upload;
+    let entries = source.entries(&source.commit());
+    assert!(entries.contains("/to-nothing Symlink EntryFlags(2)"), "{entries}");
+    assert_eq!(Some(source.scan(&Recorder::default()).root), source.tree.root());
+    source.options.links = LinkPolicy::Record;
+    let entries = source.entries(&source.scan(&Recorder::default()));
+    assert!(entries.contains("/to-nothing Symlink EntryFlags(6)"), "kept, not deleted: {entries}");
+}
+
+#[test]
+fn followed_symlinks_are_what_they_point_to_and_loops_are_told() {
+    let mut source = Source::new(FILES);
+    link(&source, "a/b", "to-directory");
+    link(&source, "six", "to-file");
+    link(&source, "nowhere", "to-nothing");
+    link(&source, "../..", "a/b/loop");
+    source.options.links = LinkPolicy::Follow;
+    let recorder = Recorder::default();
+    let report = source.scan(&recorder);
+    let entries = source.entries(&report);
+    assert!(entries.contains("/to-directory/one File EntryFlags(0)"), "{entries}");
+    assert!(entries.contains("/to-file File EntryFlags(8)"), "{entries}");
+    assert!(entries.contains("/to-nothing Symlink"), "{entries}");
+    assert!(entries.contains("/a/b/loop Symlink"), "{entries}");
+    let told = recorder.events().join("\n");
+    assert!(
+        told.contains("to-nothing") && told.contains("a/b/loop") && told.contains("to-directory/loop"),
+        "{told}"
+    );
+    source.commit();
+    assert_eq!(Some(source.scan(&Recorder::default()).root), source.tree.root());
+
+    source.options.links = LinkPolicy::Record;
+    let entries = source.entries(&source.scan(&Recorder::default()));
+    assert!(entries.contains("/to-directory Directory EntryFlags(12)"), "out of scope, not gone: {entries}");
+    assert!(entries.contains("/to-file File EntryFlags(12)"), "{entries}");
+}
+
+#[test]
+fn a_followed_symlink_that_leads_nowhere_now_keeps_what_it_led_to() {
+    let mut source = Source::new(FILES);
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::create_dir(elsewhere.path().join("disk")).unwrap();
+    fs::write(elsewhere.path().join("disk/file"), "x").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("disk"), source.at("link")).unwrap();
+    source.options.links = LinkPolicy::Follow;
+    source.commit();
+    fs::rename(elsewhere.path().join("disk"), elsewhere.path().join("away")).unwrap();
+    let recorder = Recorder::default();
+    let report = source.scan(&recorder);
+    assert_eq!(Some(report.root), source.tree.root());
+    assert_eq!(report.files_unreadable, 1);
+    assert!(recorder.events().join("").contains("symlink to nothing"));
+}
+
+#[test]
+fn names_are_bytes_up_to_the_longest() {
+    use std::os::unix::ffi::OsStringExt;
+    let source = Source::new(&[]);
+    let names: Vec<Vec<u8>> = vec![
+        b"a\nb".to_vec(),
+        vec![0xff, 0xfe, b'x'],
+        "␊".as_bytes().to_vec(),
+        vec![b'n'; 255],
+        vec![0xc3; 255],
+        b" ".to_vec(),
+        b"...".to_vec(),
+    ];
+    for name in &names {
+        let name = std::ffi::OsString::from_vec(name.clone());
+        fs::write(source.root().join(&name), "x").unwrap();
+        fs::create_dir_all(source.root().join("d").join(&name)).unwrap();
+    }
+    let report = source.commit();
+    let mut top = Directory::default();
+    source.tree.read_directory(&report.root, &mut top).unwrap();
+    for name in &names {
+        assert_eq!(top.find(name).unwrap().kind, EntryKind::File);
+    }
+    assert_eq!((report.totals.files, report.totals.directories), (7, 8));
+    let recorder = Recorder::default();
+    assert_eq!(Some(source.scan(&recorder).root), source.tree.root());
+}
+
+#[test]
+fn a_tree_two_thousand_deep_is_scanned_with_few_open_directories() {
+    // A parent that is not held open is opened again from the root: quadratic, so tried on less.
+    comb(2_000, 0);
+    comb(300, 8);
+}
+
+fn comb(depth: u64, open_directories_max: usize) {
+    let mut source = Source::new(&[]);
+    let mut at = std::fs::File::open(source.root()).map(rustix::fd::OwnedFd::from).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o755);
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
+    for _ in 0..depth {
+        // Two a level, so that every level waits for its second child.
+        for name in [c"deep", c"side"] {
+            rustix::fs::mkdirat(&at, name, mode).unwrap();
+        }
+        at = rustix::fs::openat(&at, c"deep", flags, rustix::fs::Mode::empty()).unwrap();
+    }
+    source.options.open_directories_max = open_directories_max;
+    for threads in [1, 4] {
+        source.options.threads = threads;
+        let report = source.scan(&Recorder::default());
+        assert_eq!((report.totals.directories, report.files_unreadable), (2 * depth, 0));
+    }
+    // The standard library removes by recursion, one descriptor a level: shorten it first.
+    for _ in 0..depth {
+        for name in [c"deep", c"side"] {
+            let _ = rustix::fs::unlinkat(&at, name, rustix::fs::AtFlags::REMOVEDIR);
+        }
+        at = rustix::fs::openat(&at, c"..", flags, rustix::fs::Mode::empty()).unwrap();
+    }
+}
+
+#[test]
+fn our_own_directories_are_left_out() {
+    use std::os::unix::fs::MetadataExt;
+    let mut source = Source::new(&["state/index", "kept/file"]);
+    let state = fs::metadata(source.at("state")).unwrap();
+    source.options.always_excluded = vec![(state.dev(), state.ino())];
+    let report = source.commit();
+    let entries = source.entries(&report);
+    assert!(!entries.contains("state") && entries.contains("/kept/file"), "{entries}");
+    assert_eq!(Some(source.scan(&Recorder::default()).root), source.tree.root());
+}
+
+#[test]
+fn another_file_system_is_recorded_and_not_entered() {
+    let source = Source::new(&[]);
+    // `/dev` has mounts below it on every Linux (at least /dev/pts or /dev/shm).
+    let scan_dev = |options: &ScanOptions| {
+        scan(Path::new("/dev"), &source.tree, &source.tree, options, &Recorder::default()).unwrap()
+    };
+    let mounts: Vec<_> = fs::read_to_string("/proc/self/mountinfo")
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|at| {
+            at.strip_prefix("/dev/").is_some_and(|name| !name.contains('/') && Path::new(at).is_dir())
+        })
+        .map(str::to_owned)
+        .collect();
+    assert!(!mounts.is_empty(), "this test needs a mount right below /dev");
+    let entries = dump(&source.tree, scan_dev(&source.options).root);
+    for mount in mounts {
+        let name = mount.trim_start_matches("/dev");
+        assert!(entries.contains(&format!("{name} Mount")), "{name}: {entries}");
+    }
+}
+
+/// Runs the test named `test` once more, as an ordinary user where we are root.
+/// True in that child (and when we are no root to begin with).
+fn as_ordinary_user(test: &str) -> bool {
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        return true;
+    }
+    // The test program may lie where nobody else can look: a copy does not.
+    let place = tempfile::Builder::new().prefix("treeferry-user-").tempdir().unwrap();
+    let program = place.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    for at in [place.path(), &program] {
+        fs::set_permissions(at, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let output = std::process::Command::new(&program)
+        .args(["--exact", test])
+        .current_dir("/")
+        .uid(65_534)
+        .gid(65_534)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
+#[test]
+fn an_unreadable_directory_keeps_its_entries_and_is_told() {
+    if !as_ordinary_user("scan::tests::an_unreadable_directory_keeps_its_entries_and_is_told") {
+        return;
+    }
+    let source = Source::new(FILES);
+    source.commit();
+    let forbid = |name: &str, mode| {
+        fs::set_permissions(source.at(name), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    source.write("new/file", "x");
+    forbid("c", 0o000);
+    forbid("new", 0o000);
+    // Listed, but nothing in it can be looked at.
+    forbid("a/b", 0o444);
+    let recorder = Recorder::default();
+    let report = source.scan(&recorder);
+    let entries = source.entries(&report);
+    forbid("c", 0o755);
+    forbid("new", 0o755);
+    forbid("a/b", 0o755);
+    assert!(entries.contains("/c/d/e/five") && entries.contains("/a/b/one"), "{entries}");
+    assert!(!entries.contains("/new"), "{entries}");
+    assert_eq!(report.totals.files, 6);
+    assert_eq!(report.files_unreadable, 4);
+    let told = recorder.events().join("\n");
+    for name in ["TreePath(c)", "TreePath(new)", "TreePath(a/b/one)", "TreePath(a/b/two)"] {
+        assert!(told.contains(name), "{told}");
+    }
+    let source = Source::new(&["x"]);
+    fs::set_permissions(source.root(), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let error = scan(source.root(), &source.tree, &source.tree, &source.options, &recorder).unwrap_err();
+    fs::set_permissions(source.root(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert!(matches!(error, ScanError::RootUnreadable { .. }), "{error}");
+}
+
+#[test]
+fn settled_directories_are_not_listed_and_every_name_is_looked_at() {
+    let names: Vec<String> = (0..400).map(|i| format!("d{i}/f")).collect();
+    let mut source = Source::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    source.let_settle();
+    source.commit();
+    source.options.skip_settled = SkipSettled::Auto;
+    let recorder = Recorder::default();
+    let report = source.scan(&recorder);
+    assert_eq!(Some(report.root), source.tree.root());
+    assert_eq!(recorder.counted(Counter::NamesStatted), 400);
+    let listed = recorder.counted(Counter::DirectoriesListed);
+    assert_eq!(listed + report.directories_skipped, 401);
+    assert!(listed < 40, "{listed} of 401 were listed, one in 64 should be");
+    source.write("d7/f", "longer than before");
+    source.write("d8/new", "x");
+    fs::remove_file(source.at("d9/f")).unwrap();
+    let entries = source.entries(&source.scan(&Recorder::default()));
+    assert!(entries.lines().any(|line| line.starts_with("/d7/f") && line.contains("Unread")));
+    assert!(entries.contains("/d8/new File") && !entries.contains("/d9/f"));
+}
+
+#[test]
+fn no_same_size_rewrite_is_missed_in_a_race_with_reading() {
+    let source = Source::new(&["f"]);
+    let root = RootDirectory::open(source.root()).unwrap();
+    let mut base: Option<ReadFile> = None;
+    let mut reread = 0;
+    for round in 0..1_000_u32 {
+        let content = format!("{round:08}");
+        fs::write(source.at("f"), &content).unwrap();
+        let truth = ContentDigest::of(content.as_bytes());
+        if let Some(known) = base {
+            let entry = Entry {
+                name: b"f",
+                kind: EntryKind::File,
+                flags: if known.settled { EntryFlags::NONE } else { EntryFlags::RACY },
+                stamp: known.stamp,
+                permissions: known.permissions,
+                content: Content::Read(known.digest),
+            };
+            let found = open::stat_name(&root.descriptor, c"f", &root.file_system, false).unwrap();
+            let unchanged = unchanged::is_unchanged(&entry, &found.stamp, &found.permissions);
+            assert!(!unchanged || known.digest == truth, "round {round} was missed");
+            reread += u32::from(!unchanged);
+        }
+        base = Some(read_file(&root, &path("f"), false, &Recorder::default()).unwrap());
+    }
+    assert_eq!(reread, 999);
 }

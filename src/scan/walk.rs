@@ -8,7 +8,7 @@ use crate::model::{
 use crate::observe::{Counter, Event, Observer};
 use crate::scan::compare::{Merge, Merged, Note, Scratch};
 use crate::scan::finish::result_of_error;
-use crate::scan::node::{ChildResult, Node, Opened, Waiting, lock};
+use crate::scan::node::{ChildResult, Handle, Node, Opened, Waiting, lock};
 use crate::scan::open::{Metadata, stat_open};
 use crate::scan::settled::{FileSystem, Listing, SkipSettled, listing};
 use crate::scan::{RootDirectory, ScanError, ScanOptions, ScanReport, identity};
@@ -200,10 +200,11 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         let count = scratch.result.children.len() as u32;
         node.children_unopened.store(count, Ordering::Relaxed);
         node.children_unfinished.store(count, Ordering::Release);
-        if self.tally.handles.load(Ordering::Relaxed) < self.handles_max {
+        let held = self.tally.handles.load(Ordering::Relaxed) < self.handles_max;
+        if held {
             self.tally.handles.fetch_add(1, Ordering::Relaxed);
-            *lock(&node.handle) = Some(Arc::new(descriptor));
         }
+        *lock(&node.handle) = Some(Handle { descriptor: Arc::new(descriptor), held });
         let mut children = scratch.result.children.drain(..).map(|child| {
             Node::new(
                 Some((node.clone(), child.position)),

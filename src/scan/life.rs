@@ -1,0 +1,149 @@
+//! A random life of a tree: after every step a scan against what was known finds
+//! exactly what a naive rescan finds, with and without the settled skip.
+
+#![allow(clippy::unwrap_used)]
+
+use super::tests::Source;
+use super::*;
+use crate::model::{Directory, EntryKind, TreePath, TreeView};
+use crate::observe::Recorder;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(u8, u8),
+    MakeDirectory(u8),
+    Remove(u8),
+    Rename(u8, u8),
+    Link(u8),
+    Touch(u8),
+    Mode(u8),
+    /// Until the times of what was done are settled.
+    Rest,
+    /// A backup.
+    Commit,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (any::<u8>(), any::<u8>()).prop_map(|(place, content)| Step::Write(place, content)),
+        3 => any::<u8>().prop_map(Step::MakeDirectory),
+        3 => any::<u8>().prop_map(Step::Remove),
+        3 => (any::<u8>(), any::<u8>()).prop_map(|(from, to)| Step::Rename(from, to)),
+        1 => any::<u8>().prop_map(Step::Link),
+        1 => any::<u8>().prop_map(Step::Touch),
+        1 => any::<u8>().prop_map(Step::Mode),
+        1 => Just(Step::Rest),
+        4 => Just(Step::Commit),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+/// Few places, so that steps meet: three names on each of three levels.
+fn place(source: &Source, number: u8) -> PathBuf {
+    let name = |digit: u8| ["a", "b", "c.x"][usize::from(digit % 3)];
+    let levels = number / 27 % 3 + 1;
+    let mut path = source.root().to_path_buf();
+    for level in 0..levels {
+        path.push(name(number / 3_u8.pow(level.into())));
+    }
+    path
+}
+
+/// Steps that cannot be done are left out.
+fn act(source: &Source, step: &Step) {
+    match *step {
+        Step::Write(at, content) => {
+            // Often of one size: the size must not be what tells.
+            let _ = fs::write(place(source, at), [content; 4]);
+        }
+        Step::MakeDirectory(at) => drop(fs::create_dir_all(place(source, at))),
+        Step::Remove(at) => {
+            let at = place(source, at);
+            let _ = fs::remove_file(&at).or_else(|_| fs::remove_dir_all(&at));
+        }
+        Step::Rename(from, to) => drop(fs::rename(place(source, from), place(source, to))),
+        Step::Link(at) => drop(std::os::unix::fs::symlink("a", place(source, at))),
+        Step::Touch(at) => {
+            if let Ok(file) = fs::File::open(place(source, at)) {
+                let _ = file.set_modified(std::time::UNIX_EPOCH);
+            }
+        }
+        Step::Mode(at) => {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700 + u32::from(at % 2) * 0o55);
+            if place(source, at).symlink_metadata().is_ok_and(|found| !found.is_symlink()) {
+                let _ = fs::set_permissions(place(source, at), mode);
+            }
+        }
+        Step::Rest => source.let_settle(),
+        Step::Commit => {}
+    }
+}
+
+type Found = BTreeMap<TreePath, (EntryKind, u64, u64, (i64, i64))>;
+
+/// What the standard library finds.
+fn naive(source: &Source) -> Found {
+    fn below(at: &std::path::Path, path: &TreePath, found: &mut Found) {
+        for entry in fs::read_dir(at).unwrap() {
+            let entry = entry.unwrap();
+            let path = path.join(entry.file_name().as_encoded_bytes());
+            let metadata = entry.path().symlink_metadata().unwrap();
+            if metadata.is_dir() {
+                found.insert(path.clone(), (EntryKind::Directory, 0, 0, (0, 0)));
+                below(&entry.path(), &path, found);
+                continue;
+            }
+            let kind = if metadata.is_symlink() { EntryKind::Symlink } else { EntryKind::File };
+            let ctime = (metadata.ctime(), metadata.ctime_nsec());
+            found.insert(path, (kind, metadata.len(), metadata.ino(), ctime));
+        }
+    }
+    let mut found = Found::new();
+    below(source.root(), &TreePath::root(), &mut found);
+    found
+}
+
+/// What a pending tree says.
+fn recorded(source: &Source, report: &ScanReport) -> Found {
+    let mut found = Found::new();
+    let mut pending = vec![(TreePath::root(), report.root)];
+    while let Some((path, pointer)) = pending.pop() {
+        let mut directory = Directory::default();
+        source.tree.read_directory(&pointer, &mut directory).unwrap();
+        for entry in directory.iter() {
+            let path = path.join(entry.name);
+            let ctime = (entry.stamp.ctime.seconds, i64::from(entry.stamp.ctime.nanoseconds));
+            found.insert(path.clone(), (entry.kind, entry.stamp.size, entry.stamp.inode, ctime));
+            pending.extend(entry.child().map(|child| (path, child)));
+        }
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn a_scan_finds_what_a_naive_rescan_finds(steps in steps()) {
+        let mut source = Source::new(&["a/b", "b/a/c.x", "c.x"]);
+        for step in &steps {
+            act(&source, step);
+            let mut content = Vec::new();
+            for skip in [SkipSettled::Off, SkipSettled::Auto] {
+                source.options.skip_settled = skip;
+                let report = source.scan(&Recorder::default());
+                prop_assert_eq!(recorded(&source, &report), naive(&source), "{:?}, after {:?}", skip, step);
+                content.push((report.root.content, report.totals));
+            }
+            prop_assert_eq!(content[0], content[1]);
+            if matches!(step, Step::Commit) {
+                source.commit();
+                let again = source.scan(&Recorder::default());
+                prop_assert_eq!(Some(again.root), source.tree.root(), "nothing changed since the backup");
+            }
+        }
+    }
+}
