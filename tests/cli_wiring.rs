@@ -152,6 +152,16 @@ fn what_cannot_be_typed_ends_with_2() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_is_a_warning() {
+    let home = Home::new();
+    fs::write(home.path("file"), "").unwrap();
+    home.configure(&format!("log_dir = \"{}\"\n{JOB}", home.path("file/logs").display()));
+    let output = home.run(&["backup"]);
+    assert!(stderr(&output).contains("warning: no log is written to"), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("a: "), "{}", stdout(&output));
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_panic() {
     let home = Home::new();
     home.configure(JOB);

@@ -19,3 +19,4 @@ mod cli_wiring;
 mod index;
 mod support;
 mod transfer_conformance;
+mod state_crash;

@@ -19,8 +19,8 @@ use treeferry::transfer::{
 
 const RUN: RunId = RunId { sequence: 7, started_seconds: 1_795_371_300 };
 
-fn binary(directory: &str, variable: &str) -> PathBuf {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools").join(directory).join("rclone");
+fn binary(program: &str, variable: &str) -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools").join(program);
     if built.exists() {
         return built;
     }
@@ -31,11 +31,11 @@ fn binary(directory: &str, variable: &str) -> PathBuf {
 }
 
 fn newest() -> PathBuf {
-    binary("rclone-current", "TREEFERRY_TEST_RCLONE")
+    binary("rclone-current/rclone", "TREEFERRY_TEST_RCLONE")
 }
 
 fn oldest() -> PathBuf {
-    binary("rclone-1.60.1", "TREEFERRY_TEST_RCLONE_OLD")
+    binary("rclone-1.60.1/rclone", "TREEFERRY_TEST_RCLONE_OLD")
 }
 
 /// Runs with the newest and with the oldest rclone.
@@ -142,7 +142,11 @@ fn places(items: &[BatchItem]) -> Vec<(TreePath, bool)> {
     items.iter().map(|item| (item.path.clone(), item.as_link)).collect()
 }
 
-/// An rclone that serves a folder; ended with the test.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server of a folder on loopback; ended with the test.
 struct Server {
     child: Child,
     port: u16,
@@ -150,15 +154,25 @@ struct Server {
 
 impl Server {
     fn start(arguments: &[&str]) -> Server {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(newest())
-            .arg("serve")
-            .args(arguments)
-            .args(["--addr", &format!("127.0.0.1:{port}"), "--config", "/dev/null"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let port = free_port();
+        let address = format!("127.0.0.1:{port}");
+        let mut command = Command::new(newest());
+        command.arg("serve").args(arguments).args(["--addr", &address, "--config", "/dev/null"]);
+        Server::wait_for(command, port)
+    }
+
+    /// A WebDAV server that is not rclone's own.
+    fn wsgidav(folder: &Path) -> Server {
+        std::fs::create_dir_all(folder).unwrap();
+        let port = free_port();
+        let mut command = Command::new(binary("wsgidav", "TREEFERRY_TEST_WSGIDAV"));
+        command.args(["--host", "127.0.0.1", "--auth", "anonymous", "--server", "cheroot", "--no-config"]);
+        command.arg("--port").arg(port.to_string()).arg("--root").arg(folder);
+        Server::wait_for(command, port)
+    }
+
+    fn wait_for(mut command: Command, port: u16) -> Server {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let server = Server { child, port };
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -322,6 +336,38 @@ fn odd_names_live_through_all_lanes_on_webdav() {
         assert_eq!(transfer.look(Place::Mirror, &places(&items)).unwrap(), vec![Some(1); items.len()]);
         all_confirmed(&mut transfer, Lane::Trash, &items);
         assert_eq!(transfer.look(Place::Mirror, &places(&items)).unwrap(), vec![None; items.len()]);
+        all_confirmed(&mut transfer, Lane::Discard, &items);
+    });
+}
+
+#[test]
+fn all_odd_names_live_through_all_lanes_on_a_foreign_webdav_server() {
+    with_both(|world| {
+        let server = Server::wsgidav(&world.at("served"));
+        let remote = server.webdav_remote();
+        let mut transfer = world.transfer(&format!("{remote}mirror"), &format!("{remote}companion"));
+        let items: Vec<_> = odd_names()
+            .iter()
+            .filter(|name| can_carry(world.rclone.name_encoding(), name))
+            .map(|name| world.write([b"d/", &name[..]].concat(), "x"))
+            .collect();
+        all_confirmed(&mut transfer, Lane::Upload, &items);
+        assert_eq!(std::fs::read_dir(world.at("served/mirror/d")).unwrap().count(), items.len());
+        assert_eq!(transfer.look(Place::Mirror, &places(&items)).unwrap(), vec![Some(1); items.len()]);
+        // It takes `folder/;name` as the target of a move for `folder/`, and replaces that folder.
+        assert_eq!(transfer.try_companion_move().unwrap(), CompanionMove::OnServerPlainNamesOnly);
+        assert_eq!(std::fs::read_dir(world.at("served/companion")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(world.at("served/mirror")).unwrap().count(), 1);
+        let mut transfer = transfer.moving_plain_names_only(true);
+        let (with, items): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| item.path.as_bytes().iter().any(|byte| b";?#".contains(byte)));
+        let outcomes = send(&mut transfer, Lane::Trash, &with);
+        assert_eq!(outcomes.len(), 3);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed(_))), "{outcomes:?}");
+        all_confirmed(&mut transfer, Lane::Delete, &with);
+        all_confirmed(&mut transfer, Lane::Trash, &items);
+        assert_eq!(transfer.look(Place::Mirror, &places(&items)).unwrap(), vec![None; items.len()]);
+        assert_eq!(transfer.look(Place::Trash(RUN), &places(&items)).unwrap(), vec![Some(1); items.len()]);
         all_confirmed(&mut transfer, Lane::Discard, &items);
     });
 }
@@ -540,7 +586,7 @@ fn folders_are_made_ahead_and_moved_whole() {
 #[test]
 fn a_remote_that_does_not_answer_is_unwell() {
     with_both(|world| {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let remote = format!(":webdav,vendor=other,url=\"http://127.0.0.1:{port}\":");
         let mut transfer = world.transfer(&format!("{remote}m"), &format!("{remote}c"));
         let outcomes = send(&mut transfer, Lane::Upload, &[world.write("a", "x")]);

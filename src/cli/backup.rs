@@ -8,8 +8,10 @@ use super::progress::{ExcludedList, FanOut, LogListener};
 use super::{Stopped, configuration_file, job_selection, log_file, recipes, signals, summary};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use time::OffsetDateTime;
 use treeferry::workflow::configuration::{Configuration, Job};
 use treeferry::workflow::options::{BackupOptions, Guard};
+use treeferry::workflow::report::{JobOutcome, JobReport};
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
@@ -54,28 +56,31 @@ pub(super) fn run_jobs(
     let stop = signals::listen()?;
     let mut reports = Vec::new();
     for job in jobs {
-        if stop.is_requested() {
-            break;
-        }
-        let report = {
-            let observer = observer(options, log.as_ref(), output);
-            recipes::backup(&configuration, job, options, &stop, &observer)
+        let report = match stop.signal() {
+            Some(signal) => not_started(job, options, signal),
+            None => {
+                let observer = observer(options, log.as_ref(), output);
+                recipes::backup(&configuration, job, options, &stop, &observer)
+            }
         };
         log_outcome(job, &report);
         summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), output);
         reports.push(report);
     }
     summary::tell_all(&reports, output);
-    let worst = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
-    let status = match stop.signal() {
-        // Between two jobs nobody else would tell of the signal.
-        Some(signal) => ExitStatus::worst([worst, ExitStatus::from_signal(signal)]),
-        None => worst,
-    };
+    let status = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
     if output.json && status.code() != 0 {
         output.exit_error(status, &exit_message(&reports));
     }
     Ok(status)
+}
+
+/// A job whose turn did not come before the signal.
+fn not_started(job: &Job, options: &BackupOptions, signal: i32) -> JobReport {
+    let mut report = JobReport::new(&job.name, OffsetDateTime::now_utc());
+    report.dry_run = options.dry_run;
+    report.outcome = JobOutcome::Interrupted { signal };
+    report
 }
 
 fn observer(options: &BackupOptions, log: Option<&LogFile>, output: &Output) -> FanOut {
@@ -104,7 +109,7 @@ fn start_log(configuration: &Configuration, global: &Global, output: &Output) ->
     Some(log)
 }
 
-fn log_outcome(job: &Job, report: &treeferry::workflow::report::JobReport) {
+fn log_outcome(job: &Job, report: &JobReport) {
     let status = ExitStatus::from(&report.outcome);
     let words = summary::outcome_words(&report.outcome);
     match status {
@@ -113,11 +118,11 @@ fn log_outcome(job: &Job, report: &treeferry::workflow::report::JobReport) {
     }
 }
 
-fn exit_message(reports: &[treeferry::workflow::report::JobReport]) -> String {
+fn exit_message(reports: &[JobReport]) -> String {
     let told: Vec<String> = reports
         .iter()
         .filter(|report| ExitStatus::from(&report.outcome) != ExitStatus::Protected)
         .map(|report| format!("{}: {}", report.job, summary::outcome_words(&report.outcome)))
         .collect();
-    if told.is_empty() { "interrupted".into() } else { told.join("; ") }
+    told.join("; ")
 }

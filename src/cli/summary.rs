@@ -67,31 +67,34 @@ pub(super) fn outcome_words(outcome: &JobOutcome) -> String {
 
 /// The one line that says it all.
 fn headline(report: &JobReport) -> String {
-    let took = figures::duration(report.duration());
-    let verb = if report.dry_run { "plan: " } else { "" };
-    let did = match (&report.forecast, report.dry_run) {
-        (Some(forecast), true) if forecast.is_empty() => "nothing to send".into(),
-        (Some(forecast), true) => {
-            format!(
-                "would send {}, {}",
-                figures::files(forecast.uploads),
-                figures::bytes(forecast.upload_bytes)
-            )
-        }
-        _ if report.files_uploaded + report.files_trashed + report.files_removed == 0 => {
-            "nothing sent".into()
-        }
-        _ => format!(
+    let mut parts = Vec::new();
+    if !(report.dry_run && report.outcome == JobOutcome::Protected) {
+        parts.push(outcome_words(&report.outcome));
+    }
+    parts.extend(work_done(report));
+    let plan = if report.dry_run { "plan: " } else { "" };
+    format!("{}: {plan}{} ({})", report.job, parts.join("; "), figures::duration(report.duration()))
+}
+
+/// What was sent, or would be; `None` where the outcome says enough.
+fn work_done(report: &JobReport) -> Option<String> {
+    let touched = report.files_uploaded + report.files_trashed + report.files_removed;
+    match &report.forecast {
+        Some(forecast) if report.dry_run && forecast.is_empty() => Some("nothing to send".into()),
+        Some(forecast) if report.dry_run => Some(format!(
+            "would send {}, {}",
+            figures::files(forecast.uploads),
+            figures::bytes(forecast.upload_bytes)
+        )),
+        _ if touched > 0 => Some(format!(
             "{} sent, {}",
             figures::files(report.files_uploaded),
             figures::bytes(report.bytes_uploaded)
-        ),
-    };
-    let end = match (&report.outcome, report.dry_run) {
-        (JobOutcome::Protected, true) => String::new(),
-        (outcome, _) => outcome_words(outcome) + "; ",
-    };
-    format!("{}: {verb}{end}{did} ({took})", report.job)
+        )),
+        _ if report.outcome == JobOutcome::Protected => Some("nothing to send".into()),
+        _ if report.outcome == JobOutcome::Unprotected => Some("nothing sent".into()),
+        _ => None,
+    }
 }
 
 fn as_text(report: &JobReport, log: Option<&Path>) -> String {
@@ -247,4 +250,91 @@ fn as_json(report: &JobReport) -> Value {
         });
     }
     summary
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+    use treeferry::model::TreePath;
+    use treeferry::workflow::options::Guard;
+
+    fn report() -> JobReport {
+        let mut report = JobReport::new("photos", datetime!(2026-11-22 18:15:00 UTC));
+        report.finished = datetime!(2026-11-22 18:18:20 UTC);
+        report
+    }
+
+    #[test]
+    fn a_person_sees_what_went_up_what_was_trashed_and_what_is_not_protected() {
+        let mut report = report();
+        report.files_scanned = 20_000;
+        report.directories_scanned = 1_400;
+        report.bytes_scanned = 3 << 30;
+        report.files_new = 10;
+        report.files_changed = 2;
+        report.files_uploaded = 12;
+        report.bytes_uploaded = 3_565_158;
+        report.files_trashed = 2;
+        report.unprotected.add(TreePath::from_bytes("a/b\nc").unwrap(), "permission denied");
+        report.outcome = JobOutcome::Unprotected;
+        let expected = "\
+photos: finished, but not everything is protected; 12 files sent, 3.4 MiB (3 min 20 s)
+  scanned        20,000 files, 1,400 folders, 3.0 GiB
+  found          10 new, 2 changed
+  uploaded       12 files, 3.4 MiB
+  trashed        2 files
+  log            /l/backup-2026-11-22.log
+  not protected  1 path:
+    a/b\\nc: permission denied
+";
+        assert_eq!(as_text(&report, Some(Path::new("/l/backup-2026-11-22.log"))), expected);
+    }
+
+    #[test]
+    fn the_headline_says_what_matters() {
+        let mut unchanged = report();
+        assert_eq!(headline(&unchanged), "photos: everything is protected; nothing to send (3 min 20 s)");
+        unchanged.dry_run = true;
+        unchanged.forecast = Some(Forecast { uploads: 3, upload_bytes: 10, ..Forecast::default() });
+        assert_eq!(headline(&unchanged), "photos: plan: would send 3 files, 10 B (3 min 20 s)");
+        let mut stopped = report();
+        let message = "26 of 100 known files are deleted".into();
+        stopped.outcome = JobOutcome::GuardStopped { guard: Some(Guard::MaxDelete), message };
+        assert_eq!(
+            headline(&stopped),
+            "photos: stopped by the guard max-delete, nothing was sent: 26 of 100 known files are deleted; if this is meant: --accept max-delete (3 min 20 s)"
+        );
+    }
+
+    #[test]
+    fn many_unprotected_paths_are_counted_and_some_are_named() {
+        let mut report = report();
+        for number in 0..1_500 {
+            report.unprotected.add(TreePath::from_bytes(format!("{number}")).unwrap(), "no");
+        }
+        let text = unprotected(&report.unprotected);
+        assert!(text.starts_with("  not protected  1,500 paths:\n    0: no\n"), "{text}");
+        assert!(
+            text.ends_with("    19: no\n    and 1,480 more, named in the log and with --json\n"),
+            "{text}"
+        );
+        assert_eq!(as_json(&report)["unprotected"].as_array().unwrap().len(), Unprotected::NAMED_MAX);
+        assert_eq!(as_json(&report)["files_unprotected"], 1_500);
+    }
+
+    #[test]
+    fn the_json_summary_has_every_promised_field() {
+        let summary = as_json(&report());
+        for field in "job run_id started finished duration_seconds dry_run files_scanned directories_scanned \
+            bytes_scanned files_new files_changed files_moved files_deleted files_unchanged files_uploaded \
+            bytes_uploaded files_trashed files_removed files_failed files_unprotected files_out_of_scope \
+            content_root index_bytes_written exit_code"
+            .split_whitespace()
+        {
+            assert!(summary.get(field).is_some(), "{field}");
+        }
+        assert_eq!(summary["started"], "2026-11-22T18:15:00Z");
+    }
 }

@@ -154,6 +154,12 @@ impl StateDir {
         LockFile::try_acquire(&self.path.join("lock"), holder)
     }
 
+    /// Who holds the lock of this job now; `None` when nobody does. Does not
+    /// touch the lock: a run that begins at this moment is not disturbed.
+    pub fn lock_holder(&self) -> Option<String> {
+        LockFile::holder_at(&self.path.join("lock"))
+    }
+
     /// The docket's bytes; `None` when no snapshot was ever made.
     ///
     /// # Errors

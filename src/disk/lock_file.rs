@@ -71,6 +71,22 @@ impl LockFile {
     }
 }
 
+impl LockFile {
+    /// Who holds the lock at `path`, without trying it: the kernel's list of
+    /// locks tells. A lock that is tried, even for a moment, would turn away a
+    /// run that begins just then.
+    pub fn holder_at(path: &Path) -> Option<String> {
+        let metadata = path.symlink_metadata().ok().filter(|metadata| metadata.is_file())?;
+        let inode = format!(":{}", metadata.ino());
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        let is_held = locks.lines().any(|line| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            words.next() == Some("FLOCK") && words.any(|word| word.ends_with(&inode))
+        });
+        if is_held { File::open(path).ok().map(|mut file| holder(&mut file)) } else { None }
+    }
+}
+
 impl Drop for Locked {
     fn drop(&mut self) {
         // Only tidiness: the lock goes when the file is closed.

@@ -32,7 +32,16 @@ pub(super) struct EntriesFrame<'a> {
     pub(super) count: u32,
     pub(super) permissions: &'a [u8],
     pub(super) names: &'a [u8],
-    pub(super) stats: &'a [u8],
+    /// Kind, number of mode and owner, marks.
+    pub(super) tags: &'a [u8],
+    /// Marks of those entries that have any.
+    pub(super) flags: &'a [u8],
+    pub(super) sizes: &'a [u8],
+    pub(super) mtimes: &'a [u8],
+    pub(super) mtime_nanoseconds: &'a [u8],
+    pub(super) ctimes: &'a [u8],
+    pub(super) ctime_nanoseconds: &'a [u8],
+    pub(super) inodes: &'a [u8],
     pub(super) digests: &'a [u8],
     pub(super) targets: &'a [u8],
     pub(super) children: &'a [u8],

@@ -20,6 +20,7 @@ mod docket;
 mod names;
 mod node;
 mod node_file;
+mod numbers;
 mod pack;
 mod pending;
 mod pointer;

@@ -31,6 +31,12 @@ pub enum Edit {
         /// Where.
         path: TreePath,
     },
+    /// The source has no directory at `path` any more: it goes, unless something
+    /// below it is still known after all edits.
+    RemoveIfEmpty {
+        /// Where.
+        path: TreePath,
+    },
     /// A directory lies at `path`, with these attributes; what is known of its
     /// names stays.
     Directory {
@@ -53,6 +59,7 @@ impl Edit {
         match self {
             Edit::Put { path, .. }
             | Edit::Remove { path }
+            | Edit::RemoveIfEmpty { path }
             | Edit::Directory { path, .. }
             | Edit::Unconfirmed { path } => path,
         }
@@ -116,6 +123,7 @@ pub fn rewrite<E>(
             Edit::Put { path, .. } if path.is_root() => return Err(RewriteError::RootIsADirectory),
             Edit::Put { path, entry } => rewriting.put(&path, &entry)?,
             Edit::Remove { path } => rewriting.remove(&path)?,
+            Edit::RemoveIfEmpty { path } => rewriting.remove_if_empty(&path)?,
             Edit::Directory { path, attributes } => rewriting.directory(&path, attributes)?,
             Edit::Unconfirmed { path } => rewriting.unconfirmed(&path)?,
         }
@@ -180,6 +188,9 @@ struct Frame {
     /// The difference of the sums is not known: a child that was replaced is
     /// damaged. They are summed up again at the end.
     recount: bool,
+    /// The node of the base is damaged: what lies here is known by the edits only.
+    damaged: bool,
+    goes_if_empty: bool,
 }
 
 struct Current {
@@ -273,6 +284,26 @@ impl Rewriting<'_> {
             self.path.pop();
             self.spare.push((frame.old, frame.new));
         }
+    }
+
+    fn remove_if_empty(&mut self, path: &TreePath) -> Result<(), Failed> {
+        if path.is_root() || !self.open_existing(path)? {
+            return Ok(());
+        }
+        if self.path != *path {
+            let current = self.frames.last().and_then(|frame| frame.current.as_ref());
+            let is_directory = current
+                .and_then(|current| current.entry.as_ref())
+                .is_some_and(|entry| entry.kind == EntryKind::Directory);
+            if !is_directory {
+                return Ok(());
+            }
+            self.open_current(path)?;
+        }
+        if let Some(frame) = self.frames.last_mut() {
+            frame.goes_if_empty = true;
+        }
+        Ok(())
     }
 
     fn directory(&mut self, path: &TreePath, attributes: DirectoryAttributes) -> Result<(), Failed> {
@@ -402,10 +433,13 @@ impl Rewriting<'_> {
         let (mut old, mut new) = self.spare.pop().unwrap_or_default();
         old.clear();
         new.clear();
-        let totals = match &pointer {
-            Some(pointer) => self.base.read_directory(pointer, &mut old)?,
-            None => Totals::default(),
-        };
+        let read = pointer.as_ref().map(|pointer| self.base.read_directory(pointer, &mut old));
+        let damaged = matches!(read, Some(Err(_)));
+        if damaged {
+            // One directory is unknown, and is listed again by the next scan. Never: it is empty.
+            old.clear();
+        }
+        let totals = read.and_then(Result::ok).unwrap_or_default();
         new.attributes = old.attributes;
         self.frames.push(Frame {
             name,
@@ -414,7 +448,8 @@ impl Rewriting<'_> {
             new,
             totals,
             totals_before: totals,
-            changed: pointer.is_none(),
+            changed: pointer.is_none() || damaged,
+            damaged,
             ..Frame::default()
         });
         Ok(())
@@ -466,6 +501,10 @@ impl Rewriting<'_> {
         if frame.recount {
             frame.totals = self.count(&frame.new)?;
         }
+        if frame.goes_if_empty && frame.new.is_empty() {
+            self.drop_empty(frame);
+            return Ok(None);
+        }
         let unchanged = !frame.changed && !frame.recount && !frame.attributes_changed();
         let pointer = match frame.old_pointer.filter(|_| unchanged) {
             Some(pointer) => pointer,
@@ -481,7 +520,11 @@ impl Rewriting<'_> {
             self.frames.last_mut().and_then(|parent| parent.current.take().map(|current| (parent, current)))
         {
             debug_assert_eq!(current.name, frame.name);
-            exchange(&mut parent.totals, frame.totals_before, frame.totals);
+            if frame.damaged {
+                parent.recount = true;
+            } else {
+                exchange(&mut parent.totals, frame.totals_before, frame.totals);
+            }
             let entry = current.entry.map(|entry| OwnedEntry { child: Some(pointer), ..entry });
             parent.current = Some(Current { entry, ..current });
         }
@@ -490,17 +533,26 @@ impl Rewriting<'_> {
         Ok(Some(root))
     }
 
+    /// Takes an empty directory out of the one above.
+    fn drop_empty(&mut self, frame: Frame) {
+        if let Some(parent) = self.frames.last_mut() {
+            if frame.damaged {
+                parent.recount = true;
+            } else {
+                exchange(&mut parent.totals, with_itself(frame.totals_before), Totals::default());
+            }
+            if let Some(current) = parent.current.as_mut() {
+                current.entry = None;
+            }
+        }
+        self.spare.push((frame.old, frame.new));
+    }
+
+    /// What lies below a damaged node is not known and counts as nothing.
     fn count(&mut self, directory: &Directory) -> Result<Totals, Failed> {
         let mut sums = Totals::default();
         for entry in directory.iter() {
-            let entry = OwnedEntry::from(&entry);
-            let offset = entry.child.map_or(0, |child| child.offset.0);
-            let damaged = || ReadNodeError {
-                offset,
-                length: 0,
-                reason: "it is damaged, so what lies below it cannot be counted: remove it first".into(),
-            };
-            sums.add(self.totals_of(&entry)?.ok_or_else(damaged)?);
+            sums.add(self.totals_of(&OwnedEntry::from(&entry))?.unwrap_or_default());
         }
         Ok(sums)
     }

@@ -1,10 +1,10 @@
 //! Journal: what was intended and what was confirmed, before anything relies on it.
 //!
 //! Knows: the nouns of `model`, the durable verbs of `disk`, its own bytes
-//! (`docs/format.md`, "Journal").
+//! (`docs/format-journal.md`).
 //! Promises: an intent is durable when [`JournalWriter::append_intent`]
 //! returns; outcomes are at the latest a second or 256 later, or when
-//! [`JournalWriter::sync`] returns. [`replay`] gives back what was written and nothing else: a torn tail is
+//! [`JournalWriter::sync`] returns. [`replay()`] gives back what was written and nothing else: a torn tail is
 //! cut, not feared; an intent without outcome is a doubt. Replaying twice gives
 //! the same. Memory is bounded by one batch.
 //! Must not know: rclone, the index, the docket (only the digest of the one it

@@ -82,6 +82,14 @@ fn batches(replay: &Replay) -> Vec<ReplayedBatch> {
     replay.batches().map(Result::unwrap).collect()
 }
 
+#[test]
+fn a_journal_of_format_1_from_long_ago_is_still_understood() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, expected) = write_everything(directory.path());
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/journal-v1");
+    assert_eq!(batches(&replay(&old).unwrap().unwrap()), expected);
+}
+
 /// Nothing that was not written: every batch is one of `written`, and every
 /// outcome is its true one or a doubt.
 fn assert_never_more_than(replay: &Replay, written: &[ReplayedBatch], context: &str) {

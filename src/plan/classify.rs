@@ -142,8 +142,8 @@ fn compare(base: &OwnedEntry, pending: &OwnedEntry) -> Upload {
 
 /// The path under which an entry lies on the mirror: its own, or with rclone's
 /// ending for links that are uploaded.
-pub fn mirror_path(path: &TreePath, entry: &OwnedEntry) -> TreePath {
-    if entry.kind != EntryKind::Symlink {
+pub fn mirror_path(path: &TreePath, as_link: bool) -> TreePath {
+    if !as_link {
         return path.clone();
     }
     let mut bytes = path.as_bytes().to_vec();

@@ -7,7 +7,7 @@ use std::fmt;
 pub const MINIMUM_KNOWN_FILES: u64 = 100;
 
 /// A limit as people write it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// No limit.
     Off,
@@ -15,11 +15,11 @@ pub enum Limit {
     Count(u64),
     /// So many percent of the files known, applied from
     /// [`MINIMUM_KNOWN_FILES`] on.
-    Percent(f64),
+    Percent(u32),
 }
 
 /// More than the limit allows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitExceeded {
     /// Files concerned.
     pub files: u64,
@@ -36,7 +36,7 @@ impl Limit {
             Limit::Off => None,
             Limit::Count(count) => Some(count),
             Limit::Percent(_) if known < MINIMUM_KNOWN_FILES => None,
-            Limit::Percent(percent) => Some((known as f64 * percent / 100.0).floor() as u64),
+            Limit::Percent(percent) => Some((u128::from(known) * u128::from(percent) / 100) as u64),
         }
     }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Limit::Off => f.write_str("off"),
-            Limit::Count(count) => write!(f, "{count} files"),
+            Limit::Count(count) => write!(f, "{count}"),
             Limit::Percent(percent) => write!(f, "{percent}%"),
         }
     }
@@ -75,9 +75,9 @@ mod tests {
 
     #[test]
     fn a_percentage_begins_at_a_hundred_files() {
-        assert!(Limit::Percent(25.0).check(99, 99).is_ok());
-        assert!(Limit::Percent(25.0).check(26, 100).is_err());
-        assert!(Limit::Percent(25.0).check(25, 100).is_ok());
+        assert!(Limit::Percent(25).check(99, 99).is_ok());
+        assert!(Limit::Percent(25).check(26, 100).is_err());
+        assert!(Limit::Percent(25).check(25, 100).is_ok());
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_message_names_the_numbers() {
-        let exceeded = Limit::Percent(25.0).check(500, 1000).expect_err("half is more than a quarter");
+        let exceeded = Limit::Percent(25).check(500, 1000).expect_err("half is more than a quarter");
         assert_eq!(exceeded.to_string(), "500 of 1000 known files (50.0%), the limit is 25%");
     }
 }

@@ -1,7 +1,7 @@
 //! What a whole plan comes to, counted in one pass without keeping it.
 
 use super::{Decision, Removal, SizeClass, Upload};
-use crate::model::Change;
+use crate::model::{Change, EntryFlags};
 
 /// Sums over the decisions of one walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +26,8 @@ pub struct Tally {
     pub removed_files: u64,
     /// Objects that stay on the mirror although the source (or the scope) lost them.
     pub kept_files: u64,
+    /// Those of them that are still in the source, but not in scope any more.
+    pub out_of_scope_files: u64,
 }
 
 impl Tally {
@@ -54,6 +56,9 @@ impl Tally {
             Removal::Blocking => self.blocking_files += 1,
             Removal::Keep => self.kept_files += 1,
         }
+        let left_scope =
+            change.pending.as_ref().is_some_and(|entry| entry.flags.contains(EntryFlags::OUT_OF_SCOPE));
+        self.out_of_scope_files += u64::from(left_scope && decision.removal == Removal::Keep);
         self.local += u64::from(decision.is_local());
     }
 

@@ -1,6 +1,6 @@
 //! Whole folders: made ahead, moved aside, and whether moving works at all.
 
-use crate::model::{Failure, FailureClass, RunId, TreePath};
+use crate::model::{Failure, FailureClass, TreePath};
 use crate::transfer::command_line::{ALWAYS, LIST, Traffic, below, list_of};
 use crate::transfer::log_line::Receipt;
 use crate::transfer::looks::{Place, scratch_failure};
@@ -13,6 +13,11 @@ use std::ffi::OsString;
 pub enum CompanionMove {
     /// On the server: the trash works.
     OnServer,
+    /// On the server, but not for names with `;`, `?` or `#`. WsgiDAV 4.4 decodes
+    /// the target of a MOVE before it takes it apart, and cuts it there: a file
+    /// `folder/;name` then replaces the whole `folder` in the trash. Give this to
+    /// [`Transfer::moving_plain_names_only`].
+    OnServerPlainNamesOnly,
     /// rclone had to download and upload it: the trash would cost a transfer of
     /// every replaced file. `companion` should be elsewhere.
     ThroughHere,
@@ -61,6 +66,35 @@ impl Transfer<'_> {
         if finished.succeeded() { Ok(()) } else { Err(finished.failure("creating folders")) }
     }
 
+    /// True when a place has a folder of that name, empty or not. (**No proof**
+    /// when false, as everywhere.)
+    ///
+    /// # Errors
+    /// When the remote cannot be asked, or the name cannot be written.
+    pub fn has_folder(&self, place: Place, folder: &TreePath) -> Result<bool, Failure> {
+        let line = self.session.encoding.encode(folder).map_err(|error| file_failure(&error.reason))?;
+        let words: [OsString; 4] = [
+            "lsjson".into(),
+            below(&self.remote_of(place), &line),
+            "--no-modtime".into(),
+            "--no-mimetype".into(),
+        ];
+        let finished = self.session.ask(words.to_vec())?;
+        if finished.says_absent() {
+            return Ok(false);
+        }
+        if !finished.succeeded() {
+            return Err(finished.failure("looking for a folder"));
+        }
+        // Asked about a file, rclone lists that one file; a bucket lists nothing for what is not there.
+        let listing = String::from_utf8_lossy(&finished.output);
+        let name = folder.name().map(String::from_utf8_lossy).unwrap_or_default();
+        let entries: Vec<serde_json::Value> = serde_json::from_str(&listing).unwrap_or_default();
+        let is_file =
+            matches!(entries.as_slice(), [only] if only["IsDir"] == false && only["Path"] == name.as_ref());
+        Ok(!is_file)
+    }
+
     /// Moves a whole folder from the mirror to this run's trash by one request.
     /// Only for remotes with `dir_move`, and to a target that does not exist.
     pub fn move_folder(&self, folder: &TreePath) -> FolderMove {
@@ -69,6 +103,9 @@ impl Transfer<'_> {
             Ok(_) => return FolderMove::Failed(file_failure("the root of the mirror is never moved")),
             Err(error) => return FolderMove::Failed(file_failure(&error.reason)),
         };
+        if let Some(reason) = self.not_moved(folder) {
+            return FolderMove::Failed(file_failure(reason));
+        }
         let arguments: Vec<OsString> = vec![
             "moveto".into(),
             below(&self.remotes.mirror, &line),
@@ -92,19 +129,32 @@ impl Transfer<'_> {
         }
     }
 
-    /// Writes a scratch file into the mirror, moves it to the companion and
-    /// removes it. Told apart: a move on the server, and a download with upload.
+    /// Writes a scratch file into the mirror, moves it to a folder of its own in
+    /// the companion, and removes both. Told apart: a move on the server, and a
+    /// download with upload. Once for each pair of remotes; remember the answer.
     ///
     /// # Errors
-    /// When any of it fails; the message says where the scratch file may be left.
+    /// When a plain file cannot be moved at all.
     pub fn try_companion_move(&self) -> Result<CompanionMove, Failure> {
+        let name = format!(".treeferry-try-{}", self.run);
+        match self.try_move(&format!("{name}#a?b;c")) {
+            Ok(way) => Ok(way),
+            Err(failure) if failure.class == FailureClass::Authentication => Err(failure),
+            Err(_) => match self.try_move(&name)? {
+                CompanionMove::ThroughHere => Ok(CompanionMove::ThroughHere),
+                _ => Ok(CompanionMove::OnServerPlainNamesOnly),
+            },
+        }
+    }
+
+    fn try_move(&self, name: &str) -> Result<CompanionMove, Failure> {
         let session = self.session;
-        let name = scratch_name(self.run);
-        let (start, end) = (join(&self.remotes.mirror, &name), join(&self.remotes.companion, &name));
+        let start = join(&self.remotes.mirror, name);
+        let target = join(&self.remotes.companion, &format!("try-{}", self.run));
         session
             .write_small(&start, b"treeferry tries whether this file can be moved; it may be deleted\n")?;
         let mut arguments: Vec<OsString> =
-            vec!["move".into(), self.remotes.mirror.clone().into(), self.remotes.companion.clone().into()];
+            vec!["move".into(), self.remotes.mirror.clone().into(), target.clone().into()];
         arguments.push(ALWAYS.into());
         arguments.extend(LIST.iter().map(OsString::from));
         let (mut on_server, mut through_here, mut deleted) = (false, false, false);
@@ -117,20 +167,19 @@ impl Transfer<'_> {
                 _ => {}
             }
             Heard::Nothing
-        });
+        })?;
         let moved = on_server || (through_here && deleted);
         if !moved {
-            // Leave nothing behind in the mirror if it can be helped.
+            // Leave nothing behind if it can be helped; the failure of the move is the one to tell.
             let _ = session.delete_file(&start);
-            return Err(finished?.failure("moving a scratch file from the mirror to the companion"));
         }
-        session.delete_file(&end)?;
+        let cleaned = session.purge(&target);
+        if !moved {
+            return Err(finished.failure("moving a scratch file from the mirror to the companion"));
+        }
+        cleaned?;
         Ok(if on_server { CompanionMove::OnServer } else { CompanionMove::ThroughHere })
     }
-}
-
-fn scratch_name(run: RunId) -> String {
-    format!(".treeferry-try-{run}")
 }
 
 fn file_failure(reason: &str) -> Failure {

@@ -172,7 +172,7 @@ fn read_entries(output: &[u8]) -> Result<Vec<JsonEntry>, Failure> {
 }
 
 impl Transfer<'_> {
-    fn remote_of(&self, place: Place) -> String {
+    pub(super) fn remote_of(&self, place: Place) -> String {
         match place {
             Place::Mirror => self.remotes.mirror.clone(),
             Place::Trash(run) => self.remotes.trash(run),

@@ -20,6 +20,7 @@ mod looks;
 mod names;
 mod process;
 mod rclone;
+mod receipts;
 mod remote_path;
 mod send;
 mod source_state;

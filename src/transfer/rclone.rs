@@ -146,6 +146,13 @@ pub struct Session<'a> {
     pub(crate) observer: &'a dyn Observer,
 }
 
+impl Session<'_> {
+    /// How this session writes names.
+    pub fn encoding(&self) -> NameEncoding {
+        self.encoding
+    }
+}
+
 /// What came of a command.
 pub(crate) struct Finished {
     pub(crate) ended: Ended,

@@ -2,11 +2,37 @@
 //!
 //! Knows: all rooms, the configuration, and what a run came to.
 //! Promises: a recipe returns a value that says everything a person or a
-//! monitor may ask; it prints nothing.
+//! monitor may ask; it prints nothing. What is confirmed is committed, whatever
+//! ends a run.
 //! Must not know: clap, terminals, the environment.
 
 pub mod configuration;
-
 pub mod options;
-
 pub mod report;
+
+mod backup;
+mod committed;
+mod compare;
+mod connect;
+mod forecast;
+mod guards;
+mod halt;
+mod job_run;
+mod lanes;
+mod last_run;
+mod ledger;
+mod opened;
+mod owner;
+mod prune;
+mod recover;
+mod remote;
+mod settle;
+mod source;
+mod status;
+mod surroundings;
+mod verbs;
+mod views;
+
+pub use backup::backup;
+pub use status::status;
+pub use surroundings::Surroundings;

@@ -1,9 +1,11 @@
 //! What the caller of a recipe chooses.
 
+use crate::transfer::StopSignal;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 
 /// How a backup is run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +28,7 @@ impl BackupOptions {
 macro_rules! guards {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal),* $(,)?) => {
         /// What stops a run until a person says go, by its name on the command line.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Guard { $($(#[doc = $doc])* $variant),* }
 
         impl Guard {
@@ -99,6 +101,8 @@ pub struct Stop(Arc<StopState>);
 struct StopState {
     level: AtomicU8,
     signal: AtomicI32,
+    transfers: StopSignal,
+    scan: Arc<AtomicBool>,
 }
 
 /// How urgent it is.
@@ -118,6 +122,18 @@ impl Stop {
         let _ = self.0.signal.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
         let level = self.0.level.load(Ordering::Relaxed).saturating_add(1).min(2);
         self.0.level.store(level, Ordering::Release);
+        self.0.scan.store(true, Ordering::Release);
+        if level > 1 { self.0.transfers.now() } else { self.0.transfers.finish() }
+    }
+
+    /// The same wish, as transfers hear it.
+    pub(super) fn transfers(&self) -> &StopSignal {
+        &self.0.transfers
+    }
+
+    /// The same wish, as the scan hears it.
+    pub(super) fn scan(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.scan)
     }
 
     /// How urgent it is now.

@@ -2,11 +2,12 @@
 
 use crate::model::{RunId, TreeDigest, TreePath};
 use crate::workflow::options::Guard;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::OffsetDateTime;
 
 /// How a job ended. The exit code follows from this alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobOutcome {
     /// Everything in scope is on the remote.
     Protected,

@@ -8,6 +8,7 @@ mod format;
 mod paging;
 mod records;
 mod rewriting;
+mod size;
 mod storing;
 
 use proptest::prelude::*;

@@ -20,14 +20,14 @@ pub(super) fn record(sequence: u64, root: Option<Root>, previous: Option<RecordP
             bytes_uploaded: 1 << 50,
             ..Default::default()
         },
-        recovered: sequence % 2 == 0,
+        recovered: sequence.is_multiple_of(2),
     }
 }
 
 pub(super) fn moved(path: TreePath, number: u64) -> MovedAway {
     MovedAway {
         path,
-        digest: (number % 3 != 0).then(|| ContentDigest::of(&number.to_le_bytes())),
+        digest: (!number.is_multiple_of(3)).then(|| ContentDigest::of(&number.to_le_bytes())),
         size: number << 20,
         mtime: Timestamp { seconds: -(number as i64), nanoseconds: 999_999_999 },
     }

@@ -34,7 +34,7 @@ impl TerminalProgress {
 
     fn start_phase(&self, phase: Phase) {
         self.set_style(match phase {
-            Phase::Transfer => "[{bar:30}] {percent:>3}% {wide_msg}",
+            Phase::Transfer => "[{bar:16}] {percent:>3}% {wide_msg}",
             _ => "{spinner} {wide_msg}",
         });
         self.bar.enable_steady_tick(Duration::from_millis(250));
@@ -57,14 +57,15 @@ fn message(meter: &Meter) -> String {
         "scan" => format!("{job}: scan {}", figures::files(meter.files_scanned)),
         "transfer" => {
             let left = meter.remaining().map(|left| format!(", {} left", figures::duration(left)));
+            // What matters most comes first: a narrow terminal cuts off the end.
             format!(
-                "{} of {}, {} of {} files, {}/s{}",
+                "{}/{}, {}/s{}, {}/{} files",
                 figures::bytes(meter.bytes_done),
                 figures::bytes(meter.total_bytes),
-                figures::count(meter.files_done),
-                figures::count(meter.total_files),
                 figures::bytes(meter.bytes_per_second.max(0.0) as u64),
-                left.unwrap_or_default()
+                left.unwrap_or_default(),
+                figures::count(meter.files_done),
+                figures::count(meter.total_files)
             )
         }
         phase => format!("{job}: {phase}"),

@@ -32,18 +32,18 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("", "Top of the file"),
     (
         "scan",
-        "`[scan]`: how the source is walked. For all jobs here; for one job as `scan.<key>` inside `[[job]]`",
+        "`[scan]`: How the source is walked. For all jobs here; for one job as `scan.<key>` inside `[[job]]`",
     ),
-    ("rclone", "`[rclone]`: the rclone that is used"),
+    ("rclone", "`[rclone]`: The rclone that is used"),
     (
         "job",
-        "`[[job]]`: one source and one remote; as many as you like. All keys but `name` may also stand in `[defaults]`, for every job that does not say otherwise",
+        "`[[job]]`: One source and one remote; as many as you like. All keys but `name` may also stand in `[defaults]`, for every job that does not say otherwise",
     ),
-    ("notify", "`[notify]`: who is told after a run"),
+    ("notify", "`[notify]`: Who is told after a run"),
     ("notify.telegram", "`[notify.telegram]`"),
-    ("notify.mail", "`[notify.mail]`: by SMTP (`smtp`) or by a program (`sendmail`), one of the two"),
+    ("notify.mail", "`[notify.mail]`: By SMTP (`smtp`) or by a program (`sendmail`), one of the two"),
     ("notify.webhook", "`[notify.webhook]`"),
-    ("notify.healthcheck", "`[notify.healthcheck]`: dead-man pings as healthchecks.io understands them"),
+    ("notify.healthcheck", "`[notify.healthcheck]`: Dead-man pings as healthchecks.io understands them"),
 ];
 
 /// All keys.

@@ -22,7 +22,9 @@ Mirrors and companions of all jobs must be apart: none may be, or lie in, anothe
 pub fn reference() -> String {
     let mut text = HEAD.to_owned();
     for (section, heading) in SECTIONS {
-        let _ = write!(text, "\n## {heading}\n\n| key | type | default | meaning |\n|---|---|---|---|\n");
+        let (title, note) = heading.split_once(": ").unwrap_or((heading, ""));
+        let note = if note.is_empty() { String::new() } else { format!("{note}.\n\n") };
+        let _ = write!(text, "\n## {title}\n\n{note}| key | type | default | meaning |\n|---|---|---|---|\n");
         for key in keys_of(section) {
             let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
             let _ = writeln!(text, "| `{}` | {} | {default} | {} |", key.name, key.kind, key.meaning);

@@ -311,3 +311,28 @@ fn configuration_reference_is_that_of_the_code() {
     let written = std::fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(written, reference(), "run: UPDATE_DOCS=1 cargo test --lib configuration_reference");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(
+        position in 0..1_000_usize,
+        length in 0..20_usize,
+        inserted in "[\\[\\]\\.=\"',:a-z0-9%~/\n\u{0}\u{7f}图]{0,12}",
+    ) {
+        let whole = format!("state_dir = \"/s\"\n[rclone]\nflags = [\"--x=1\"]\n{JOB}max_delete = \"5%\"\npause = \"2s\"\n{NOTIFY}");
+        let characters: Vec<char> = whole.chars().collect();
+        let start = position % characters.len();
+        let end = (start + length).min(characters.len());
+        let text: String = characters[..start].iter().copied()
+            .chain(inserted.chars())
+            .chain(characters[end..].iter().copied())
+            .collect();
+        match parse(&text) {
+            Ok(configuration) => {
+                let shown = configuration.show();
+                proptest::prop_assert!(parse(&shown).is_ok(), "{text}\n{shown}");
+            }
+            Err(error) => proptest::prop_assert!(!error.problems.is_empty(), "{text}"),
+        }
+    }
+}

@@ -1,30 +1,10 @@
 //! What may be written as a value: sizes, durations, limits, choices, secrets.
 
+pub use crate::plan::Limit;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeValue;
-
-/// A guard's limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// Never stops a run.
-    Off,
-    /// More than this many files.
-    Count(u64),
-    /// More than this part of the files known, in percent.
-    Percent(u32),
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Limit::Off => f.write_str("off"),
-            Limit::Count(count) => write!(f, "{count}"),
-            Limit::Percent(percent) => write!(f, "{percent}%"),
-        }
-    }
-}
 
 /// Something that must not be shown: given as it is, in a file, or by a command.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,0 +1,183 @@
+//! Entering a directory: whether it may be, and how.
+
+use crate::model::{DirectorySink, EntryFlags, TreeView};
+use crate::observe::{Counter, Event};
+use crate::scan::compare::Scratch;
+use crate::scan::finish::result_of_error;
+use crate::scan::node::{ChildResult, LoopingLink, Node, lock};
+use crate::scan::open::{Entering, Metadata, open_directory, stat_name, stat_open};
+use crate::scan::settled::FileSystem;
+use crate::scan::walk::Walk;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::readlinkat;
+use rustix::io::Errno;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink> {
+    /// Opens the directory, or says what it comes to without being entered.
+    pub(crate) fn enter(
+        &self,
+        node: &Node,
+        scratch: &mut Scratch,
+    ) -> Result<(OwnedFd, Metadata, FileSystem), ChildResult> {
+        let Some((parent, _)) = &node.parent else { return self.enter_root(node, scratch) };
+        let above = self.handle_of(parent).map_err(|errno| self.unreadable(node, errno, scratch));
+        let entered = above.and_then(|above| self.enter_below(node, parent, &above, scratch));
+        if parent.child_opened() && lock(&parent.handle).take().is_some() {
+            self.tally.handles.fetch_sub(1, Ordering::Relaxed);
+        }
+        entered
+    }
+
+    fn enter_root(
+        &self,
+        node: &Node,
+        scratch: &mut Scratch,
+    ) -> Result<(OwnedFd, Metadata, FileSystem), ChildResult> {
+        self.observer.count(Counter::DirectoriesOpened, 1);
+        let file_system = self.root.file_system;
+        let opened = open_directory(&self.root.descriptor, c".", Entering::AnyMount).and_then(|descriptor| {
+            stat_open(&descriptor, &file_system).map(|metadata| (descriptor, metadata))
+        });
+        match opened {
+            Ok((descriptor, metadata)) => {
+                self.remember(node, &metadata, file_system);
+                Ok((descriptor, metadata, file_system))
+            }
+            Err(errno) => Err(self.unreadable(node, errno, scratch)),
+        }
+    }
+
+    /// The parent's descriptor: the one that was kept, or a new one, opened from
+    /// the root down when too many were open already.
+    fn handle_of(&self, parent: &Node) -> Result<Arc<OwnedFd>, Errno> {
+        if let Some(handle) = &*lock(&parent.handle) {
+            return Ok(handle.clone());
+        }
+        let mut nodes: Vec<&Node> = parent.ancestors().filter(|node| node.parent.is_some()).collect();
+        nodes.reverse();
+        let components = nodes.iter().map(|node| {
+            let entering = if node.followed { Entering::Following } else { Entering::AnyMount };
+            (node.name.to_bytes(), entering)
+        });
+        self.root.open_components(components).map(Arc::new)
+    }
+
+    fn enter_below(
+        &self,
+        node: &Node,
+        parent: &Node,
+        above: &OwnedFd,
+        scratch: &mut Scratch,
+    ) -> Result<(OwnedFd, Metadata, FileSystem), ChildResult> {
+        let entering = match (node.followed, self.options.cross_mounts) {
+            (true, _) => Entering::Following,
+            (false, true) => Entering::AnyMount,
+            (false, false) => Entering::SameMount,
+        };
+        let parent_opened = parent.opened.get().copied();
+        let mut file_system = parent_opened.map_or(self.root.file_system, |opened| opened.file_system);
+        self.observer.count(Counter::DirectoriesOpened, 1);
+        let descriptor = match open_directory(above, &*node.name, entering) {
+            Ok(descriptor) => descriptor,
+            Err(errno) => return Err(self.not_opened(node, above, errno, scratch)),
+        };
+        let mut metadata = match stat_open(&descriptor, &file_system) {
+            Ok(metadata) => metadata,
+            Err(errno) => return Err(self.unreadable(node, errno, scratch)),
+        };
+        let elsewhere = parent_opened.is_some_and(|opened| opened.device != metadata.device);
+        if !self.options.cross_mounts && (elsewhere || (metadata.is_mount_root && !node.followed)) {
+            return Err(self.mount(node, scratch));
+        }
+        if self.options.always_excluded.contains(&(metadata.device, metadata.inode)) {
+            return Err(self.own_directory(node, scratch));
+        }
+        if (node.followed || self.options.cross_mounts) && node.leads_back(metadata.device, metadata.inode) {
+            return Err(self.leads_back(node, above, &file_system, scratch));
+        }
+        if elsewhere {
+            file_system = FileSystem::of(&descriptor);
+            metadata.stamp.inode = if file_system.stable_inodes { metadata.inode } else { 0 };
+        }
+        self.remember(node, &metadata, file_system);
+        Ok((descriptor, metadata, file_system))
+    }
+
+    /// A directory was listed, and now it does not open.
+    fn not_opened(&self, node: &Node, above: &OwnedFd, errno: Errno, scratch: &mut Scratch) -> ChildResult {
+        match errno {
+            Errno::XDEV => self.mount(node, scratch),
+            Errno::NOENT => match stat_name(above.as_fd(), &*node.name, &self.root.file_system, false) {
+                // Removed since it was listed.
+                Err(Errno::NOENT) => ChildResult::Absent { incomplete: false },
+                _ => self.changing(node, scratch),
+            },
+            // Replaced by a file or a symlink since it was listed.
+            Errno::NOTDIR | Errno::LOOP => self.changing(node, scratch),
+            errno => self.unreadable(node, errno, scratch),
+        }
+    }
+
+    /// It changes under our eyes: the next scan will tell.
+    fn changing(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
+        let path = node.path();
+        self.observer
+            .event(&Event::Detail(&format!("{path} changed while it was scanned; left to the next run")));
+        result_of_error(node, |pointer| self.base_totals(pointer, &mut scratch.spare))
+    }
+
+    fn mount(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
+        if node.base.is_some() { self.left_scope(node, scratch) } else { ChildResult::Mount }
+    }
+
+    fn own_directory(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
+        self.tally.excluded.fetch_add(1, Ordering::Relaxed);
+        if self.options.report_excluded {
+            let rule = "treeferry's own state and logs";
+            self.observer.event(&Event::Excluded { path: &node.path(), rule });
+        }
+        match node.base {
+            Some(_) => self.left_scope(node, scratch),
+            None => ChildResult::Absent { incomplete: false },
+        }
+    }
+
+    fn left_scope(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
+        let Some(pointer) = node.base else { return ChildResult::Absent { incomplete: false } };
+        let files = self.base_totals(&pointer, &mut scratch.spare).files;
+        self.tally.out_of_scope.fetch_add(files, Ordering::Relaxed);
+        // A new entry for a known node means that only this mark differs.
+        let flags = if node.followed == node.is_new { EntryFlags::NONE } else { EntryFlags::FOLLOWED };
+        ChildResult::OutOfScope(flags, pointer)
+    }
+
+    /// A symlink (or a bind mount) that leads to a directory above it.
+    fn leads_back(
+        &self,
+        node: &Node,
+        above: &OwnedFd,
+        file_system: &FileSystem,
+        scratch: &mut Scratch,
+    ) -> ChildResult {
+        self.unprotected(
+            &node.path(),
+            "leads back to a directory above it; what lies there is not taken twice",
+        );
+        if !node.followed {
+            return self.mount(node, scratch);
+        }
+        let link = stat_name(above.as_fd(), &*node.name, file_system, false).and_then(|found| {
+            readlinkat(above.as_fd(), &*node.name, Vec::new()).map(|target| (found, target))
+        });
+        match link {
+            Ok((found, target)) => ChildResult::Loop(Box::new(LoopingLink {
+                target: target.into_bytes(),
+                stamp: found.stamp,
+                permissions: found.permissions,
+            })),
+            Err(_) => result_of_error(node, |pointer| self.base_totals(pointer, &mut scratch.spare)),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The names of one directory, sorted, in memory that is used again.
+
+use rustix::fd::AsFd;
+use rustix::fs::{FileType, RawDir};
+use rustix::io::Errno;
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+
+/// Of no measurable influence from 4 KiB to 256 KiB at 15 names a directory;
+/// a large one helps where each call is a round trip.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A listing: names without `.` and `..`, each once, in byte order.
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// Names with a NUL after each, as the kernel wants them back.
+    arena: Vec<u8>,
+    records: Vec<Record>,
+    buffer: Box<[MaybeUninit<u8>]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    /// The first eight bytes of the name, so that most comparisons need no arena.
+    prefix: u64,
+    start: u32,
+    length: u16,
+    file_type: FileType,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Names { arena: Vec::new(), records: Vec::new(), buffer: Box::new_uninit_slice(BUFFER_BYTES) }
+    }
+}
+
+impl Names {
+    /// Lists `directory` from where its position is: the start, when it was just
+    /// opened or rewound.
+    pub(crate) fn list(&mut self, directory: impl AsFd) -> Result<(), Errno> {
+        self.arena.clear();
+        self.records.clear();
+        let mut listing = RawDir::new(directory, &mut self.buffer);
+        while let Some(entry) = listing.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes_with_nul();
+            if name == b".\0" || name == b"..\0" {
+                continue;
+            }
+            let start = u32::try_from(self.arena.len()).map_err(|_| Errno::OVERFLOW)?;
+            self.arena.extend_from_slice(name);
+            self.records.push(Record {
+                prefix: prefix(&name[..name.len() - 1]),
+                start,
+                length: (name.len() - 1) as u16,
+                file_type: entry.file_type(),
+            });
+        }
+        let arena = &self.arena;
+        let rest = |record: &Record| {
+            &arena[record.start as usize..record.start as usize + usize::from(record.length)]
+        };
+        self.records.sort_unstable_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| rest(a).cmp(rest(b))));
+        // A listing that races with a rename can show a name twice.
+        self.records
+            .dedup_by(|later, earlier| later.prefix == earlier.prefix && rest(later) == rest(earlier));
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The name at `index`, and what the listing says it is.
+    pub(crate) fn get(&self, index: usize) -> (&CStr, FileType) {
+        let record = &self.records[index];
+        let bytes = &self.arena[record.start as usize..=record.start as usize + usize::from(record.length)];
+        (CStr::from_bytes_with_nul(bytes).unwrap_or_default(), record.file_type)
+    }
+
+    /// Gives memory back after a very large directory.
+    pub(crate) fn shrink(&mut self, names_max: usize) {
+        if self.records.capacity() > names_max {
+            self.records = Vec::new();
+            self.arena = Vec::new();
+        }
+    }
+}
+
+/// Orders as the bytes do, as far as it goes: a shorter name is filled up with
+/// zeros, which no name contains.
+fn prefix(name: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = name.len().min(8);
+    bytes[..length].copy_from_slice(&name[..length]);
+    u64::from_le_bytes(bytes).swap_bytes()
+}

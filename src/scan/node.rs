@@ -1,0 +1,137 @@
+//! Directories on the frontier of the walk: what is open, waiting for its
+//! children, or still to be visited. All that a scan keeps in memory.
+
+use crate::model::{
+    Directory, DirectoryAttributes, DirectoryPointer, EntryFlags, Permissions, Stamp, Totals, TreePath,
+};
+use crate::scan::settled::FileSystem;
+use rustix::fd::OwnedFd;
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// A directory on the frontier.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// The directory above, and where our entry stands in it.
+    pub(crate) parent: Option<(Arc<Node>, u32)>,
+    pub(crate) name: Box<CStr>,
+    pub(crate) base: Option<DirectoryPointer>,
+    pub(crate) followed: bool,
+    /// The parent's entry is not the base's own.
+    pub(crate) is_new: bool,
+    pub(crate) opened: OnceLock<Opened>,
+    /// Kept open until all children were opened relative to it.
+    pub(crate) handle: Mutex<Option<Arc<OwnedFd>>>,
+    pub(crate) children_unopened: AtomicU32,
+    pub(crate) children_unfinished: AtomicU32,
+    pub(crate) waiting: Mutex<Waiting>,
+}
+
+/// What is known of a directory since it was opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opened {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) file_system: FileSystem,
+}
+
+/// A directory whose own names are done, and whose children are not.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) attributes: DirectoryAttributes,
+    pub(crate) attributes_differ: bool,
+    /// The new entries; `None` while they are those of the base, which is then
+    /// read once more if a child changes.
+    pub(crate) entries: Option<Directory>,
+    pub(crate) base_totals: Totals,
+    /// Sums over the children that are finished.
+    pub(crate) below: Totals,
+    pub(crate) changed: Vec<(u32, ChildResult)>,
+}
+
+/// What a subdirectory came to.
+#[derive(Debug)]
+pub(crate) enum ChildResult {
+    /// The base's entry, as it was; also when it could not be read.
+    Same(Totals),
+    /// A new node, or the base's node under a new entry.
+    Stored(DirectoryPointer, Totals),
+    /// On another file system, and not entered.
+    Mount,
+    /// The base's node, no longer in scope; with the entry's marks in the base.
+    OutOfScope(EntryFlags, DirectoryPointer),
+    /// A symlink that leads back to a directory above it.
+    Loop(Box<LoopingLink>),
+    /// Not recorded.
+    Absent {
+        /// Because of an error: the parent must be listed again next time.
+        incomplete: bool,
+    },
+}
+
+/// A symlink that leads back to a directory above it.
+#[derive(Debug)]
+pub(crate) struct LoopingLink {
+    pub(crate) target: Vec<u8>,
+    pub(crate) stamp: Stamp,
+    pub(crate) permissions: Permissions,
+}
+
+impl Node {
+    pub(crate) fn new(
+        parent: Option<(Arc<Node>, u32)>,
+        name: Box<CStr>,
+        base: Option<DirectoryPointer>,
+        followed: bool,
+        is_new: bool,
+    ) -> Arc<Node> {
+        Arc::new(Node {
+            parent,
+            name,
+            base,
+            followed,
+            is_new,
+            opened: OnceLock::new(),
+            handle: Mutex::new(None),
+            children_unopened: AtomicU32::new(0),
+            children_unfinished: AtomicU32::new(0),
+            waiting: Mutex::new(Waiting::default()),
+        })
+    }
+
+    /// This directory and those above it, the root last.
+    pub(crate) fn ancestors(&self) -> impl Iterator<Item = &Node> {
+        std::iter::successors(Some(self), |node| node.parent.as_ref().map(|(parent, _)| &**parent))
+    }
+
+    pub(crate) fn path(&self) -> TreePath {
+        let mut names: Vec<&[u8]> =
+            self.ancestors().filter(|node| node.parent.is_some()).map(|node| node.name.to_bytes()).collect();
+        names.reverse();
+        let mut path = TreePath::root();
+        names.iter().for_each(|name| path.push(name));
+        path
+    }
+
+    /// True when it is the same directory as one above it.
+    pub(crate) fn leads_back(&self, device: u64, inode: u64) -> bool {
+        let is_it = |opened: &Opened| opened.device == device && opened.inode == inode;
+        self.ancestors().skip(1).any(|above| above.opened.get().is_some_and(is_it))
+    }
+
+    /// The parent's entry is that of a mount that was not entered before either.
+    pub(crate) fn was_mount(&self) -> bool {
+        !self.is_new && self.base.is_none()
+    }
+
+    /// One more child was opened (or will never be). True for the last one.
+    pub(crate) fn child_opened(&self) -> bool {
+        self.children_unopened.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+/// A panic of another thread ends the scan anyway.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

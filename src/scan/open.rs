@@ -1,0 +1,185 @@
+//! Opening and looking at names without leaving a trace and without following
+//! what was not meant to be followed.
+
+use crate::model::{Name, Permissions, Stamp, Timestamp, TreePath};
+use crate::scan::settled::FileSystem;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, openat, openat2,
+    statx,
+};
+use rustix::io::Errno;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What one statx says, in our words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Metadata {
+    pub(crate) file_type: FileType,
+    pub(crate) stamp: Stamp,
+    pub(crate) permissions: Permissions,
+    pub(crate) device: u64,
+    /// The true inode number; `stamp.inode` is 0 where it does not last.
+    pub(crate) inode: u64,
+    pub(crate) is_mount_root: bool,
+}
+
+impl Metadata {
+    fn new(found: &Statx, file_system: &FileSystem) -> Metadata {
+        let time =
+            |time: rustix::fs::StatxTimestamp| Timestamp { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
+        Metadata {
+            file_type: FileType::from_raw_mode(found.stx_mode.into()),
+            stamp: Stamp {
+                size: found.stx_size,
+                mtime: time(found.stx_mtime),
+                ctime: time(found.stx_ctime),
+                inode: if file_system.stable_inodes { found.stx_ino } else { 0 },
+            },
+            permissions: Permissions {
+                mode: u32::from(found.stx_mode) & 0o7777,
+                uid: found.stx_uid,
+                gid: found.stx_gid,
+            },
+            device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            is_mount_root: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+        }
+    }
+}
+
+/// Looks at `name` in `directory`, relative to its descriptor: 25 % less than
+/// by path at usual depths.
+pub(crate) fn stat_name(
+    directory: impl AsFd,
+    name: impl rustix::path::Arg,
+    file_system: &FileSystem,
+    follow: bool,
+) -> Result<Metadata, Errno> {
+    let mut flags = AtFlags::NO_AUTOMOUNT;
+    if !follow {
+        flags |= AtFlags::SYMLINK_NOFOLLOW;
+    }
+    if file_system.local {
+        // On network file systems this would give cached, perhaps stale, attributes.
+        flags |= AtFlags::STATX_DONT_SYNC;
+    }
+    statx(directory, name, flags, StatxFlags::BASIC_STATS).map(|found| Metadata::new(&found, file_system))
+}
+
+/// Looks at what is open.
+pub(crate) fn stat_open(file: impl AsFd, file_system: &FileSystem) -> Result<Metadata, Errno> {
+    statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+        .map(|found| Metadata::new(&found, file_system))
+}
+
+/// How a directory is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entering {
+    /// Not through a symlink, not onto another mount (EXDEV).
+    SameMount,
+    /// Not through a symlink.
+    AnyMount,
+    /// Through a symlink too.
+    Following,
+}
+
+/// Opens a directory below another. O_NOATIME, so that a scan does not write
+/// inodes all over the tree; only owners may ask for it.
+pub(crate) fn open_directory(
+    parent: impl AsFd,
+    name: impl rustix::path::Arg + Copy,
+    entering: Entering,
+) -> Result<OwnedFd, Errno> {
+    let parent = parent.as_fd();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    match entering {
+        Entering::SameMount => open_on_this_mount(parent, name, flags | OFlags::NOFOLLOW),
+        Entering::AnyMount => open_without_atime(parent, name, flags | OFlags::NOFOLLOW),
+        Entering::Following => open_without_atime(parent, name, flags),
+    }
+}
+
+/// Set once openat2 turned out to be missing (before Linux 5.6, some
+/// sandboxes). Mounts are then told by their device number alone.
+static OPENAT2_MISSING: AtomicBool = AtomicBool::new(false);
+
+fn open_on_this_mount(
+    parent: impl AsFd + Copy,
+    name: impl rustix::path::Arg + Copy,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    if OPENAT2_MISSING.load(Ordering::Relaxed) {
+        return open_without_atime(parent, name, flags);
+    }
+    let open = |flags| openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
+    let opened = match open(flags | OFlags::NOATIME) {
+        Err(Errno::PERM) => open(flags),
+        other => other,
+    };
+    match opened {
+        Err(Errno::NOSYS | Errno::PERM) => {
+            OPENAT2_MISSING.store(true, Ordering::Relaxed);
+            open_without_atime(parent, name, flags)
+        }
+        other => other,
+    }
+}
+
+/// `openat` with O_NOATIME where that is allowed.
+pub(crate) fn open_without_atime(
+    parent: impl AsFd + Copy,
+    name: impl rustix::path::Arg + Copy,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    match openat(parent, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => openat(parent, name, flags, Mode::empty()),
+        other => other,
+    }
+}
+
+/// The source root, opened once.
+#[derive(Debug)]
+pub struct RootDirectory {
+    pub(crate) descriptor: OwnedFd,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) file_system: FileSystem,
+}
+
+impl RootDirectory {
+    /// Opens `root`; a symlink there is followed, as the user wrote it.
+    ///
+    /// # Errors
+    /// When it is missing, no directory, or not readable.
+    pub fn open(root: &Path) -> Result<RootDirectory, std::io::Error> {
+        let descriptor = open_directory(CWD, root, Entering::Following)?;
+        let file_system = FileSystem::of(&descriptor);
+        let metadata = stat_open(&descriptor, &file_system)?;
+        Ok(RootDirectory { descriptor, device: metadata.device, inode: metadata.inode, file_system })
+    }
+
+    /// Opens the directory at `path`, component by component: paths may be
+    /// longer than the kernel takes at once, and none of them may be a symlink
+    /// unless `follow`.
+    pub(crate) fn open_below(&self, path: &TreePath, follow: bool) -> Result<OwnedFd, Errno> {
+        let entering = if follow { Entering::Following } else { Entering::AnyMount };
+        self.open_components(path.components().map(|name| (name, entering)))
+    }
+
+    pub(crate) fn open_components<'n>(
+        &self,
+        components: impl Iterator<Item = (&'n Name, Entering)>,
+    ) -> Result<OwnedFd, Errno> {
+        let mut reached: Option<OwnedFd> = None;
+        for (name, entering) in components {
+            let from = reached.as_ref().unwrap_or(&self.descriptor);
+            reached = Some(open_directory(from, name, entering)?);
+        }
+        match reached {
+            Some(reached) => Ok(reached),
+            // Not a duplicate: that would share the listing position.
+            None => open_directory(&self.descriptor, c".", Entering::AnyMount),
+        }
+    }
+}

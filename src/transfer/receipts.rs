@@ -1,0 +1,226 @@
+//! Listens to one rclone and gives each of its paths an outcome.
+
+use crate::model::{Batch, Failure, FailureClass, Lane, Outcome};
+use crate::observe::Event;
+use crate::transfer::command_line::{Traffic, list_of};
+use crate::transfer::log_line::{LogLine, Receipt, Stats};
+use crate::transfer::process::{Ended, Heard};
+use crate::transfer::rclone::Finished;
+use crate::transfer::send::{Wave, settle};
+use crate::transfer::source_state::difference;
+use crate::transfer::{Transfer, classify};
+use std::collections::{HashMap, HashSet};
+
+/// So many failures in a row of one kind, with nothing that worked between
+/// them, end a batch: going on would hammer a remote that is unwell.
+const FAILURES_IN_A_ROW_MAX: u32 = 20;
+
+/// One rclone at work on one wave.
+pub(crate) struct Sending<'s, 'a> {
+    transfer: &'s mut Transfer<'a>,
+    batch: &'s Batch,
+    wave: &'s Wave,
+    outcomes: &'s mut [Option<Outcome>],
+    settled: &'s mut dyn FnMut(usize, &Outcome),
+    /// The last error line of a path, and whether its request may have been carried out.
+    failures: HashMap<usize, (Failure, bool)>,
+    /// Copied by a move that has not said `Deleted` yet.
+    copied: HashSet<usize>,
+    /// rclone came so far as to speak of a listed path.
+    any_path_heard: bool,
+    failures_in_a_row: u32,
+}
+
+impl<'s, 'a> Sending<'s, 'a> {
+    pub(crate) fn new(
+        transfer: &'s mut Transfer<'a>,
+        batch: &'s Batch,
+        wave: &'s Wave,
+        outcomes: &'s mut [Option<Outcome>],
+        settled: &'s mut dyn FnMut(usize, &Outcome),
+    ) -> Self {
+        Sending {
+            transfer,
+            batch,
+            wave,
+            outcomes,
+            settled,
+            failures: HashMap::new(),
+            copied: HashSet::new(),
+            any_path_heard: false,
+            failures_in_a_row: 0,
+        }
+    }
+
+    /// Returns true when the rest of the batch must not be tried.
+    pub(crate) fn run(&mut self) -> bool {
+        let lane = self.batch.lane;
+        let wave = self.wave;
+        if lane == Lane::Upload {
+            for &(index, _) in &wave.lines {
+                if let Some(outcome) = self.source_difference(index) {
+                    self.settle(index, outcome);
+                }
+            }
+        }
+        let open = self.open();
+        if open.is_empty() {
+            return false;
+        }
+        let lines = wave.lines.iter().filter(|(index, _)| self.outcomes[*index].is_none());
+        let list = list_of(lines.map(|(_, line)| line.as_slice()));
+        let traffic = if lane == Lane::Upload { Traffic::Bytes } else { Traffic::Requests };
+        let finished = self.transfer.arguments(lane, wave.links).and_then(|arguments| {
+            let session = self.transfer.session;
+            session.run(arguments, list, traffic, &mut |line| self.hear(line))
+        });
+        match finished {
+            Ok(finished) => self.settle_open(&finished),
+            Err(failure) => {
+                // It was not started, or had not got its list.
+                self.transfer.last_trouble = Some(failure.clone());
+                for index in self.open() {
+                    self.settle(index, Outcome::Failed(failure.clone()));
+                }
+                true
+            }
+        }
+    }
+
+    fn open(&self) -> Vec<usize> {
+        self.wave
+            .lines
+            .iter()
+            .map(|&(index, _)| index)
+            .filter(|&index| self.outcomes[index].is_none())
+            .collect()
+    }
+
+    fn source_difference(&self, index: usize) -> Option<Outcome> {
+        let item = &self.batch.items[index];
+        difference(&self.transfer.remotes.source, item, self.transfer.follow_links)
+    }
+
+    fn settle(&mut self, index: usize, outcome: Outcome) {
+        if self.batch.lane == Lane::Upload && outcome == Outcome::Confirmed {
+            self.transfer.bytes_confirmed += self.batch.items[index].stamp.size;
+            self.transfer.files_confirmed += 1;
+        }
+        settle(self.transfer.session, self.batch, index, outcome, self.outcomes, self.settled);
+    }
+
+    fn hear(&mut self, line: &LogLine) -> Heard {
+        if let Some(stats) = &line.stats {
+            self.report_progress(stats);
+            return Heard::Nothing;
+        }
+        let index = line.object.as_ref().and_then(|object| self.wave.indexes.get(object)).copied();
+        match (index, line.receipt()) {
+            (Some(index), Some(receipt)) => {
+                self.any_path_heard = true;
+                self.failures_in_a_row = 0;
+                self.take_receipt(index, receipt);
+                Heard::Progress
+            }
+            (Some(index), None) if line.is_trouble() => {
+                self.any_path_heard = true;
+                self.take_failure(index, line)
+            }
+            _ => Heard::Nothing,
+        }
+    }
+
+    fn take_receipt(&mut self, index: usize, receipt: Receipt) {
+        if self.outcomes[index].is_some() {
+            return;
+        }
+        let outcome = match (self.batch.lane, receipt) {
+            // A receipt is not yet proof: without a common hash, a file rewritten
+            // during its upload is stored torn, with a receipt.
+            (Lane::Upload, Receipt::Copied { .. }) => match self.source_difference(index) {
+                None => Outcome::Confirmed,
+                Some(_) => Outcome::ChangedMeanwhile,
+            },
+            (Lane::Trash, Receipt::Moved) => Outcome::Confirmed,
+            (Lane::Trash, Receipt::Copied { .. }) => {
+                self.copied.insert(index);
+                return;
+            }
+            (Lane::Trash, Receipt::Deleted) if self.copied.contains(&index) => Outcome::Confirmed,
+            (Lane::Delete | Lane::Discard, Receipt::Deleted) => Outcome::Confirmed,
+            _ => return,
+        };
+        self.settle(index, outcome);
+    }
+
+    fn take_failure(&mut self, index: usize, line: &LogLine) -> Heard {
+        let name = line.object.as_deref().unwrap_or_default();
+        // A file called `quota exceeded.txt` is no full disk.
+        let words = line.text.replace(name, "");
+        let failure = classify::failure(classify::class_of(&words), &line.text);
+        let class = failure.class;
+        if class != FailureClass::File {
+            self.transfer.last_trouble = Some(failure.clone());
+        }
+        let first = self.failures.insert(index, (failure, classify::is_without_answer(&words))).is_none();
+        match class {
+            // Providers lock accounts that keep trying.
+            FailureClass::Authentication => Heard::Enough,
+            FailureClass::RemoteFull | FailureClass::RemoteUnwell if first => {
+                self.failures_in_a_row += 1;
+                if self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX { Heard::Enough } else { Heard::Progress }
+            }
+            _ => Heard::Progress,
+        }
+    }
+
+    fn report_progress(&self, stats: &Stats) {
+        if self.batch.lane != Lane::Upload {
+            return;
+        }
+        let running = stats.transferring.as_deref().unwrap_or_default();
+        let running_bytes: u64 = running.iter().map(|file| u64::try_from(file.bytes).unwrap_or(0)).sum();
+        let current: Vec<String> = running.iter().take(4).map(|file| file.name.clone()).collect();
+        self.transfer.session.observer.event(&Event::TransferProgress {
+            bytes: self.transfer.bytes_confirmed + running_bytes,
+            files: self.transfer.files_confirmed,
+            bytes_per_second: stats.speed,
+            current: &current,
+        });
+    }
+
+    /// The paths without a receipt. Returns true when going on would do harm.
+    fn settle_open(&mut self, finished: &Finished) -> bool {
+        let ended = finished.ended;
+        // Nothing was heard of any path: rclone did not come so far as to send.
+        let not_begun = matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard;
+        let whole = finished.failure(&self.batch.lane.to_string());
+        if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
+            self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
+        }
+        for index in self.open() {
+            let outcome = match self.failures.remove(&index) {
+                Some((_, true)) => Outcome::Unknown,
+                Some((failure, false)) => Outcome::Failed(failure),
+                None if not_begun => Outcome::Failed(whole.clone()),
+                None => self.without_a_word(index, ended),
+            };
+            self.settle(index, outcome);
+        }
+        not_begun || matches!(ended, Ended::ByUs(_))
+    }
+
+    /// rclone ended and said nothing of this path.
+    fn without_a_word(&self, index: usize, ended: Ended) -> Outcome {
+        // 7 and above: fatal error or a cut-off, which drop what is under way.
+        let by_itself = matches!(ended, Ended::Exited(code) if code < 7);
+        if self.batch.lane != Lane::Upload || !by_itself {
+            return Outcome::Unknown;
+        }
+        // Names that it does not find in the source are skipped without a line.
+        self.source_difference(index).unwrap_or_else(|| {
+            let reason = "rclone did not find it in the source, or left it out".into();
+            Outcome::Failed(Failure { class: FailureClass::File, reason })
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! The recipe `backup`, and `plan`, which is the same and stops before it sends.
+
+use super::committed::Committed;
+use super::configuration::{Configuration, Job};
+use super::connect::Connector;
+use super::halt::Halt;
+use super::job_run::JobRun;
+use super::opened::{open_to_look, open_to_write};
+use super::options::BackupOptions;
+use super::report::{JobOutcome, JobReport};
+use super::surroundings::Surroundings;
+use super::{compare, forecast, guards, lanes, last_run, prune, recover, source};
+use crate::index::{MapMode, PendingStore};
+use crate::observe::Event;
+use crate::scan::RootDirectory;
+use time::OffsetDateTime;
+
+/// Backs up one job, or in a dry run says what that would do.
+///
+/// Never fails: what went wrong is the outcome of the report.
+pub fn backup(
+    configuration: &Configuration,
+    job: &Job,
+    options: &BackupOptions,
+    surroundings: &Surroundings<'_>,
+) -> JobReport {
+    surroundings.observer.event(&Event::JobStarted { job: &job.name });
+    let mut report = JobReport::new(&job.name, now(surroundings));
+    report.dry_run = options.dry_run;
+    let ended = back_up_one(configuration, job, options, surroundings, &mut report);
+    report.finished = now(surroundings);
+    report.outcome = match ended {
+        Err(halt) => JobOutcome::from(halt),
+        Ok(()) if report.unprotected.total > 0 => JobOutcome::Unprotected,
+        Ok(()) => JobOutcome::Protected,
+    };
+    if !options.dry_run {
+        last_run::write(configuration, job, &mut report);
+    }
+    report
+}
+
+fn now(surroundings: &Surroundings<'_>) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(surroundings.now_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// The flow, top to bottom.
+fn back_up_one(
+    configuration: &Configuration,
+    job: &Job,
+    options: &BackupOptions,
+    surroundings: &Surroundings<'_>,
+    report: &mut JobReport,
+) -> Result<(), Halt> {
+    surroundings.halt_if_stopped()?;
+    let opened = if options.dry_run {
+        open_to_look(configuration, job, surroundings)?
+    } else {
+        open_to_write(configuration, job, surroundings)?
+    };
+    let connector = Connector::new(job, &opened.state, surroundings);
+    let mut committed = Committed::of(&opened, &connector);
+    if !options.dry_run {
+        recover::end_orphan(&opened.state)?;
+        recover::fold_interrupted(&mut committed, &connector)?;
+    }
+    if committed.is_claimed {
+        guards::source_is_the_same(job, &committed.docket.facts, options)?;
+    }
+
+    let store = PendingStore::new(&opened.scratch, surroundings.observer);
+    let scanned = source::scan(configuration, job, options, &committed, &store, surroundings, report)?;
+    let pending = store
+        .finish(Some(scanned.report.root), Some(&opened.nodes), MapMode::Map)
+        .map_err(|error| Halt::Fatal(format!("completing the pending tree: {error}")))?;
+    guards::after_scan(job, &committed, &scanned, options)?;
+
+    let root = RootDirectory::open(&job.source).map_err(source::cannot_open)?;
+    let mut run = JobRun::new(&connector, options, committed, &root, &pending, &scanned, report);
+    if !run.has_work(&scanned)? {
+        run.report.files_unchanged = run.report.files_scanned;
+        return prune::expired_trash(&mut run);
+    }
+    let tally = compare::count_and_guard(&mut run)?;
+    forecast::note(&mut run, &tally);
+    if options.dry_run {
+        return Ok(());
+    }
+    let driven = lanes::drive(&mut run, &tally);
+    // What is confirmed is committed, whatever ended the lanes.
+    let finished = run.finish(driven.is_ok());
+    driven.and(finished)?;
+    prune::expired_trash(&mut run)
+}

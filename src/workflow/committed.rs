@@ -1,0 +1,204 @@
+//! What is committed: the docket, the node file behind it, and the one way to
+//! the next.
+
+use super::configuration::Job;
+use super::connect::{Connector, code_of};
+use super::halt::Halt;
+use super::opened::Opened;
+use crate::commit::{SideFile, StateDir, docket_digest};
+use crate::disk::RealDisk;
+use crate::index::{
+    Docket, Edit, Facts, MovedAway, NodeFile, Root, RunCounts, RunRecord, Tree, append_run_record, rewrite,
+};
+use crate::journal::{Header, JournalWriter};
+use crate::model::{RunId, TreePath};
+use crate::observe::Observer;
+use crate::transfer::NameEncoding;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt;
+
+/// The committed state of one job, as one process sees it.
+pub(super) struct Committed<'a> {
+    pub(super) state: &'a StateDir,
+    pub(super) nodes: &'a NodeFile,
+    pub(super) docket: Docket,
+    /// False until the first docket is on disk: nothing was ever sent.
+    pub(super) is_claimed: bool,
+    /// Paths at which the mirror may hold junk of an upload that was not confirmed.
+    pub(super) doubts: BTreeSet<TreePath>,
+    pub(super) observer: &'a dyn Observer,
+    disk: &'a RealDisk<'a>,
+}
+
+/// What a commit holds beside the edits of the base.
+#[derive(Default)]
+pub(super) struct Aside {
+    pub(super) kept_edits: Vec<Edit>,
+    pub(super) moved_away: Vec<MovedAway>,
+    pub(super) counts: RunCounts,
+}
+
+/// Who commits, and when.
+pub(super) struct CommitNote {
+    pub(super) run: RunId,
+    pub(super) finished_seconds: i64,
+    /// The run was interrupted; this is what its journal held.
+    pub(super) recovered: bool,
+}
+
+impl<'a> Committed<'a> {
+    /// The state as it was opened.
+    pub(super) fn of(opened: &'a Opened, connector: &'a Connector<'a>) -> Self {
+        Committed {
+            state: &opened.state,
+            nodes: &opened.nodes,
+            docket: opened.docket.clone(),
+            is_claimed: opened.is_claimed,
+            doubts: opened.doubts.clone(),
+            observer: connector.surroundings.observer,
+            disk: &connector.disk,
+        }
+    }
+
+    /// The run id that the next changing run gets.
+    pub(super) fn next_run(&self, now_seconds: i64) -> RunId {
+        let sequence = self.docket.facts.last_run.map_or(0, |run| run.sequence) + 1;
+        RunId { sequence, started_seconds: now_seconds }
+    }
+
+    /// The facts with what the configuration says now.
+    pub(super) fn facts_for(&self, job: &Job) -> Facts {
+        let mut facts = self.docket.facts.clone();
+        facts.source = job.source.as_os_str().as_bytes().to_vec();
+        facts.remote = job.remote.to_string();
+        facts.companion = job.companion.to_string();
+        facts
+    }
+
+    /// Makes the mirror ours on this side: from now on there is a docket, even if
+    /// nothing is held yet, so that a first run that is killed goes on.
+    pub(super) fn claim(&mut self, job: &Job, encoding: NameEncoding) -> Result<(), Halt> {
+        if self.is_claimed {
+            return Ok(());
+        }
+        self.docket.facts = Facts { name_encoding: code_of(encoding), ..self.facts_for(job) };
+        self.promote(self.docket.clone())
+    }
+
+    /// Runs up to this one have no trash any more: what they moved away is gone.
+    pub(super) fn retire_up_to(&mut self, run: RunId) -> Result<(), Halt> {
+        let mut docket = self.docket.clone();
+        docket.facts.oldest_retained_sequence = run.sequence + 1;
+        self.promote(docket)
+    }
+
+    fn promote(&mut self, mut docket: Docket) -> Result<(), Halt> {
+        let writer = self.nodes.writer(self.observer);
+        docket.committed_length = writer.sync().map_err(|error| self.cannot_write(error))?;
+        self.save_doubts()?;
+        self.state.promote(self.disk, &docket.encode()).map_err(Halt::fatal)?;
+        self.docket = docket;
+        self.is_claimed = true;
+        Ok(())
+    }
+
+    fn cannot_write(&self, error: std::io::Error) -> Halt {
+        Halt::Fatal(format!("writing the index {}: {error}", self.nodes.path().display()))
+    }
+
+    /// A fresh journal that belongs to the docket as it is now.
+    pub(super) fn start_journal(&self, run: RunId) -> Result<JournalWriter<'a>, Halt> {
+        JournalWriter::create(self.disk, &self.state.journal_path(), &self.journal_header(run))
+            .map_err(Halt::fatal)
+    }
+
+    /// What ties a journal to this run and to the docket as it is now.
+    pub(super) fn journal_header(&self, run: RunId) -> Header {
+        Header { run, belongs_to: self.docket_digest() }
+    }
+
+    /// Names the docket in the journal that belongs to it.
+    pub(super) fn docket_digest(&self) -> [u8; 32] {
+        if self.is_claimed { docket_digest(Some(&self.docket.encode())) } else { docket_digest(None) }
+    }
+
+    /// Removes the journal: everything in it is committed.
+    pub(super) fn remove_journal(&self) -> Result<(), Halt> {
+        let path = self.state.journal_path();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Halt::Fatal(format!("removing the journal {}: {error}", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits: nodes, record, sync, then the one rename. Gives back the bytes
+    /// appended to the index; 0 when nothing had to be written.
+    pub(super) fn commit<E: Display>(
+        &mut self,
+        edits: impl IntoIterator<Item = Result<Edit, E>>,
+        aside: Aside,
+        facts: Facts,
+        note: &CommitNote,
+    ) -> Result<u64, Halt> {
+        let writer = self.nodes.writer(self.observer);
+        let length_before = self.nodes.length();
+        let base_before = self.docket.base;
+        let base = rewrite(&self.tree(base_before), edits, &writer).map_err(Halt::fatal)?;
+        let kept_edits = aside.kept_edits.into_iter().map(Ok::<_, Infallible>);
+        let kept = rewrite(&self.tree(self.docket.kept), kept_edits, &writer).map_err(Halt::fatal)?;
+        let is_new = base != base_before || kept != self.docket.kept || !aside.moved_away.is_empty();
+        if !is_new && facts == self.docket.facts {
+            return Ok(0);
+        }
+        let mut docket = Docket { base, kept, facts, ..self.docket.clone() };
+        if is_new {
+            docket.facts.last_run = Some(note.run);
+            docket.facts.last_run_ended_seconds = note.finished_seconds;
+            let record = RunRecord {
+                run: note.run,
+                finished_seconds: note.finished_seconds,
+                root_before: base_before,
+                root_after: base,
+                kept_after: kept,
+                previous: self.docket.newest_record,
+                counts: aside.counts,
+                recovered: note.recovered,
+            };
+            docket.newest_record =
+                Some(append_run_record(&writer, &record, aside.moved_away).map_err(Halt::fatal)?);
+        }
+        self.promote(docket)?;
+        Ok(self.nodes.length() - length_before)
+    }
+
+    fn tree(&self, root: Option<Root>) -> Tree<'_> {
+        Tree::new(self.nodes, root, self.observer)
+    }
+
+    /// Writes down where junk may lie; before the docket, so that no doubt is lost.
+    pub(super) fn save_doubts(&self) -> Result<(), Halt> {
+        let mut bytes = Vec::new();
+        for path in &self.doubts {
+            bytes.extend_from_slice(path.as_bytes());
+            bytes.push(0);
+        }
+        let saved = self.state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
+        if saved == bytes {
+            return Ok(());
+        }
+        self.state.write_side_file(self.disk, SideFile::Doubts, &bytes).map_err(Halt::fatal)
+    }
+}
+
+/// The paths of a doubts file: each ended by a NUL byte, which no name holds.
+pub(super) fn parse_doubts(bytes: &[u8]) -> BTreeSet<TreePath> {
+    bytes
+        .split(|&byte| byte == 0)
+        .filter(|path| !path.is_empty())
+        .filter_map(|path| TreePath::from_bytes(path).ok())
+        .collect()
+}

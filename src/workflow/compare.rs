@@ -1,0 +1,99 @@
+//! Counting a plan, and guarding it before anything is sent.
+
+use super::guards;
+use super::halt::Halt;
+use super::job_run::JobRun;
+use super::lanes::{Candidate, Prepared, read_all};
+use crate::diff::{Equality, diff};
+use crate::observe::{Event, Phase};
+use crate::plan::{Classifier, Tally, Upload};
+
+/// Suspects that are read together.
+const CHUNK_FILES: usize = 4096;
+
+/// Counts what the changes ask for, and lets the guards look at it.
+///
+/// When stamps changed on more files than `max_change` allows, the files are
+/// read first, until it is decided: a `touch` or `chmod -R` of everything is no
+/// change.
+pub(super) fn count_and_guard(run: &mut JobRun<'_>) -> Result<Tally, Halt> {
+    run.observer().event(&Event::PhaseStarted(Phase::Plan));
+    let mut tally = count(run)?;
+    guards::not_too_many_vanished(run.job, &run.committed.docket, &tally, run.options)?;
+    guards::not_too_many_changed(run.job, &run.committed.docket, tally.changed_files, run.options)?;
+    if guards::may_be_too_many_changed(run.job, &run.committed.docket, &tally, run.options) {
+        run.observer().event(&Event::PhaseStarted(Phase::Compare));
+        let differing = read_suspects(run, tally.changed_files)?;
+        guards::not_too_many_changed(run.job, &run.committed.docket, differing, run.options)?;
+        if !run.options.dry_run {
+            // The new stamps are true whatever becomes of the run; the walks that
+            // follow pass over them.
+            run.checkpoint()?;
+            tally = count(run)?;
+        }
+    }
+    Ok(tally)
+}
+
+/// One walk, nothing kept.
+fn count(run: &JobRun<'_>) -> Result<Tally, Halt> {
+    let views = run.views();
+    let base = views.base();
+    let mut classifier = Classifier::new(run.policy());
+    let mut tally = Tally::default();
+    for change in diff(&base, views.pending, Equality::Stamp) {
+        let change = change.map_err(Halt::fatal)?;
+        let decision = classifier.decide(&change);
+        tally.add(&change, decision);
+    }
+    Ok(tally)
+}
+
+/// Reads the files whose stamp changed but not their size, until it is clear
+/// that too many differ. Gives back how many files changed in content.
+fn read_suspects(run: &mut JobRun<'_>, changed_for_certain: u64) -> Result<u64, Halt> {
+    let views = run.views();
+    let base = views.base();
+    let mut classifier = Classifier::new(run.policy());
+    let mut chunk = Vec::new();
+    let mut differing = changed_for_certain;
+    for change in diff(&base, views.pending, Equality::Stamp) {
+        let change = change.map_err(Halt::fatal)?;
+        if classifier.decide(&change).upload != Upload::Suspect {
+            continue;
+        }
+        chunk.extend(Candidate::from_change(change));
+        if chunk.len() >= CHUNK_FILES {
+            differing += read_chunk(run, std::mem::take(&mut chunk))?;
+            if guards::not_too_many_changed(run.job, &run.committed.docket, differing, run.options).is_err() {
+                return Ok(differing);
+            }
+        }
+    }
+    Ok(differing + read_chunk(run, chunk)?)
+}
+
+/// What can't be read is named when its turn comes, not while counting.
+fn ready_of(read: Vec<Prepared>) -> impl Iterator<Item = Candidate> {
+    read.into_iter().filter_map(|one| match one {
+        Prepared::Ready(candidate) => Some(*candidate),
+        Prepared::Vanished | Prepared::Refused(..) => None,
+    })
+}
+
+fn read_chunk(run: &mut JobRun<'_>, chunk: Vec<Candidate>) -> Result<u64, Halt> {
+    run.surroundings.halt_if_stopped()?;
+    let read = read_all(run.source(), chunk, u64::MAX, run.observer());
+    let mut differing = 0;
+    for candidate in ready_of(read) {
+        if candidate.is_same_content() {
+            run.refresh(candidate)?;
+        } else {
+            differing += 1;
+        }
+    }
+    if !run.options.dry_run {
+        run.checkpoint_if_due()?;
+    }
+    Ok(differing)
+}

@@ -1,0 +1,108 @@
+//! A way to the remote of one job: rclone, what the backend can do, and the
+//! places of the job.
+
+use super::committed::Committed;
+use super::configuration::{Job, Links};
+use super::halt::Halt;
+use super::surroundings::Surroundings;
+use crate::commit::{RcloneProcess, StateDir};
+use crate::disk::RealDisk;
+use crate::model::{BatchItem, RunId};
+use crate::transfer::{
+    Control, Features, NameEncoding, Place, ProcessMark, Remotes, Session, StopSignal, Transfer,
+};
+use std::time::Duration;
+
+/// Between the first signal and the end of rclone.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// What is needed to open a connection later, should one be needed.
+pub(super) struct Connector<'a> {
+    pub(super) job: &'a Job,
+    pub(super) control: Control,
+    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) disk: RealDisk<'a>,
+}
+
+/// An open way to the remote.
+pub(super) struct Connection<'a> {
+    pub(super) features: Features,
+    pub(super) transfer: Transfer<'a>,
+    pub(super) session: Session<'a>,
+}
+
+impl<'a> Connector<'a> {
+    /// Every rclone that will be started is written down in `state` before it
+    /// can send.
+    pub(super) fn new(job: &'a Job, state: &StateDir, surroundings: &'a Surroundings<'a>) -> Self {
+        let state = state.clone();
+        let record_process = Box::new(move |mark: ProcessMark| {
+            let process = RcloneProcess { pid: mark.pid, start_time: mark.start_time };
+            state.write_rclone_process(&process).map_err(std::io::Error::other)
+        });
+        let control = Control {
+            stop: surroundings.stop.transfers().clone(),
+            grace: GRACE,
+            record_process,
+            ..Control::default()
+        };
+        Connector { job, control, surroundings, disk: RealDisk::new(surroundings.observer) }
+    }
+
+    /// Connects for one run. No request is sent yet.
+    pub(super) fn connect(
+        &'a self,
+        encoding: Option<NameEncoding>,
+        run: RunId,
+    ) -> Result<Connection<'a>, Halt> {
+        let observer = self.surroundings.observer;
+        let rclone = self.surroundings.rclone(&self.control)?;
+        let session = rclone
+            .session(encoding.unwrap_or_else(|| rclone.name_encoding()), &self.control, observer)
+            .map_err(Halt::fatal)?;
+        let mirror = self.job.remote.to_string();
+        let features = session
+            .features(&mirror)
+            .map_err(|failure| Halt::from_failure(&format!("asking rclone about {mirror}"), &failure))?;
+        let remotes =
+            Remotes { source: self.job.source.clone(), mirror, companion: self.job.companion.to_string() };
+        let transfer = Transfer::new(session, remotes, run).following_links(self.job.links == Links::Follow);
+        Ok(Connection { features, transfer, session })
+    }
+}
+
+impl Connection<'_> {
+    /// Which of the items lie at a place, as far as the remote says.
+    pub(super) fn look(&self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
+        let paths: Vec<_> = items.iter().map(|item| (item.path.clone(), item.as_link)).collect();
+        let found = self
+            .transfer
+            .look(place, &paths)
+            .map_err(|failure| Halt::from_failure("looking for files on the remote", &failure))?;
+        Ok(found.into_iter().map(|size| size.is_some()).collect())
+    }
+}
+
+/// The rclone that an earlier run left behind, if it wrote one down.
+pub(super) fn read_process_mark(state: &StateDir) -> Result<Option<ProcessMark>, Halt> {
+    let process = state.read_rclone_process().map_err(Halt::fatal)?;
+    Ok(process.map(|process| ProcessMark { pid: process.pid, start_time: process.start_time }))
+}
+
+/// How the names of a mirror are written, as its docket keeps it. Never varies
+/// once something was sent.
+pub(super) fn encoding_of(committed: &Committed<'_>) -> Option<NameEncoding> {
+    match committed.docket.facts.name_encoding {
+        1 => Some(NameEncoding::Raw),
+        2 => Some(NameEncoding::Legacy),
+        _ => None,
+    }
+}
+
+/// The same as the docket keeps it.
+pub(super) fn code_of(encoding: NameEncoding) -> u8 {
+    match encoding {
+        NameEncoding::Raw => 1,
+        NameEncoding::Legacy => 2,
+    }
+}

@@ -1,0 +1,53 @@
+//! What a plan would cost, for `plan` and for the progress bar.
+
+use super::job_run::JobRun;
+use super::report::Forecast;
+use crate::observe::Event;
+use crate::plan::{RequestCosts, Tally, forecast_requests};
+use crate::workflow::configuration::OnDelete;
+
+/// Puts the counts of the plan into the report, and tells the listeners what to
+/// expect.
+pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
+    let uploads = tally.new_files_total() + tally.changed_files + tally.suspect_files;
+    let upload_bytes = tally.new_bytes_total() + tally.changed_bytes + tally.suspect_bytes;
+    run.observer().event(&Event::TransferPlanned { files: uploads, bytes: upload_bytes });
+    let report = &mut *run.report;
+    report.files_new = tally.new_files_total();
+    report.files_changed = tally.changed_files + tally.suspect_files;
+    report.files_deleted = tally.vanished_files();
+    report.files_out_of_scope = tally.out_of_scope_files;
+    let touched = report.files_new + report.files_changed;
+    report.files_unchanged = report.files_scanned.saturating_sub(touched);
+    let trash_removed = run.job.on_delete != OnDelete::Delete;
+    let costs = costs_of(&run.job.remote.to_string());
+    let trashed = tally.blocking_files
+        + tally.changed_files
+        + tally.suspect_files
+        + if trash_removed { tally.removed_files } else { 0 };
+    run.report.forecast = Some(Forecast {
+        uploads,
+        upload_bytes,
+        trashed,
+        deleted: if trash_removed { 0 } else { tally.removed_files },
+        requests: forecast_requests(tally, &costs, trash_removed, processes_expected(tally)),
+        seconds: None,
+    });
+}
+
+/// Without asking anybody: a local folder costs nothing, everything else is
+/// reckoned like WebDAV, the dearest.
+fn costs_of(remote: &str) -> RequestCosts {
+    if remote.starts_with(":local") { RequestCosts::LOCAL } else { RequestCosts::WEBDAV }
+}
+
+/// Batches of new files and of removals, two per pair of changed files, and the
+/// owner file.
+fn processes_expected(tally: &Tally) -> u64 {
+    let pairs = (tally.changed_files + tally.suspect_files).div_ceil(200);
+    tally.new_files_total().div_ceil(5_000)
+        + 2 * pairs
+        + tally.removed_files.div_ceil(1_000)
+        + tally.blocking_files.div_ceil(1_000)
+        + 4
+}

@@ -1,0 +1,147 @@
+//! What stops a run before anything is sent: each message names the numbers
+//! and the way on.
+
+use super::committed::Committed;
+use super::configuration::{Job, SourceFilesystem};
+use super::halt::Halt;
+use super::options::{BackupOptions, Guard};
+use super::source::Scanned;
+use crate::index::{Docket, Facts};
+use crate::model::Totals;
+use crate::plan::Tally;
+use crate::scan::SourceIdentity;
+use std::os::unix::ffi::OsStrExt;
+
+/// The same job name must go on meaning the same source.
+pub(super) fn source_is_the_same(job: &Job, facts: &Facts, options: &BackupOptions) -> Result<(), Halt> {
+    if facts.source == job.source.as_os_str().as_bytes() || options.accepts(Guard::SourceChanged) {
+        return Ok(());
+    }
+    Err(Halt::Guard {
+        guard: Some(Guard::SourceChanged),
+        message: format!(
+            "job {} backed up {} until now and is configured for {}. Everything that is not in the new source \
+             would count as deleted. If that is what you want: --accept source-changed; otherwise give the new \
+             source a job of its own",
+            job.name,
+            String::from_utf8_lossy(&facts.source),
+            job.source.display()
+        ),
+    })
+}
+
+/// Everything that can be said before the changes are counted.
+pub(super) fn after_scan(
+    job: &Job,
+    committed: &Committed<'_>,
+    scanned: &Scanned,
+    options: &BackupOptions,
+) -> Result<(), Halt> {
+    if !committed.is_claimed {
+        return Ok(());
+    }
+    source_is_not_empty(job, &committed.docket, scanned.report.totals, options)?;
+    file_system_is_the_same(job, &committed.docket.facts, &scanned.report.identity, options)
+}
+
+/// A vanished mount must not look like a folder whose files were deleted.
+fn file_system_is_the_same(
+    job: &Job,
+    facts: &Facts,
+    found: &SourceIdentity,
+    options: &BackupOptions,
+) -> Result<(), Halt> {
+    let never_scanned = facts.source_root_inode == 0;
+    let is_same = never_scanned || facts.source_file_system == found.file_system;
+    if is_same || job.source_filesystem == SourceFilesystem::Any || options.accepts(Guard::SourceFilesystem) {
+        return Ok(());
+    }
+    Err(Halt::Guard {
+        guard: Some(Guard::SourceFilesystem),
+        message: format!(
+            "{} lies on another file system than in the last run (id {:016x}, was {:016x}): perhaps a disk is not \
+             mounted. If it was moved on purpose: --accept source-filesystem; if it changes with every mount: \
+             source_filesystem = \"any\"",
+            job.source.display(),
+            found.file_system,
+            facts.source_file_system
+        ),
+    })
+}
+
+/// An empty source deletes nothing.
+fn source_is_not_empty(
+    job: &Job,
+    docket: &Docket,
+    pending: Totals,
+    options: &BackupOptions,
+) -> Result<(), Halt> {
+    let known = docket.base.map_or(0, |base| base.totals.files);
+    if pending.files > 0 || known == 0 || options.accepts(Guard::SourceEmpty) {
+        return Ok(());
+    }
+    Err(Halt::Guard {
+        guard: Some(Guard::SourceEmpty),
+        message: format!(
+            "{} holds no file any more, {known} files are known: perhaps a disk is not mounted. If all of them were \
+             deleted on purpose: --accept source-empty",
+            job.source.display()
+        ),
+    })
+}
+
+/// Not more than `max_delete` may vanish in one run.
+pub(super) fn not_too_many_vanished(
+    job: &Job,
+    docket: &Docket,
+    tally: &Tally,
+    options: &BackupOptions,
+) -> Result<(), Halt> {
+    let known = docket.base.map_or(0, |base| base.totals.files);
+    if options.accepts(Guard::MaxDelete) {
+        return Ok(());
+    }
+    job.max_delete.check(tally.vanished_files(), known).map_err(|exceeded| Halt::Guard {
+        guard: Some(Guard::MaxDelete),
+        message: format!(
+            "too many files vanished from {}: {exceeded}. `treeferry plan {}` shows what would happen; if it is \
+             right: --accept max-delete, or raise max_delete",
+            job.source.display(),
+            job.name
+        ),
+    })
+}
+
+/// True when so many stamps changed that the files must be read before it is
+/// clear whether too many contents did.
+pub(super) fn may_be_too_many_changed(
+    job: &Job,
+    docket: &Docket,
+    tally: &Tally,
+    options: &BackupOptions,
+) -> bool {
+    let at_most = tally.changed_files + tally.suspect_files;
+    not_too_many_changed(job, docket, at_most, options).is_err()
+}
+
+/// Not more than `max_change` may change in one run. `changed` is counted after
+/// reading: a touch is no change.
+pub(super) fn not_too_many_changed(
+    job: &Job,
+    docket: &Docket,
+    changed: u64,
+    options: &BackupOptions,
+) -> Result<(), Halt> {
+    let known = docket.base.map_or(0, |base| base.totals.files);
+    if options.accepts(Guard::MaxChange) {
+        return Ok(());
+    }
+    job.max_change.check(changed, known).map_err(|exceeded| Halt::Guard {
+        guard: Some(Guard::MaxChange),
+        message: format!(
+            "the content of too many files in {} changed: {exceeded}. Ransomware and failing disks look like this. \
+             If it is right: --accept max-change, or raise max_change",
+            job.source.display()
+        ),
+    })
+}

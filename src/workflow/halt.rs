@@ -1,0 +1,69 @@
+//! Why a run of a job ends before its end.
+
+use super::options::Guard;
+use super::report::JobOutcome;
+use crate::model::{Failure, FailureClass};
+use std::fmt::Display;
+
+/// The reasons, one for each way a run can stop. What is confirmed until then
+/// is committed all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// A guard said no; nothing was sent.
+    Guard {
+        /// Which; `--accept` takes its name. `None`: there is nothing to accept.
+        guard: Option<Guard>,
+        /// With the numbers, and the way on.
+        message: String,
+    },
+    /// Another run holds the lock of this job.
+    Locked { holder: String },
+    /// There is no index to answer from.
+    NoIndex,
+    /// The remote does not let us in.
+    Authentication(String),
+    /// The remote has no room left.
+    RemoteFull(String),
+    /// The remote does not answer, or not as it should.
+    RemoteUnwell(String),
+    /// Somebody asked us to stop.
+    Interrupted { signal: i32 },
+    /// The configuration asks for something that can't be done.
+    Configuration(String),
+    /// Anything else that leaves no way on.
+    Fatal(String),
+}
+
+impl Halt {
+    /// The end of a run over trouble while `doing` something on the remote.
+    pub(super) fn from_failure(doing: &str, failure: &Failure) -> Self {
+        let message = format!("{doing}: {}", failure.reason);
+        match failure.class {
+            FailureClass::Authentication => Halt::Authentication(message),
+            FailureClass::RemoteFull => Halt::RemoteFull(message),
+            FailureClass::RemoteUnwell | FailureClass::File => Halt::RemoteUnwell(message),
+            FailureClass::Rclone => Halt::Fatal(message),
+        }
+    }
+
+    /// The end of a run over an error on this machine.
+    pub(super) fn fatal(error: impl Display) -> Self {
+        Halt::Fatal(error.to_string())
+    }
+}
+
+impl From<Halt> for JobOutcome {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Guard { guard, message } => JobOutcome::GuardStopped { guard, message },
+            Halt::Locked { holder } => JobOutcome::LockHeld { holder },
+            Halt::NoIndex => JobOutcome::NoIndex,
+            Halt::Authentication(reason) => JobOutcome::Authentication { reason },
+            Halt::RemoteFull(reason) => JobOutcome::RemoteFull { reason },
+            Halt::RemoteUnwell(reason) => JobOutcome::RemoteUnwell { reason },
+            Halt::Interrupted { signal } => JobOutcome::Interrupted { signal },
+            Halt::Configuration(message) => JobOutcome::Configuration { message },
+            Halt::Fatal(message) => JobOutcome::Fatal { message },
+        }
+    }
+}

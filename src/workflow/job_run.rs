@@ -1,0 +1,324 @@
+//! One run of one job: what it holds while the lanes work, and its checkpoints.
+//! The recipe itself stands in `backup.rs`, what the lanes ask of the remote in
+//! `verbs.rs`.
+
+use super::committed::{CommitNote, Committed};
+use super::configuration::{Job, Links, OnDelete};
+use super::connect::Connector;
+use super::halt::Halt;
+use super::lanes::{Candidate, Prepared};
+use super::ledger::Ledger;
+use super::options::{BackupOptions, Guard};
+use super::remote::OpenRemote;
+use super::report::JobReport;
+use super::source::Scanned;
+use super::surroundings::Surroundings;
+use super::views::Views;
+use super::{owner, settle};
+use crate::diff::{Equality, diff};
+use crate::index::{Facts, PendingTree};
+use crate::model::{RunId, Timestamp, TreePath};
+use crate::observe::{Event, Observer};
+use crate::plan::{Budget, Policy};
+use crate::scan::{Presence, RootDirectory, SourceIdentity, presence};
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+
+/// A checkpoint is committed after so many confirmed outcomes …
+const CHECKPOINT_OUTCOMES: usize = 50_000;
+/// … or after so much time, whichever comes first.
+const CHECKPOINT_SECONDS: i64 = 15 * 60;
+/// Paths of one batch at the most: after a crash one batch is looked at.
+const BATCH_FILES_MAX: usize = 5_000;
+
+/// What the scan found out about the source, for the docket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ScanFacts {
+    pub(super) identity: SourceIdentity,
+    pub(super) started: Timestamp,
+    pub(super) scope_digest: [u8; 32],
+}
+
+/// A run under way.
+pub(super) struct JobRun<'a> {
+    pub(super) job: &'a Job,
+    pub(super) connector: &'a Connector<'a>,
+    pub(super) options: &'a BackupOptions,
+    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) committed: Committed<'a>,
+    pub(super) ledger: Ledger,
+    pub(super) report: &'a mut JobReport,
+    pub(super) remote: Option<OpenRemote<'a>>,
+    source: &'a RootDirectory,
+    pending: &'a PendingTree<'a>,
+    scan: ScanFacts,
+    /// Paths at or below which nothing may go up in this run.
+    blocked: BTreeSet<TreePath>,
+    /// Folders that left as one piece in this run.
+    pub(super) moved_folders: BTreeSet<TreePath>,
+    last_checkpoint_seconds: i64,
+}
+
+impl<'a> JobRun<'a> {
+    /// A run that knows what the source holds now.
+    pub(super) fn new(
+        connector: &'a Connector<'a>,
+        options: &'a BackupOptions,
+        committed: Committed<'a>,
+        source: &'a RootDirectory,
+        pending: &'a PendingTree<'a>,
+        scanned: &Scanned,
+        report: &'a mut JobReport,
+    ) -> Self {
+        let scan = ScanFacts {
+            identity: scanned.report.identity,
+            started: scanned.report.started,
+            scope_digest: scanned.scope_digest,
+        };
+        JobRun {
+            job: connector.job,
+            connector,
+            options,
+            surroundings: connector.surroundings,
+            committed,
+            ledger: Ledger::default(),
+            report,
+            remote: None,
+            source,
+            pending,
+            scan,
+            blocked: BTreeSet::new(),
+            moved_folders: BTreeSet::new(),
+            last_checkpoint_seconds: connector.surroundings.now_seconds(),
+        }
+    }
+
+    /// False when the mirror is known to hold all that is to be held, and the
+    /// docket says so already.
+    ///
+    /// # Errors
+    /// When the job means another remote than before, and that is not ours.
+    pub(super) fn has_work(&mut self, scanned: &Scanned) -> Result<bool, Halt> {
+        let facts = &self.committed.docket.facts;
+        let is_other_remote = facts.remote != self.job.remote.to_string();
+        if self.committed.is_claimed && is_other_remote && !self.options.dry_run {
+            // The index speaks of the old remote: the owner file must say that this is the same
+            // mirror under another name.
+            self.open_remote()?;
+        }
+        let same_tree = self.committed.docket.base.map(|base| base.pointer) == Some(scanned.report.root);
+        let same_facts =
+            facts_but_for_the_clock(&self.facts()) == facts_but_for_the_clock(&self.committed.docket.facts);
+        let accepted_kept = self.options.accepts(Guard::Kept) && self.has_kept();
+        Ok(!same_tree || !same_facts || !self.committed.doubts.is_empty() || accepted_kept)
+    }
+
+    /// What the job is configured to do with what vanished.
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            keep_deleted: self.job.on_delete == OnDelete::Keep,
+            remove_out_of_scope: self.options.accepts(Guard::Excluded),
+        }
+    }
+
+    /// How much goes into one batch: a quarter of the free memory, so that
+    /// rclone reads from the page cache what was just hashed.
+    pub(super) fn budget(&self) -> Budget {
+        let quarter = crate::disk::available_memory_bytes().unwrap_or(1 << 30) / 4;
+        Budget {
+            files_max: BATCH_FILES_MAX,
+            bytes_max: quarter.clamp(64 << 20, 8 << 30),
+            list_bytes_max: 4 << 20,
+        }
+    }
+
+    pub(super) fn source(&self) -> &'a RootDirectory {
+        self.source
+    }
+
+    /// How the source is looked at: with or without following links and
+    /// crossing mounts.
+    pub(super) fn looking(&self) -> (&'a RootDirectory, bool, bool) {
+        (self.source, self.job.links == Links::Follow, self.job.cross_mounts)
+    }
+
+    /// Whether a path is in the source right now.
+    pub(super) fn presence(&self, path: &TreePath) -> Presence {
+        let (source, follow, cross_mounts) = self.looking();
+        presence(source, path, follow, cross_mounts)
+    }
+
+    pub(super) fn observer(&self) -> &'a dyn Observer {
+        self.surroundings.observer
+    }
+
+    /// The trees as they are now.
+    pub(super) fn views(&self) -> Views<'a> {
+        Views {
+            nodes: self.committed.nodes,
+            base: self.committed.docket.base,
+            kept: self.committed.docket.kept,
+            pending: self.pending,
+            observer: self.surroundings.observer,
+        }
+    }
+
+    /// Nothing goes up at or below `path` in this run.
+    pub(super) fn block(&mut self, path: TreePath, reason: &str) {
+        self.unprotected(&path, reason);
+        self.blocked.insert(path);
+    }
+
+    pub(super) fn is_blocked(&self, path: &TreePath) -> bool {
+        is_below_any(&self.blocked, path)
+    }
+
+    pub(super) fn blocked_paths(&self) -> BTreeSet<TreePath> {
+        self.blocked.clone()
+    }
+
+    /// Names something in scope that is not on the mirror.
+    pub(super) fn unprotected(&mut self, path: &TreePath, reason: &str) {
+        self.observer().event(&Event::Unprotected { path, reason });
+        self.report.unprotected.add(path.clone(), reason);
+    }
+
+    /// Something people should know, though nothing is lost.
+    pub(super) fn warn(&mut self, sentence: String) {
+        self.observer().event(&Event::Warning(&sentence));
+        self.report.warnings.push(sentence);
+    }
+
+    /// Keeps what was read, reports the rest.
+    pub(super) fn sort_out(&mut self, prepared: Vec<Prepared>) -> Vec<Candidate> {
+        let mut ready = Vec::with_capacity(prepared.len());
+        for one in prepared {
+            match one {
+                Prepared::Ready(candidate) => ready.push(*candidate),
+                // Deleted since the scan: the next run sees it as such.
+                Prepared::Vanished => {}
+                Prepared::Refused(path, reason) => {
+                    self.report.files_failed += 1;
+                    self.unprotected(&path, &reason);
+                }
+            }
+        }
+        ready
+    }
+
+    /// The mirror holds this content already: only the stamp is new.
+    pub(super) fn refresh(&mut self, candidate: Candidate) -> Result<(), Halt> {
+        self.forget_kept(&candidate.path)?;
+        self.ledger.held(candidate.path, candidate.pending);
+        Ok(())
+    }
+
+    /// What is in the source again is not kept any more, but held.
+    pub(super) fn forget_kept(&mut self, path: &TreePath) -> Result<(), Halt> {
+        if self.views().kept_entry(path)?.is_some() {
+            self.ledger.unkeep(path.clone());
+        }
+        Ok(())
+    }
+
+    /// True when anything is kept on the mirror.
+    pub(super) fn has_kept(&self) -> bool {
+        self.committed.docket.kept.is_some_and(|kept| kept.totals.files > 0)
+    }
+
+    /// The id of this run, whether or not it opened the remote.
+    pub(super) fn run_id(&self) -> RunId {
+        match &self.remote {
+            Some(remote) => remote.run,
+            None => self.committed.next_run(self.report.started.unix_timestamp()),
+        }
+    }
+
+    fn note(&self) -> CommitNote {
+        CommitNote { run: self.run_id(), finished_seconds: self.surroundings.now_seconds(), recovered: false }
+    }
+
+    /// Commits what is confirmed so far, when it is time for that.
+    pub(super) fn checkpoint_if_due(&mut self) -> Result<(), Halt> {
+        let age_seconds = self.surroundings.now_seconds() - self.last_checkpoint_seconds;
+        let due = self.ledger.len() >= CHECKPOINT_OUTCOMES
+            || (age_seconds >= CHECKPOINT_SECONDS && !self.ledger.is_empty());
+        if due { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Commits what is confirmed so far. The scan's own facts wait for the end.
+    pub(super) fn checkpoint(&mut self) -> Result<(), Halt> {
+        let mut ledger = std::mem::take(&mut self.ledger);
+        let aside = ledger.take_aside();
+        let edits = ledger.base_edits().into_iter().map(Ok::<_, Infallible>);
+        let facts = self.committed.docket.facts.clone();
+        let note = self.note();
+        self.report.run_id = Some(note.run);
+        self.report.index_bytes_written += self.committed.commit(edits, aside, facts, &note)?;
+        self.last_checkpoint_seconds = note.finished_seconds;
+        if let Some(remote) = &mut self.remote {
+            let header = self.committed.journal_header(remote.run);
+            remote.journal.restart(&header).map_err(Halt::fatal)?;
+        }
+        Ok(())
+    }
+
+    /// The end of every run that got as far as the lanes: the owner file, then
+    /// the commit of everything that is confirmed.
+    pub(super) fn finish(&mut self, all_lanes_driven: bool) -> Result<(), Halt> {
+        let mut facts = self.facts();
+        facts.complete = all_lanes_driven && self.report.unprotected.total == 0;
+        let owned = if all_lanes_driven { self.write_owner(&mut facts) } else { Ok(()) };
+        let views = self.views();
+        let policy = self.policy();
+        let note = self.note();
+        let base = views.base();
+        let mut ledger = std::mem::take(&mut self.ledger);
+        let aside = ledger.take_aside();
+        let edits = settle::edits(diff(&base, views.pending, Equality::Stamp), policy, &ledger);
+        let written = self.committed.commit(edits, aside, facts, &note)?;
+        if written > 0 {
+            self.report.run_id = Some(note.run);
+        }
+        self.report.index_bytes_written += written;
+        self.committed.remove_journal()?;
+        owned
+    }
+
+    /// What the docket says of the job after this run.
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            source_file_system: self.scan.identity.file_system,
+            source_root_inode: self.scan.identity.root_inode,
+            scan_started: self.scan.started,
+            scope_digest: self.scan.scope_digest,
+            ..self.committed.facts_for(self.job)
+        }
+    }
+
+    fn write_owner(&mut self, facts: &mut Facts) -> Result<(), Halt> {
+        let belief = self.belief();
+        if let Some(remote) = &mut self.remote {
+            facts.owner_sequence =
+                owner::write(&remote.connection.session, &belief, remote.owner_sequence, remote.run)?;
+        }
+        Ok(())
+    }
+}
+
+/// The scan's own time changes with every run and must not make a commit.
+fn facts_but_for_the_clock(facts: &Facts) -> Facts {
+    Facts { scan_started: Timestamp::default(), ..facts.clone() }
+}
+
+/// True when one of `roots` is `path` or lies above it.
+pub(super) fn is_below_any(roots: &BTreeSet<TreePath>, path: &TreePath) -> bool {
+    let mut above = Some(path.clone());
+    while let Some(candidate) = above {
+        if roots.contains(&candidate) {
+            return true;
+        }
+        above = candidate.parent();
+    }
+    false
+}

@@ -1,0 +1,106 @@
+//! What blocks a path leaves before anything goes up.
+//!
+//! A file uploaded over a remote folder of its name makes WebDAV remotes delete
+//! the whole folder, and a file in the place of a folder fails everything below
+//! it. So: objects in the way of another type go to the trash first, folders as
+//! one piece; junk that a broken upload left behind is deleted by list.
+
+use crate::diff::{Equality, diff};
+use crate::model::{BatchItem, Change, EntryKind, TreePath};
+use crate::plan::{Classifier, Removal, Tally, Upload};
+use crate::workflow::halt::Halt;
+use crate::workflow::job_run::JobRun;
+use crate::workflow::verbs::removal_item;
+use crate::workflow::views::KeptConflict;
+
+/// Objects that leave in one go.
+const BATCH_FILES_MAX: usize = 1000;
+
+/// Makes way for everything that goes up later.
+pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
+    run.delete_junk()?;
+    let uploads = tally.new_files_total() + tally.changed_files + tally.suspect_files;
+    if uploads == 0 && tally.blocking_files == 0 {
+        return Ok(());
+    }
+    let views = run.views();
+    let base = views.base();
+    let mut classifier = Classifier::new(run.policy());
+    let mut in_the_way = Vec::new();
+    let mut moved_folder: Option<TreePath> = None;
+    for change in diff(&base, views.pending, Equality::Stamp) {
+        let change = change.map_err(Halt::fatal)?;
+        let decision = classifier.decide(&change);
+        if let Some(folder) = &moved_folder {
+            if change.path.is_within(folder) {
+                run.note_moved_with_folder(&change);
+                continue;
+            }
+            moved_folder = None;
+        }
+        if is_folder_in_the_way(&change, decision.upload) {
+            if clear_folder(run, &change)? {
+                moved_folder = Some(change.path);
+            }
+            continue;
+        }
+        if decision.removal == Removal::Blocking
+            && let Some(held) = &change.base
+        {
+            in_the_way.push(removal_item(change.path.clone(), held));
+        }
+        if decision.upload == Upload::New {
+            match views.kept_conflict(&change.path)? {
+                KeptConflict::None => {}
+                KeptConflict::FileAbove(path, kept) => {
+                    if !in_the_way.iter().any(|item: &BatchItem| item.path == path) {
+                        in_the_way.push(removal_item(path, &kept));
+                    }
+                }
+                KeptConflict::FolderHere => run.block(
+                    change.path,
+                    "a folder of that name is kept on the mirror; --accept kept moves it to the trash",
+                ),
+            }
+        }
+        if in_the_way.len() >= BATCH_FILES_MAX {
+            trash_or_block(run, std::mem::take(&mut in_the_way))?;
+        }
+    }
+    trash_or_block(run, in_the_way)
+}
+
+fn is_folder_in_the_way(change: &Change, upload: Upload) -> bool {
+    upload == Upload::New
+        && change.base.as_ref().is_some_and(|base| base.kind == EntryKind::Directory)
+        && change.pending.as_ref().is_some_and(|pending| pending.kind == EntryKind::File)
+}
+
+/// True when the folder was moved as a whole, with everything below it.
+fn clear_folder(run: &mut JobRun<'_>, change: &Change) -> Result<bool, Halt> {
+    if !run.mirror_has_folder(&change.path)? {
+        return Ok(false);
+    }
+    let is_moved = run.trash_folder(&change.path)?;
+    if !is_moved && run.has_real_folders()? {
+        run.block(
+            change.path.clone(),
+            "a folder of that name lies on the mirror and could not be moved to the trash",
+        );
+    }
+    Ok(is_moved)
+}
+
+fn trash_or_block(run: &mut JobRun<'_>, items: Vec<BatchItem>) -> Result<(), Halt> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<TreePath> = items.iter().map(|item| item.path.clone()).collect();
+    let cleared = run.trash(items)?;
+    for path in paths {
+        if !cleared.contains(&path) {
+            run.block(path, "what lies there on the mirror could not be moved to the trash");
+        }
+    }
+    run.checkpoint_if_due()
+}

@@ -1,0 +1,39 @@
+//! The lanes of a run, in the order in which they are driven:
+//!
+//! 1. `clear`: what is in the way of another type, and junk of broken uploads;
+//! 2. `new_files`: what is new, small files first;
+//! 3. `replace`: what changed, in pairs "trash these, upload these";
+//! 4. `remove`: what vanished.
+//!
+//! Each lane is a walk over the changes of its own, so that no list of changes
+//! is ever held. Each may commit a checkpoint between two batches.
+
+mod clear;
+mod new_files;
+mod prepare;
+mod remove;
+mod replace;
+
+use super::halt::Halt;
+use super::job_run::JobRun;
+use crate::plan::{SizeClass, Tally};
+
+pub(super) use prepare::{Candidate, Prepared, read_all, read_one};
+
+/// Drives all lanes that have work.
+pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
+    clear::clear_the_way(run, tally)?;
+    for class in SizeClass::ALL {
+        if tally.new_files[class as usize] > 0 {
+            new_files::upload(run, class)?;
+        }
+    }
+    let may_be_kept = run.has_kept() && tally.new_files_total() > 0;
+    if tally.changed_files + tally.suspect_files > 0 || may_be_kept {
+        replace::replace_changed(run)?;
+    }
+    if tally.removed_files + tally.kept_files > 0 {
+        remove::remove_vanished(run)?;
+    }
+    Ok(())
+}

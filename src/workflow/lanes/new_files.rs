@@ -1,0 +1,102 @@
+//! What is new goes up: nothing known lies at its target.
+//!
+//! The next batch is walked and read while this one is on its way, one batch
+//! ahead and no more.
+
+use super::prepare::{self, Candidate, Prepared};
+use crate::diff::{Equality, diff};
+use crate::model::TreePath;
+use crate::observe::Observer;
+use crate::plan::{Classifier, Policy, SizeClass, Upload};
+use crate::scan::RootDirectory;
+use crate::workflow::halt::Halt;
+use crate::workflow::job_run::{JobRun, is_below_any};
+use crate::workflow::views::Views;
+use std::collections::BTreeSet;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+/// Sends all new files of one size class.
+pub(super) fn upload(run: &mut JobRun<'_>, class: SizeClass) -> Result<(), Halt> {
+    let reader = Reader {
+        views: run.views(),
+        class,
+        policy: run.policy(),
+        files_max: run.budget().files_max,
+        bytes_max: run.budget().bytes_max,
+        source: run.source(),
+        observer: run.observer(),
+        blocked: run.blocked_paths(),
+    };
+    let (sender, receiver) = sync_channel(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| reader.read_ahead(sender));
+        for prepared in receiver {
+            send_prepared(run, prepared?)?;
+        }
+        Ok(())
+    })
+}
+
+/// Walks and reads ahead of the transfer.
+struct Reader<'a> {
+    views: Views<'a>,
+    class: SizeClass,
+    policy: Policy,
+    files_max: usize,
+    bytes_max: u64,
+    source: &'a RootDirectory,
+    observer: &'a dyn Observer,
+    blocked: BTreeSet<TreePath>,
+}
+
+type Ahead = SyncSender<Result<Vec<Prepared>, Halt>>;
+
+impl Reader<'_> {
+    /// Ends when the walk ends, or when nobody takes the batches any more.
+    fn read_ahead(&self, sender: Ahead) {
+        if let Err(halt) = self.walk(&sender) {
+            let _ = sender.send(Err(halt));
+        }
+    }
+
+    fn walk(&self, sender: &Ahead) -> Result<(), Halt> {
+        let mut classifier = Classifier::new(self.policy);
+        let mut chunk: Vec<Candidate> = Vec::new();
+        let mut bytes = 0u64;
+        let base = self.views.base();
+        for change in diff(&base, self.views.pending, Equality::Stamp) {
+            let change = change.map_err(Halt::fatal)?;
+            if classifier.decide(&change).upload != Upload::New {
+                continue;
+            }
+            let Some(candidate) = Candidate::from_change(change) else { continue };
+            let size = candidate.pending.stamp.size;
+            if SizeClass::of(size) != self.class
+                || is_below_any(&self.blocked, &candidate.path)
+                || self.views.kept_entry(&candidate.path)?.is_some()
+            {
+                continue;
+            }
+            let full = chunk.len() >= self.files_max || bytes.saturating_add(size) > self.bytes_max;
+            if full && !chunk.is_empty() && !self.hand_over(&mut chunk, sender) {
+                return Ok(());
+            }
+            bytes = if full { size } else { bytes + size };
+            chunk.push(candidate);
+        }
+        self.hand_over(&mut chunk, sender);
+        Ok(())
+    }
+
+    /// False when the other side has stopped listening.
+    fn hand_over(&self, chunk: &mut Vec<Candidate>, sender: &Ahead) -> bool {
+        let read = prepare::read_all(self.source, std::mem::take(chunk), self.bytes_max, self.observer);
+        sender.send(Ok(read)).is_ok()
+    }
+}
+
+fn send_prepared(run: &mut JobRun<'_>, prepared: Vec<Prepared>) -> Result<(), Halt> {
+    let ready = run.sort_out(prepared);
+    run.upload(ready)?;
+    run.checkpoint_if_due()
+}

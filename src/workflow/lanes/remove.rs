@@ -1,0 +1,110 @@
+//! What vanished from the source leaves the mirror, or is known as kept.
+
+use crate::diff::{Equality, diff};
+use crate::model::{BatchItem, Change, EntryFlags, EntryKind, TreePath};
+use crate::plan::{Classifier, Removal};
+use crate::scan::{Presence, presence};
+use crate::workflow::halt::Halt;
+use crate::workflow::job_run::{JobRun, is_below_any};
+use crate::workflow::verbs::removal_item;
+use crate::workflow::views::Views;
+use rayon::prelude::*;
+
+/// Objects that leave in one go.
+const BATCH_FILES_MAX: usize = 1000;
+/// From so many files on a vanished folder leaves as one piece: a move of a
+/// folder is a process and five requests of its own, a file in a list four.
+const FOLDER_FILES_MIN: u64 = 10;
+
+/// Removes, trashes or keeps what is no longer in the source.
+pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    let views = run.views();
+    let base = views.base();
+    let mut classifier = Classifier::new(run.policy());
+    let mut vanished = Vec::new();
+    let mut moved_folder: Option<TreePath> = None;
+    for change in diff(&base, views.pending, Equality::Stamp) {
+        let change = change.map_err(Halt::fatal)?;
+        let decision = classifier.decide(&change);
+        if let Some(folder) = &moved_folder {
+            if change.path.is_within(folder) {
+                run.note_moved_with_folder(&change);
+                continue;
+            }
+            moved_folder = None;
+        }
+        if is_worth_a_folder_move(run, &views, &change)? && run.is_folder_move_wanted()? {
+            if is_gone(run, &change.path) && run.trash_folder(&change.path)? {
+                moved_folder = Some(change.path);
+            }
+            // Not moved: the files below follow as changes of their own.
+            continue;
+        }
+        match (decision.removal, &change.base) {
+            (Removal::Keep, Some(held)) => {
+                run.keep(change.path.clone(), held.clone(), &change);
+                run.checkpoint_if_due()?;
+            }
+            (Removal::Plain, Some(held)) => vanished.push((removal_item(change.path.clone(), held), change)),
+            _ => {}
+        }
+        if vanished.len() >= BATCH_FILES_MAX {
+            remove(run, std::mem::take(&mut vanished))?;
+        }
+    }
+    remove(run, vanished)
+}
+
+/// A folder of the base that is not in the source any more.
+fn is_worth_a_folder_move(run: &JobRun<'_>, views: &Views<'_>, change: &Change) -> Result<bool, Halt> {
+    let Some(folder) = change.base.as_ref().filter(|entry| entry.kind == EntryKind::Directory) else {
+        return Ok(false);
+    };
+    let is_vanished = change.pending.is_none();
+    Ok(is_vanished
+        && !change.path.is_root()
+        && !is_below_any(&run.moved_folders, &change.path)
+        && views.files_below(folder) >= FOLDER_FILES_MIN
+        && !views.keeps_anything_below(&change.path)?)
+}
+
+fn is_gone(run: &JobRun<'_>, path: &TreePath) -> bool {
+    matches!(run.presence(path), Presence::Absent)
+}
+
+/// Looks a second time right before the list is written: absence must be proven.
+fn remove(run: &mut JobRun<'_>, vanished: Vec<(BatchItem, Change)>) -> Result<(), Halt> {
+    if vanished.is_empty() {
+        return Ok(());
+    }
+    let (source, follow, cross_mounts) = run.looking();
+    let proven: Vec<BatchItem> = vanished
+        .into_par_iter()
+        .filter(|(_, change)| {
+            is_removal_proven(change, || presence(source, &change.path, follow, cross_mounts))
+        })
+        .map(|(item, _)| item)
+        .collect();
+    if proven.is_empty() {
+        return Ok(());
+    }
+    if run.trashes_deleted() {
+        run.trash(proven)?;
+    } else {
+        run.delete(proven)?;
+    }
+    run.checkpoint_if_due()
+}
+
+fn is_removal_proven(change: &Change, look: impl Fn() -> Presence) -> bool {
+    if change.pending.as_ref().is_some_and(|pending| pending.flags.contains(EntryFlags::OUT_OF_SCOPE)) {
+        return true;
+    }
+    let held_kind = change.base.as_ref().map(|base| base.kind);
+    match look() {
+        Presence::Absent => true,
+        // Something else has the name now: the old object is gone as surely as if nothing had.
+        Presence::Present { kind, .. } => Some(kind) != held_kind,
+        Presence::Unknown(_) => false,
+    }
+}

@@ -1,0 +1,93 @@
+//! What changed goes up in pairs: the old versions to the trash, the new ones
+//! in their place. A pair is small, so that the mirror never has a long hole.
+
+use super::prepare::{self, Candidate};
+use crate::diff::{Equality, diff};
+use crate::model::BatchItem;
+use crate::plan::{Classifier, Upload};
+use crate::workflow::halt::Halt;
+use crate::workflow::job_run::JobRun;
+
+/// Files of one pair at the most.
+const PAIR_FILES_MAX: usize = 200;
+/// Candidates that are read together, before it is known how many differ.
+const READ_AHEAD_FILES: usize = 1024;
+
+/// Reads what is under suspicion and replaces what differs.
+pub(super) fn replace_changed(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    let views = run.views();
+    let base = views.base();
+    let mut classifier = Classifier::new(run.policy());
+    let mut suspects = Vec::new();
+    let mut suspect_bytes = 0;
+    let mut differing = Vec::new();
+    for change in diff(&base, views.pending, Equality::Stamp) {
+        let change = change.map_err(Halt::fatal)?;
+        let upload = classifier.decide(&change).upload;
+        let Some(mut candidate) = Candidate::from_change(change) else { continue };
+        match upload {
+            Upload::Changed | Upload::Suspect => {}
+            Upload::New => match views.kept_entry(&candidate.path)? {
+                Some(kept) => candidate.base = Some(kept),
+                None => continue,
+            },
+            Upload::None => continue,
+        }
+        if run.is_blocked(&candidate.path) {
+            continue;
+        }
+        suspect_bytes += candidate.pending.stamp.size;
+        suspects.push(candidate);
+        if suspects.len() >= READ_AHEAD_FILES || suspect_bytes > run.budget().bytes_max {
+            suspect_bytes = 0;
+            compare(run, std::mem::take(&mut suspects), &mut differing)?;
+            replace_full_pairs(run, &mut differing)?;
+        }
+    }
+    compare(run, suspects, &mut differing)?;
+    replace_full_pairs(run, &mut differing)?;
+    replace_pair(run, differing)
+}
+
+/// Reads the candidates; what has the same content is settled, the rest goes on
+/// the list.
+fn compare(
+    run: &mut JobRun<'_>,
+    suspects: Vec<Candidate>,
+    differing: &mut Vec<Candidate>,
+) -> Result<(), Halt> {
+    let read = prepare::read_all(run.source(), suspects, run.budget().bytes_max, run.observer());
+    for candidate in run.sort_out(read) {
+        if candidate.is_same_content() {
+            run.refresh(candidate)?;
+        } else {
+            differing.push(candidate);
+        }
+    }
+    run.checkpoint_if_due()
+}
+
+fn replace_full_pairs(run: &mut JobRun<'_>, differing: &mut Vec<Candidate>) -> Result<(), Halt> {
+    while differing.len() >= PAIR_FILES_MAX {
+        let rest = differing.split_off(PAIR_FILES_MAX);
+        replace_pair(run, std::mem::replace(differing, rest))?;
+    }
+    Ok(())
+}
+
+fn replace_pair(run: &mut JobRun<'_>, pair: Vec<Candidate>) -> Result<(), Halt> {
+    if pair.is_empty() {
+        return Ok(());
+    }
+    let old_versions: Vec<BatchItem> = pair.iter().map(Candidate::trash_item).collect();
+    let cleared = run.trash(old_versions)?;
+    let ready: Vec<Candidate> =
+        pair.into_iter().filter(|candidate| cleared.contains(&candidate.path)).collect();
+    let old: Vec<BatchItem> =
+        ready.iter().filter(|candidate| candidate.base.is_some()).map(Candidate::trash_item).collect();
+    let uploaded = run.upload(ready)?;
+    if !run.keeps_versions() {
+        run.discard(old.into_iter().filter(|item| uploaded.contains(&item.path)).collect())?;
+    }
+    run.checkpoint_if_due()
+}

@@ -1,0 +1,149 @@
+//! Opening the state of one job.
+
+use super::committed::parse_doubts;
+use super::configuration::{Configuration, Job};
+use super::halt::Halt;
+use super::surroundings::Surroundings;
+use crate::commit::{SideFile, StateDir};
+use crate::disk::{LockError, Locked, RealDisk};
+use crate::index::{DataId, Docket, Facts, MapMode, NodeFile};
+use crate::model::TreePath;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The state of a job, as a run takes it over.
+pub(super) struct Opened {
+    pub(super) state: StateDir,
+    pub(super) docket: Docket,
+    pub(super) nodes: NodeFile,
+    /// A docket is on disk.
+    pub(super) is_claimed: bool,
+    pub(super) doubts: BTreeSet<TreePath>,
+    /// Where a pending tree may be put.
+    pub(super) scratch: PathBuf,
+    /// Held until the end of the run; `None` for those who only look.
+    pub(super) _lock: Option<Locked>,
+    /// Holds the node file of a job that has none yet, for those who only look.
+    _scratch_nodes: Option<tempfile::TempDir>,
+}
+
+/// Opens for a run that writes: takes the lock.
+pub(super) fn open_to_write(
+    configuration: &Configuration,
+    job: &Job,
+    surroundings: &Surroundings<'_>,
+) -> Result<Opened, Halt> {
+    let state = StateDir::open(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
+    let lock = state.lock(&surroundings.holder).map_err(cannot_lock)?;
+    let scratch = state.path().to_path_buf();
+    let doubts = state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
+    let (docket, nodes, is_claimed) = match read_docket(&state)? {
+        Some(docket) => {
+            let path = node_file_path(&state, docket.data_id);
+            let nodes = NodeFile::open_for_append(&path, &docket, MapMode::Map).map_err(Halt::fatal)?;
+            (docket, nodes, true)
+        }
+        None => {
+            // Left by a first run that never came as far as to send anything.
+            state.remove_stale_node_files(&RealDisk::new(surroundings.observer), &[]).map_err(Halt::fatal)?;
+            let (docket, nodes) = begin(|data_id| node_file_path(&state, data_id))?;
+            (docket, nodes, false)
+        }
+    };
+    Ok(Opened {
+        state,
+        docket,
+        nodes,
+        is_claimed,
+        doubts: parse_doubts(&doubts),
+        scratch,
+        _lock: Some(lock),
+        _scratch_nodes: None,
+    })
+}
+
+/// Opens for those who only look: no lock, nothing is created in the state
+/// directory.
+pub(super) fn open_to_look(
+    configuration: &Configuration,
+    job: &Job,
+    surroundings: &Surroundings<'_>,
+) -> Result<Opened, Halt> {
+    let scratch = surroundings.temporary_directory.clone();
+    let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
+    if let Some(state) = existing
+        && let Some(docket) = read_docket(&state)?
+    {
+        let nodes = NodeFile::open(&node_file_path(&state, docket.data_id), &docket, MapMode::Map)
+            .map_err(Halt::fatal)?;
+        let doubts = state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
+        return Ok(Opened {
+            state,
+            docket,
+            nodes,
+            is_claimed: true,
+            doubts: parse_doubts(&doubts),
+            scratch,
+            _lock: None,
+            _scratch_nodes: None,
+        });
+    }
+    let directory = tempfile::tempdir_in(&scratch).map_err(|error| cannot_use(&scratch, &error))?;
+    let state = StateDir::open(directory.path(), &job.name).map_err(Halt::fatal)?;
+    let (docket, nodes) = begin(|_| directory.path().join("nodes"))?;
+    Ok(Opened {
+        state,
+        docket,
+        nodes,
+        is_claimed: false,
+        doubts: BTreeSet::new(),
+        scratch,
+        _lock: None,
+        _scratch_nodes: Some(directory),
+    })
+}
+
+fn cannot_lock(error: LockError) -> Halt {
+    match error {
+        LockError::HeldBy(holder) => Halt::Locked { holder },
+        error => Halt::fatal(error),
+    }
+}
+
+fn cannot_use(directory: &Path, error: &std::io::Error) -> Halt {
+    Halt::Fatal(format!("making a temporary directory in {}: {error}", directory.display()))
+}
+
+fn read_docket(state: &StateDir) -> Result<Option<Docket>, Halt> {
+    let Some(bytes) = state.read_docket().map_err(Halt::fatal)? else { return Ok(None) };
+    let docket = Docket::decode(&bytes)
+        .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
+    Ok(Some(docket))
+}
+
+/// A docket of nothing, with an empty node file.
+fn begin(path: impl Fn(DataId) -> PathBuf) -> Result<(Docket, NodeFile), Halt> {
+    let data_id = DataId::random().map_err(Halt::fatal)?;
+    let nodes = NodeFile::create(&path(data_id), data_id).map_err(Halt::fatal)?;
+    let mirror_id = DataId::random().map_err(Halt::fatal)?.0;
+    let docket = Docket {
+        data_id,
+        committed_length: nodes.length(),
+        live_bytes: 0,
+        base: None,
+        kept: None,
+        newest_record: None,
+        facts: Facts { mirror_id, ..Facts::default() },
+    };
+    Ok((docket, nodes))
+}
+
+/// The node file that a docket means.
+pub(super) fn node_file_path(state: &StateDir, data_id: DataId) -> PathBuf {
+    state.node_file_path(&hexadecimal(data_id))
+}
+
+/// The id in a node file's name.
+pub(super) fn hexadecimal(data_id: DataId) -> String {
+    data_id.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}

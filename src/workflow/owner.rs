@@ -1,0 +1,116 @@
+//! Who writes to this mirror: one small file in the companion.
+//!
+//! Two machines with one configuration, or a virtual machine that was rolled
+//! back, would undo each other's work without noticing. `owner-<n>` names the
+//! mirror and the last run; each changing run reads the newest and writes the
+//! next. A new name each time, because nothing is ever overwritten in place.
+
+use super::halt::Halt;
+use super::options::Guard;
+use crate::model::RunId;
+use crate::transfer::{Listed, Session, join};
+use serde::{Deserialize, Serialize};
+
+/// What an owner file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct OwnerFile {
+    /// 32 hexadecimal digits.
+    mirror_id: String,
+    /// The run that wrote it.
+    run_id: String,
+}
+
+/// What this machine believes of the mirror.
+pub(super) struct Belief {
+    pub(super) mirror_id: [u8; 16],
+    /// Number of the newest owner file we wrote; 0 before the first.
+    pub(super) sequence: u64,
+    pub(super) last_run: Option<RunId>,
+    /// `--accept foreign-writer`.
+    pub(super) accept_foreign_writer: bool,
+    pub(super) companion: String,
+}
+
+/// Compares the newest owner file with what we believe. Gives back its number,
+/// 0 when there is none yet.
+pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt> {
+    let listing = session
+        .list_folder(&belief.companion)
+        .map_err(|failure| Halt::from_failure("reading who owns the mirror", &failure))?;
+    let newest = newest(listing.as_deref().unwrap_or_default());
+    if belief.accept_foreign_writer {
+        return Ok(newest.max(belief.sequence));
+    }
+    match (belief.sequence, newest) {
+        (0, 0) => Ok(0),
+        (known, 0) => Err(Halt::RemoteUnwell(format!(
+            "the owner file {}/owner-{known} is not there. Either the remote does not answer as it should, or \
+             somebody removed it: nothing is sent. If the mirror is known to be whole, run once with \
+             --accept foreign-writer",
+            belief.companion
+        ))),
+        (known, newest) => {
+            let owner = read(session, &belief.companion, newest)?;
+            let ours = owner.mirror_id == hex(&belief.mirror_id);
+            // One ahead is ours when the run that wrote it is the one that was interrupted
+            // between the owner file and the commit.
+            let run_is_known = newest == known
+                || (newest == known + 1 && belief.last_run.is_none_or(|run| owner.run_id == run.to_string()));
+            if ours && run_is_known { Ok(newest) } else { Err(foreign(belief, newest, &owner)) }
+        }
+    }
+}
+
+/// Writes the next owner file and removes the one before. Gives back its number.
+pub(super) fn write(session: &Session<'_>, belief: &Belief, newest: u64, run: RunId) -> Result<u64, Halt> {
+    let owner = OwnerFile { mirror_id: hex(&belief.mirror_id), run_id: run.to_string() };
+    let bytes = serde_json::to_vec(&owner).map_err(Halt::fatal)?;
+    let next = newest + 1;
+    session
+        .write_small(&join(&belief.companion, &format!("owner-{next}")), &bytes)
+        .map_err(|failure| Halt::from_failure("writing the owner file", &failure))?;
+    if newest > 0 {
+        // Two owner files do no harm (the newest counts), so a failure here is none.
+        let _ = session.delete_file(&join(&belief.companion, &format!("owner-{newest}")));
+    }
+    Ok(next)
+}
+
+fn newest(listing: &[Listed]) -> u64 {
+    listing.iter().filter_map(|listed| listed.name.strip_prefix("owner-")?.parse().ok()).max().unwrap_or(0)
+}
+
+fn read(session: &Session<'_>, companion: &str, number: u64) -> Result<OwnerFile, Halt> {
+    let path = join(companion, &format!("owner-{number}"));
+    let unreadable = |reason: String| {
+        Halt::RemoteUnwell(format!(
+            "the owner file {path} can't be read ({reason}): nothing is sent. If the mirror is known to be \
+             whole, run once with --accept foreign-writer"
+        ))
+    };
+    let bytes = session
+        .read_small(&path)
+        .map_err(|failure| Halt::from_failure("reading the owner file", &failure))?
+        .ok_or_else(|| unreadable("it is listed, but not there".into()))?;
+    serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
+}
+
+fn foreign(belief: &Belief, newest: u64, owner: &OwnerFile) -> Halt {
+    let known = belief.last_run.map_or_else(|| "none".to_owned(), |run| run.to_string());
+    Halt::Guard {
+        guard: Some(Guard::ForeignWriter),
+        message: format!(
+            "another writer was here: {}/owner-{newest} names mirror {} and run {}, this machine knows mirror {} \
+             and last run {known}. Two machines may write to one mirror, or this one was set back to an older \
+             state. If this machine is to go on as the only one: --accept foreign-writer",
+            belief.companion,
+            owner.mirror_id,
+            owner.run_id,
+            hex(&belief.mirror_id),
+        ),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,65 @@
+//! Emptying the trash of runs that are older than anybody wants.
+
+use super::halt::Halt;
+use super::job_run::JobRun;
+use super::options::Guard;
+use crate::index::run_records;
+use crate::model::RunId;
+use crate::observe::{Event, Phase};
+
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// A clock that is this far ahead of the last run is not believed.
+const CLOCK_JUMP_SECONDS: i64 = 60 * DAY_SECONDS;
+
+/// Purges the trash folders of expired runs, oldest first. Only run ids that the
+/// index knows are ever purged.
+pub(super) fn expired_trash(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    let days = i64::from(run.job.trash_retention_days);
+    if days == 0 || run.options.dry_run || !run.committed.is_claimed {
+        return Ok(());
+    }
+    let now = run.surroundings.now_seconds();
+    let expired = expired_runs(run, now - days * DAY_SECONDS)?;
+    if expired.is_empty() {
+        return Ok(());
+    }
+    let last_run_ended = run.committed.docket.facts.last_run_ended_seconds;
+    let clock_is_odd = now < last_run_ended || now > last_run_ended + CLOCK_JUMP_SECONDS;
+    if clock_is_odd && !run.options.accepts(Guard::Clock) {
+        run.warn(format!(
+            "the trash of {} runs has expired, but the clock is more than 60 days ahead of the last run, or behind \
+             it: nothing is purged. If the clock is right: --accept clock",
+            expired.len()
+        ));
+        return Ok(());
+    }
+    run.observer().event(&Event::PhaseStarted(Phase::Prune));
+    for expired_run in expired.into_iter().rev() {
+        run.surroundings.halt_if_stopped()?;
+        run.purge(expired_run)?;
+        run.committed.retire_up_to(expired_run)?;
+    }
+    Ok(())
+}
+
+/// Runs whose trash holds something and was made more than the retention ago,
+/// newest first. A version is as old as its replacement: age counts from the
+/// next later run.
+fn expired_runs(run: &JobRun<'_>, before_seconds: i64) -> Result<Vec<RunId>, Halt> {
+    let oldest = run.committed.docket.facts.oldest_retained_sequence;
+    let mut expired: Vec<RunId> = Vec::new();
+    let mut next_later_started = None;
+    for stored in run_records(run.committed.nodes, run.committed.docket.newest_record) {
+        let stored = stored.map_err(Halt::fatal)?;
+        let id = stored.record.run;
+        if id.sequence < oldest {
+            break;
+        }
+        let counted_from = next_later_started.unwrap_or(stored.record.finished_seconds);
+        if stored.moved_away_count > 0 && counted_from < before_seconds && expired.last() != Some(&id) {
+            expired.push(id);
+        }
+        next_later_started = Some(id.started_seconds);
+    }
+    Ok(expired)
+}

@@ -1,0 +1,284 @@
+//! After a crash: fold what was confirmed into the base, then run as usual.
+//!
+//! Nothing is resumed. What the journal confirms is committed, what it leaves
+//! open is looked at once, and the run that follows sees the rest as it sees
+//! every other difference.
+
+use super::committed::{CommitNote, Committed};
+use super::configuration::Job;
+use super::connect::{Connection, Connector, encoding_of, read_process_mark};
+use super::halt::Halt;
+use super::ledger::Ledger;
+use super::surroundings::Surroundings;
+use super::verbs::{moved_away, removal_item};
+use crate::commit::StateDir;
+use crate::diff::{Equality, diff};
+use crate::index::{Tree, find};
+use crate::journal::{NotDone, Replay, ReplayedBatch, Settled, replay};
+use crate::model::{
+    Batch, BatchItem, ContentDigest, EmptyTree, EntryFlags, EntryKind, Lane, OwnedEntry, RunId, TreePath,
+};
+use crate::observe::{Event, Phase};
+use crate::transfer::Place;
+use std::convert::Infallible;
+
+/// Ends an rclone that outlived the run that started it: its late requests could
+/// hit what this run confirms.
+pub(super) fn end_orphan(state: &StateDir) -> Result<(), Halt> {
+    if let Some(mark) = read_process_mark(state)? {
+        crate::transfer::end_orphan(mark).map_err(|error| {
+            Halt::Fatal(format!(
+                "an rclone of an earlier run (process {}) is still there and can't be ended: {error}",
+                mark.pid
+            ))
+        })?;
+        state.clear_rclone_process().map_err(Halt::fatal)?;
+    }
+    Ok(())
+}
+
+/// Folds the journal of an interrupted run into the base.
+pub(super) fn fold_interrupted(committed: &mut Committed<'_>, connector: &Connector<'_>) -> Result<(), Halt> {
+    let (job, surroundings) = (connector.job, connector.surroundings);
+    let Some(replay) = replay(&committed.state.journal_path()).map_err(Halt::fatal)? else {
+        return Ok(());
+    };
+    if replay.header().belongs_to == committed.docket_digest() {
+        surroundings.observer.event(&Event::PhaseStarted(Phase::Recover));
+        let run = replay.header().run;
+        let mut folding = Folding {
+            committed,
+            connector,
+            job,
+            surroundings,
+            run,
+            ledger: Ledger::default(),
+            connection: None,
+        };
+        let mut doubts = folding.take_confirmed(&replay)?;
+        folding.look_at_doubts(&mut doubts)?;
+        folding.commit(replay.header().run)?;
+        surroundings.observer.event(&Event::PhaseFinished {
+            phase: Phase::Recover,
+            summary: &format!("run {run} was interrupted; what it had confirmed is in the index now"),
+        });
+    }
+    // A journal of an older docket is one that was committed before it could be removed.
+    committed.remove_journal()
+}
+
+/// What the journal leaves open.
+#[derive(Default)]
+struct Doubts {
+    uploads: Vec<BatchItem>,
+    moves: Vec<BatchItem>,
+    deletions: Vec<BatchItem>,
+}
+
+struct Folding<'r, 'a> {
+    committed: &'r mut Committed<'a>,
+    connector: &'r Connector<'r>,
+    job: &'r Job,
+    surroundings: &'r Surroundings<'r>,
+    run: RunId,
+    ledger: Ledger,
+    connection: Option<Connection<'r>>,
+}
+
+impl<'r> Folding<'r, '_> {
+    fn take_confirmed(&mut self, replay: &Replay) -> Result<Doubts, Halt> {
+        let mut doubts = Doubts::default();
+        for batch in replay.batches() {
+            let ReplayedBatch { batch, settled, .. } = batch.map_err(Halt::fatal)?;
+            for (item, settled) in batch.items.into_iter().zip(settled) {
+                self.take(batch.lane, item, settled, &mut doubts);
+            }
+        }
+        for folder in replay.folders() {
+            match folder.moved {
+                Some(true) => {
+                    for item in self.base_files_below(&folder.path)? {
+                        self.ledger.moved_to_trash(moved_away(&item));
+                    }
+                    self.ledger.folder_gone(folder.path.clone());
+                }
+                Some(false) => {}
+                None => doubts.moves.extend(self.base_files_below(&folder.path)?),
+            }
+        }
+        Ok(doubts)
+    }
+
+    fn take(&mut self, lane: Lane, item: BatchItem, settled: Settled, doubts: &mut Doubts) {
+        match (lane, settled) {
+            (Lane::Upload, Settled::Confirmed { .. }) => match held_entry(&self.job.source, &item, settled) {
+                Some(entry) => self.hold(item.path, entry),
+                None => self.doubt(item.path),
+            },
+            (Lane::Upload, Settled::Unknown) => doubts.uploads.push(item),
+            (_, Settled::NotDone(NotDone::NotAttempted | NotDone::Vanished)) => {}
+            (Lane::Upload, Settled::NotDone(_)) => self.doubt(item.path),
+            (Lane::Trash, Settled::Confirmed { .. }) => self.moved(&item),
+            (Lane::Trash, _) => doubts.moves.push(item),
+            (Lane::Delete, Settled::Confirmed { .. }) => self.gone(item.path),
+            (Lane::Delete, _) => doubts.deletions.push(item),
+            (Lane::Discard, Settled::Confirmed { .. }) => self.ledger.discarded(&[item.path].into()),
+            (Lane::Discard, _) => {}
+        }
+    }
+
+    fn hold(&mut self, path: TreePath, entry: OwnedEntry) {
+        self.committed.doubts.remove(&path);
+        self.unkeep(&path);
+        self.ledger.held(path, entry);
+    }
+
+    fn doubt(&mut self, path: TreePath) {
+        self.committed.doubts.insert(path);
+    }
+
+    fn gone(&mut self, path: TreePath) {
+        self.committed.doubts.remove(&path);
+        self.unkeep(&path);
+        self.ledger.gone(path);
+    }
+
+    fn moved(&mut self, item: &BatchItem) {
+        self.ledger.moved_to_trash(moved_away(item));
+        self.gone(item.path.clone());
+    }
+
+    fn unkeep(&mut self, path: &TreePath) {
+        let kept = Tree::new(self.committed.nodes, self.committed.docket.kept, self.surroundings.observer);
+        if matches!(find(&kept, path), Ok(Some(_))) {
+            self.ledger.unkeep(path.clone());
+        }
+    }
+
+    /// Every object of the mirror that the base knows at or below `folder`.
+    fn base_files_below(&self, folder: &TreePath) -> Result<Vec<BatchItem>, Halt> {
+        let base = Tree::new(self.committed.nodes, self.committed.docket.base, self.surroundings.observer);
+        let mut items = Vec::new();
+        for change in diff(&base, &EmptyTree, Equality::Stamp) {
+            let change = change.map_err(Halt::fatal)?;
+            if !change.path.is_within(folder) {
+                continue;
+            }
+            if let Some(held) = change.base.filter(OwnedEntry::is_on_mirror) {
+                items.push(removal_item(change.path, &held));
+            }
+        }
+        Ok(items)
+    }
+
+    /// One look for each, by list. What can't be told is treated as the worse.
+    fn look_at_doubts(&mut self, doubts: &mut Doubts) -> Result<(), Halt> {
+        doubts.moves.sort_by(|a, b| a.path.cmp(&b.path));
+        doubts.moves.dedup_by(|later, earlier| later.path == earlier.path);
+        self.look_at_uploads(std::mem::take(&mut doubts.uploads))?;
+        if !doubts.moves.is_empty() {
+            let moves = std::mem::take(&mut doubts.moves);
+            let in_mirror = self.look(Place::Mirror, &moves)?;
+            let in_trash = self.look(Place::Trash(self.run), &moves)?;
+            for ((item, in_mirror), in_trash) in moves.iter().zip(in_mirror).zip(in_trash) {
+                // In the mirror: it stays known as held, and is moved again. In neither: the
+                // next run finds no receipt for it, and settles that by its own rule.
+                if in_trash && !in_mirror {
+                    self.moved(item);
+                }
+            }
+        }
+        if !doubts.deletions.is_empty() {
+            let deletions = std::mem::take(&mut doubts.deletions);
+            let in_mirror = self.look(Place::Mirror, &deletions)?;
+            for (item, in_mirror) in deletions.into_iter().zip(in_mirror) {
+                if !in_mirror {
+                    self.gone(item.path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Confirmed only by a hash that both sides have; otherwise sent again, over
+    /// whatever lies there, which is ours.
+    fn look_at_uploads(&mut self, uploads: Vec<BatchItem>) -> Result<(), Halt> {
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        let connection = self.connection()?;
+        let same = if connection.features.hashes.is_empty() {
+            vec![false; uploads.len()]
+        } else {
+            let batch = Batch { lane: Lane::Upload, items: uploads.clone() };
+            connection
+                .transfer
+                .compare_by_hash(&batch)
+                .map_err(|failure| Halt::from_failure("comparing what an interrupted run sent", &failure))?
+        };
+        for (item, same) in uploads.into_iter().zip(same) {
+            let settled = Settled::Confirmed {
+                stamp: item.stamp,
+                permissions: item.permissions,
+                digest: item.digest,
+                racy: true,
+            };
+            match held_entry(&self.job.source, &item, settled).filter(|_| same) {
+                Some(entry) => self.hold(item.path, entry),
+                None => self.doubt(item.path),
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
+        self.connection()?.look(place, items)
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection<'r>, Halt> {
+        if self.connection.is_none() {
+            self.connection = Some(self.connector.connect(encoding_of(self.committed), self.run)?);
+        }
+        self.connection.as_mut().ok_or_else(|| Halt::Fatal("the remote was opened and is not there".into()))
+    }
+
+    fn commit(&mut self, run: RunId) -> Result<(), Halt> {
+        let mut ledger = std::mem::take(&mut self.ledger);
+        let aside = ledger.take_aside();
+        let edits = ledger.base_edits().into_iter().map(Ok::<_, Infallible>);
+        let facts = self.committed.docket.facts.clone();
+        let finished_seconds = self.surroundings.now_seconds();
+        let note = CommitNote { run, finished_seconds, recovered: true };
+        self.committed.commit(edits, aside, facts, &note)?;
+        self.committed.save_doubts()
+    }
+}
+
+/// The entry that a confirmed upload leaves in the base. `None` when it can't be
+/// told: content that was never read, or a link that reads otherwise by now.
+fn held_entry(source: &std::path::Path, item: &BatchItem, settled: Settled) -> Option<OwnedEntry> {
+    let Settled::Confirmed { stamp, permissions, digest, racy } = settled else { return None };
+    let digest = digest?;
+    let flags = if racy { EntryFlags::RACY } else { EntryFlags::NONE };
+    let file = OwnedEntry {
+        kind: EntryKind::File,
+        flags,
+        stamp,
+        permissions,
+        digest: Some(digest),
+        target: None,
+        child: None,
+    };
+    if !item.as_link {
+        return Some(file);
+    }
+    let target = std::fs::read_link(item.path.below(source)).ok()?;
+    let target = std::os::unix::ffi::OsStringExt::into_vec(target.into_os_string());
+    (ContentDigest::of(&target) == digest).then_some(OwnedEntry {
+        kind: EntryKind::Symlink,
+        flags: EntryFlags::UPLOADED_LINK,
+        digest: None,
+        target: Some(target),
+        ..file
+    })
+}

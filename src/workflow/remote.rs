@@ -1,0 +1,191 @@
+//! The remote, opened when something is about to be sent and not before.
+//!
+//! Opening means: rclone is there, the mirror is ours, the run has a name, and
+//! the journal is open. A run that changes nothing never comes here.
+
+use super::connect::{Connection, encoding_of};
+use super::halt::Halt;
+use super::job_run::JobRun;
+use super::options::Guard;
+use super::owner::{self, Belief};
+use crate::journal::{JournalWriter, NotDone, Settled};
+use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId};
+use std::time::Instant;
+
+/// So many equal failures in a row end the run: the remote is not going to
+/// change its mind, and hammering it makes things worse.
+const EQUAL_FAILURES_MAX: usize = 20;
+
+/// An open remote.
+pub(super) struct OpenRemote<'a> {
+    pub(super) run: RunId,
+    pub(super) connection: Connection<'a>,
+    pub(super) journal: JournalWriter<'a>,
+    pub(super) owner_sequence: u64,
+    batch_number: u64,
+    equal_failures: usize,
+    last_failure: Option<FailureClass>,
+}
+
+impl<'a> JobRun<'a> {
+    /// The remote, opened now if it was not yet.
+    ///
+    /// # Errors
+    /// When rclone is not usable, when a guard finds the mirror not ours, or
+    /// when the remote does not answer. Nothing was sent then.
+    pub(super) fn open_remote(&mut self) -> Result<&mut OpenRemote<'a>, Halt> {
+        if self.remote.is_none() {
+            self.remote = Some(self.try_open()?);
+        }
+        self.remote.as_mut().ok_or_else(|| Halt::Fatal("the remote was opened and is not there".into()))
+    }
+
+    fn try_open(&mut self) -> Result<OpenRemote<'a>, Halt> {
+        self.surroundings.halt_if_stopped()?;
+        let run = self.run_id();
+        let connection = self.connector.connect(encoding_of(&self.committed), run)?;
+        if !self.committed.is_claimed {
+            self.guard_empty_mirror(&connection)?;
+        }
+        let owner_sequence = owner::check(&connection.session, &self.belief())?;
+        self.committed.claim(self.job, connection.session.encoding())?;
+        let journal = self.committed.start_journal(run)?;
+        self.report.run_id = Some(run);
+        Ok(OpenRemote {
+            run,
+            connection,
+            journal,
+            owner_sequence,
+            batch_number: 0,
+            equal_failures: 0,
+            last_failure: None,
+        })
+    }
+
+    pub(super) fn belief(&self) -> Belief {
+        let facts = &self.committed.docket.facts;
+        Belief {
+            mirror_id: facts.mirror_id,
+            sequence: facts.owner_sequence,
+            last_run: facts.last_run,
+            accept_foreign_writer: self.options.accepts(Guard::ForeignWriter),
+            companion: self.job.companion.to_string(),
+        }
+    }
+
+    /// A first run writes only onto an empty mirror.
+    fn guard_empty_mirror(&self, connection: &Connection<'_>) -> Result<(), Halt> {
+        if self.options.accepts(Guard::NonemptyRemote) {
+            return Ok(());
+        }
+        let mirror = self.job.remote.to_string();
+        let listing = connection
+            .session
+            .list_folder(&mirror)
+            .map_err(|failure| Halt::from_failure("looking whether the mirror is empty", &failure))?;
+        match listing.as_deref() {
+            None | Some([]) => Ok(()),
+            Some([first, ..]) => Err(Halt::Guard {
+                guard: Some(Guard::NonemptyRemote),
+                message: format!(
+                    "{mirror} is not empty (it holds {:?}, for example), and this machine has no index of it: a first \
+                     run would overwrite what lies there. Choose an empty folder; or --accept nonempty-remote, if it \
+                     may be overwritten",
+                    first.name
+                ),
+            }),
+        }
+    }
+
+    /// Sends one batch: intent, transfer, outcomes. Every item gets one outcome,
+    /// and is in the journal as soon as that is final.
+    ///
+    /// # Errors
+    /// When the journal can't be written, or the remote can't be opened.
+    pub(super) fn send(&mut self, batch: &Batch) -> Result<Vec<Outcome>, Halt> {
+        let remote = self.open_remote()?;
+        remote.batch_number += 1;
+        let batch_number = remote.batch_number;
+        remote.journal.append_intent(batch_number, batch).map_err(Halt::fatal)?;
+        let mut written = Ok(());
+        let OpenRemote { connection, journal, .. } = remote;
+        let outcomes = connection.transfer.send(batch, &mut |index, outcome| {
+            if let (Ok(()), Some(settled)) = (&written, settled_now(batch, index, outcome)) {
+                written = journal.append_outcomes(batch_number, &[(index as u32, settled)], Instant::now());
+            }
+        });
+        written.map_err(Halt::fatal)?;
+        remote.watch_failures(&outcomes);
+        Ok(outcomes)
+    }
+
+    /// Ends the run when what just happened leaves no way on. Called after the
+    /// outcomes of a batch are in the ledger.
+    pub(super) fn halt_if_hopeless(&self, doing: &str, outcomes: &[Outcome]) -> Result<(), Halt> {
+        self.surroundings.halt_if_stopped()?;
+        let Some(remote) = &self.remote else { return Ok(()) };
+        let failures = outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Failed(failure) => Some(failure),
+            _ => None,
+        });
+        let hopeless = failures.chain(remote.connection.transfer.last_trouble()).find(|failure| {
+            remote.equal_failures >= EQUAL_FAILURES_MAX
+                || matches!(
+                    failure.class,
+                    FailureClass::Authentication | FailureClass::RemoteFull | FailureClass::Rclone
+                )
+        });
+        hopeless.map_or(Ok(()), |failure| Err(Halt::from_failure(doing, failure)))
+    }
+}
+
+impl OpenRemote<'_> {
+    /// Writes down outcomes of the latest batch that were not final when they
+    /// came in.
+    pub(super) fn settle_late(&mut self, settled: &[(u32, Settled)]) -> Result<(), Halt> {
+        if settled.is_empty() {
+            return Ok(());
+        }
+        self.journal.append_outcomes(self.batch_number, settled, Instant::now()).map_err(Halt::fatal)
+    }
+
+    fn watch_failures(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Failed(Failure { class, .. }) if Some(*class) == self.last_failure => {
+                    self.equal_failures += 1;
+                }
+                Outcome::Failed(Failure { class, .. }) => {
+                    self.last_failure = Some(*class);
+                    self.equal_failures = 1;
+                }
+                Outcome::Confirmed => {
+                    self.last_failure = None;
+                    self.equal_failures = 0;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What can be written down of an outcome at once. An upload without digest
+/// (large files, files read under a stamp that was not settled) waits until it
+/// was read.
+fn settled_now(batch: &Batch, index: usize, outcome: &Outcome) -> Option<Settled> {
+    let item = batch.items.get(index)?;
+    Some(match outcome {
+        Outcome::Confirmed if batch.lane == Lane::Upload && item.digest.is_none() => return None,
+        Outcome::Confirmed => confirmed(item, false),
+        Outcome::Unknown => Settled::Unknown,
+        Outcome::Failed(_) => Settled::NotDone(NotDone::Failed),
+        Outcome::ChangedMeanwhile => Settled::NotDone(NotDone::ChangedMeanwhile),
+        Outcome::Vanished => Settled::NotDone(NotDone::Vanished),
+        Outcome::NotAttempted => Settled::NotDone(NotDone::NotAttempted),
+    })
+}
+
+/// A confirmation, for the journal.
+pub(super) fn confirmed(item: &BatchItem, racy: bool) -> Settled {
+    Settled::Confirmed { stamp: item.stamp, permissions: item.permissions, digest: item.digest, racy }
+}

@@ -1,0 +1,67 @@
+//! From what was planned and what was confirmed to the next base.
+//!
+//! The committed tree is the base plus confirmed outcomes, never simply the
+//! pending tree. This file is where that sentence is carried out.
+
+use super::ledger::{Ledger, PathState};
+use crate::diff::{Changes, DiffError};
+use crate::index::Edit;
+use crate::model::{Change, EntryFlags, EntryKind, OwnedEntry};
+use crate::plan::{Classifier, Decision, Policy, Upload};
+
+/// The edits that turn the base into the next one, in path order: for every
+/// change what is confirmed of it, and a mark where nothing is.
+pub(super) fn edits<'a>(
+    changes: Changes<'a>,
+    policy: Policy,
+    ledger: &'a Ledger,
+) -> impl Iterator<Item = Result<Edit, DiffError>> + 'a {
+    let mut classifier = Classifier::new(policy);
+    changes.flat_map(move |change| match change {
+        Err(error) => vec![Err(error)],
+        Ok(change) => {
+            let decision = classifier.decide(&change);
+            edits_of(change, decision, ledger).into_iter().map(Ok).collect()
+        }
+    })
+}
+
+fn edits_of(change: Change, decision: Decision, ledger: &Ledger) -> Vec<Edit> {
+    if decision.is_local() {
+        return local_edit(change).into_iter().collect();
+    }
+    let path = change.path.clone();
+    match ledger.state_of(&path) {
+        Some(PathState::Held(entry)) => vec![Edit::Put { path, entry: entry.clone() }],
+        Some(PathState::Gone) if decision.upload != Upload::None => {
+            // The old version is in the trash and the new one did not arrive: the mirror
+            // holds nothing here, and the directory must be looked at again.
+            vec![Edit::Remove { path: path.clone() }, Edit::Unconfirmed { path }]
+        }
+        Some(PathState::Gone) => local_edit(change).into_iter().collect(),
+        None => vec![Edit::Unconfirmed { path }],
+    }
+}
+
+/// What only the index records: the pending side as it is.
+fn local_edit(change: Change) -> Option<Edit> {
+    let Change { path, base, pending, pending_attributes, .. } = change;
+    match pending {
+        Some(entry) if !entry.flags.contains(EntryFlags::OUT_OF_SCOPE) => Some(match entry.kind {
+            EntryKind::Directory => Edit::Directory { path, attributes: pending_attributes? },
+            EntryKind::File => Edit::Put { path, entry: with_known_content(entry, base.as_ref()) },
+            _ => Edit::Put { path, entry },
+        }),
+        _ if base.as_ref().is_some_and(|entry| entry.kind == EntryKind::Directory) => {
+            // Its files were settled one by one; some may have had to stay.
+            Some(Edit::RemoveIfEmpty { path })
+        }
+        _ => Some(Edit::Remove { path }),
+    }
+}
+
+/// A file whose content is proven the same keeps the base's digest under its new stamp.
+fn with_known_content(entry: OwnedEntry, base: Option<&OwnedEntry>) -> OwnedEntry {
+    let digest = entry.digest.or_else(|| base.and_then(|base| base.digest));
+    OwnedEntry { digest, ..entry }
+}

@@ -1,0 +1,92 @@
+//! Walking the source of a job.
+
+use super::committed::Committed;
+use super::configuration::{Configuration, Job, Links, SkipSettled};
+use super::halt::Halt;
+use super::options::BackupOptions;
+use super::report::JobReport;
+use super::surroundings::Surroundings;
+use crate::index::{PendingStore, Tree};
+use crate::observe::{Event, Phase};
+use crate::scan::{self, ExcludeRules, LinkPolicy, ScanError, ScanOptions, ScanReport};
+use std::os::unix::fs::MetadataExt;
+
+/// Scans the source into `store`.
+pub(super) fn scan(
+    configuration: &Configuration,
+    job: &Job,
+    options: &BackupOptions,
+    committed: &Committed<'_>,
+    store: &PendingStore<'_>,
+    surroundings: &Surroundings<'_>,
+    report: &mut JobReport,
+) -> Result<Scanned, Halt> {
+    let observer = surroundings.observer;
+    observer.event(&Event::PhaseStarted(Phase::Scan));
+    let exclude = ExcludeRules::compile(&job.exclude)
+        .map_err(|error| Halt::Configuration(format!("job {}: {error}", job.name)))?;
+    let scope_digest = scope_digest(job, &exclude);
+    let options = ScanOptions {
+        threads: job.threads as usize,
+        exclude,
+        links: match job.links {
+            Links::Record => LinkPolicy::Record,
+            Links::Follow => LinkPolicy::Follow,
+            Links::Upload => LinkPolicy::Upload,
+        },
+        cross_mounts: job.cross_mounts,
+        always_excluded: own_directories(configuration),
+        same_rules_as_base: committed.docket.facts.scope_digest == scope_digest,
+        skip_settled: match job.skip_settled {
+            SkipSettled::Auto => scan::SkipSettled::Auto,
+            SkipSettled::Off => scan::SkipSettled::Off,
+        },
+        report_excluded: options.report_excluded,
+        stop: Some(surroundings.stop.scan()),
+        open_directories_max: 0,
+    };
+    let base = Tree::new(committed.nodes, committed.docket.base, observer);
+    let scanned = scan::scan(&job.source, &base, store, &options, observer).map_err(cannot_scan)?;
+    report.files_scanned = scanned.totals.files;
+    report.directories_scanned = scanned.totals.directories;
+    report.bytes_scanned = scanned.totals.bytes;
+    report.content_root = Some(scanned.root.content);
+    Ok(Scanned { report: scanned, scope_digest })
+}
+
+/// State and logs are never backed up, wherever they lie.
+fn own_directories(configuration: &Configuration) -> Vec<(u64, u64)> {
+    [&configuration.state_dir, &configuration.log_dir]
+        .into_iter()
+        .filter_map(|directory| directory.metadata().ok())
+        .map(|metadata| (metadata.dev(), metadata.ino()))
+        .collect()
+}
+
+/// What the scan came to.
+pub(super) struct Scanned {
+    pub(super) report: ScanReport,
+    pub(super) scope_digest: [u8; 32],
+}
+
+/// Everything that decides which names are in scope. A change of it makes names
+/// of the base to be matched anew.
+fn scope_digest(job: &Job, exclude: &ExcludeRules) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("treeferry 2026 scope v1");
+    hasher.update(&exclude.digest());
+    hasher.update(&[job.links as u8, u8::from(job.cross_mounts)]);
+    *hasher.finalize().as_bytes()
+}
+
+/// A source that can't be scanned at all is never "everything was deleted".
+fn cannot_scan(error: ScanError) -> Halt {
+    Halt::Guard { guard: None, message: format!("{error}. Nothing is deleted because of that") }
+}
+
+/// The source was there a moment ago.
+pub(super) fn cannot_open(error: std::io::Error) -> Halt {
+    Halt::Guard {
+        guard: None,
+        message: format!("the source can't be opened any more: {error}. Nothing is deleted because of that"),
+    }
+}

@@ -1,0 +1,69 @@
+//! The recipe `status`: what is known of a job, without a request and without
+//! a lock.
+
+use super::configuration::{Configuration, Job};
+use super::halt::Halt;
+use super::last_run;
+use super::report::{JobOutcome, JobStatus, Unprotected};
+use crate::commit::StateDir;
+use crate::index::Docket;
+
+/// What is known of `job`. Trouble with reading it is the outcome.
+pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
+    let mut status = JobStatus {
+        job: job.name.clone(),
+        run_id: None,
+        last_started: None,
+        last_finished: None,
+        last_protected: None,
+        files: 0,
+        bytes: 0,
+        unprotected: Unprotected::default(),
+        next_check: None,
+        running: None,
+        notes: Vec::new(),
+        outcome: JobOutcome::NoIndex,
+    };
+    if let Err(halt) = fill(configuration, job, &mut status) {
+        status.outcome = JobOutcome::from(halt);
+    }
+    status
+}
+
+fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Result<(), Halt> {
+    let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
+    let Some(state) = existing else { return Ok(()) };
+    if let Some(bytes) = state.read_docket().map_err(Halt::fatal)? {
+        let docket = Docket::decode(&bytes)
+            .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
+        status.run_id = docket.facts.last_run;
+        if let Some(base) = docket.base {
+            status.files = base.totals.files;
+            status.bytes = base.totals.bytes;
+        }
+        if let Some(kept) = docket.kept.filter(|kept| kept.totals.files > 0) {
+            status.notes.push(format!(
+                "{} files are kept on the mirror that the source no longer has (--accept kept moves them to the trash)",
+                kept.totals.files
+            ));
+        }
+        if docket.facts.source != std::os::unix::ffi::OsStrExt::as_bytes(job.source.as_os_str()) {
+            status.notes.push("the source in the configuration is not the one of the last run".into());
+        }
+        status.outcome = JobOutcome::Protected;
+    }
+    if let Some(last) = last_run::read(&state).map_err(Halt::fatal)? {
+        status.last_started = Some(last.started);
+        status.last_finished = Some(last.finished);
+        status.last_protected = last.last_protected;
+        status.unprotected = last.unprotected();
+        status.outcome = last.outcome;
+    }
+    status.running = state.lock_holder();
+    if state.journal_path().exists() && status.running.is_none() {
+        status
+            .notes
+            .push("the last run was interrupted; the next one goes on from what it had confirmed".into());
+    }
+    Ok(())
+}

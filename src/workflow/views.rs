@@ -1,0 +1,95 @@
+//! The trees of a run as the lanes see them.
+
+use super::halt::Halt;
+use crate::index::{NodeFile, PendingTree, Root, Tree, find};
+use crate::model::{Directory, EntryKind, OwnedEntry, TreePath, TreeView};
+use crate::observe::Observer;
+
+/// Base, pending and kept tree as they were when the views were taken. A
+/// checkpoint in between changes none of them: committed nodes never change.
+#[derive(Clone, Copy)]
+pub(super) struct Views<'a> {
+    pub(super) nodes: &'a NodeFile,
+    pub(super) base: Option<Root>,
+    pub(super) kept: Option<Root>,
+    pub(super) pending: &'a PendingTree<'a>,
+    pub(super) observer: &'a dyn Observer,
+}
+
+/// What stands against a new path on the side of what is kept.
+pub(super) enum KeptConflict {
+    /// Nothing.
+    None,
+    /// A kept file lies where a folder must be.
+    FileAbove(TreePath, OwnedEntry),
+    /// A kept folder lies where a file must be.
+    FolderHere,
+}
+
+impl<'a> Views<'a> {
+    pub(super) fn base(&self) -> Tree<'a> {
+        Tree::new(self.nodes, self.base, self.observer)
+    }
+
+    fn kept(&self) -> Tree<'a> {
+        Tree::new(self.nodes, self.kept, self.observer)
+    }
+
+    /// What the mirror holds at exactly this path, and the source had too.
+    pub(super) fn base_entry(&self, path: &TreePath) -> Result<Option<OwnedEntry>, Halt> {
+        find(&self.base(), path).map_err(Halt::fatal)
+    }
+
+    /// What the source has at exactly this path.
+    pub(super) fn pending_entry(&self, path: &TreePath) -> Result<Option<OwnedEntry>, Halt> {
+        find(self.pending, path).map_err(Halt::fatal)
+    }
+
+    /// What is kept on the mirror at exactly this path.
+    pub(super) fn kept_entry(&self, path: &TreePath) -> Result<Option<OwnedEntry>, Halt> {
+        if self.kept.is_none() {
+            return Ok(None);
+        }
+        let found = find(&self.kept(), path).map_err(Halt::fatal)?;
+        Ok(found.filter(OwnedEntry::is_on_mirror))
+    }
+
+    /// What is kept on the mirror where it hinders a new file at `path`.
+    pub(super) fn kept_conflict(&self, path: &TreePath) -> Result<KeptConflict, Halt> {
+        if self.kept.is_none() {
+            return Ok(KeptConflict::None);
+        }
+        let mut above = path.parent();
+        while let Some(folder) = above.filter(|folder| !folder.is_root()) {
+            if let Some(kept) = self.kept_entry(&folder)? {
+                return Ok(KeptConflict::FileAbove(folder, kept));
+            }
+            above = folder.parent();
+        }
+        Ok(if self.keeps_anything_below(path)? { KeptConflict::FolderHere } else { KeptConflict::None })
+    }
+
+    /// True when something below the folder at `path` is kept on the mirror.
+    pub(super) fn keeps_anything_below(&self, path: &TreePath) -> Result<bool, Halt> {
+        if self.kept.is_none() {
+            return Ok(false);
+        }
+        let found = find(&self.kept(), path).map_err(Halt::fatal)?;
+        Ok(found.is_some_and(|entry| entry.kind == EntryKind::Directory && self.files_below_kept(&entry) > 0))
+    }
+
+    fn files_below_kept(&self, folder: &OwnedEntry) -> u64 {
+        let Some(pointer) = folder.child else { return 0 };
+        let totals = self.kept().read_directory(&pointer, &mut Directory::default());
+        // A damaged node: something may be kept there.
+        totals.map_or(1, |totals| totals.files)
+    }
+
+    /// How many files the base has below a directory of its own.
+    pub(super) fn files_below(&self, folder: &OwnedEntry) -> u64 {
+        let Some(pointer) = folder.child else { return 0 };
+        let totals = self.base().read_directory(&pointer, &mut Directory::default());
+        // A damaged node: nothing is known of it, so it is not moved as a whole.
+        totals.map_or(0, |totals| totals.files)
+    }
+}
