@@ -2,6 +2,7 @@
 //! remote that fails. Two runs later everything is as if nothing had happened,
 //! and no version that was ever confirmed is lost.
 
+use crate::support::openlist;
 use crate::support::program::Finished;
 use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
@@ -224,6 +225,49 @@ fn a_remote_that_fails_once_in_any_way_loses_nothing() {
         proxy.fail_request(1 + dice.roll() % 60, fault);
         let hurt = world.backup(&[]);
         assert!([0, 1, 3, 5, 12, 14].contains(&hurt.code), "{fault:?}:\n{hurt}");
+        assert_none_lost(&world, &confirmed);
+        proxy.heal();
+        assert_two_runs_heal(&world);
+        assert_none_lost(&world, &confirmed);
+    }
+}
+
+#[test]
+fn a_closed_a_full_and_an_unwell_remote_are_told_apart() {
+    for (method, fault, code) in
+        [("", Fault::Status(401), 12), ("PUT", Fault::Status(507), 14), ("", Fault::Refuse, 5)]
+    {
+        let world = world(Some(Protocol::Webdav));
+        Plan::plain(40, 11).plant(&world.source());
+        world.backup(&[]).expect(0);
+        let confirmed = versions_on_the_mirror(&world);
+        edit(&world.source(), 4, 12);
+        let proxy = world.proxy.as_ref().unwrap();
+        proxy.fail(move |seen| seen.method.starts_with(method).then_some(fault));
+        world.backup(&[]).expect(code);
+        assert_none_lost(&world, &confirmed);
+        proxy.heal();
+        assert_two_runs_heal(&world);
+    }
+}
+
+#[test]
+fn a_remote_that_lies_like_openlist_loses_nothing() {
+    let world = world(Some(Protocol::Webdav));
+    let proxy = world.proxy.as_ref().unwrap();
+    openlist::behave(proxy);
+    Plan::plain(80, 13).plant(&world.source());
+    world.backup(&[]).expect(0);
+    let mut dice = Dice(14);
+    for round in 0..if is_long() { 60 } else { 8 } {
+        let confirmed = versions_on_the_mirror(&world);
+        edit(&world.source(), 3, 3_000 + round);
+        proxy.forget();
+        let chosen = 1 + dice.roll() % 50;
+        proxy.fail(move |seen| {
+            (seen.number == chosen).then(|| Fault::Status(openlist::as_told(&seen.method)))
+        });
+        world.backup(&[]);
         assert_none_lost(&world, &confirmed);
         proxy.heal();
         assert_two_runs_heal(&world);

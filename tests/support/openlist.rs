@@ -2,9 +2,16 @@
 //! its manners, in front of any WebDAV server.
 
 use super::proxy::{Headers, Manners, Proxy, Seen};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How OpenList answers.
-struct OpenListManners;
+#[derive(Default)]
+struct OpenListManners {
+    bad_logins: AtomicU32,
+}
+
+/// After so many wrong logins everything is refused for a while.
+const BAD_LOGINS_MAX: u32 = 5;
 
 impl Manners for OpenListManners {
     /// COPY ignores the new leaf name: the copy keeps the name of its source.
@@ -21,10 +28,18 @@ impl Manners for OpenListManners {
         }
     }
 
+    fn instead(&self, _seen: &Seen) -> Option<u16> {
+        (self.bad_logins.load(Ordering::Relaxed) >= BAD_LOGINS_MAX).then_some(429)
+    }
+
     /// Any trouble with a listing is "not there", any trouble with an upload or
     /// a new folder is "not allowed".
     fn reply(&self, seen: &Seen, status: u16) -> u16 {
         match (seen.method.as_str(), status) {
+            (_, 401) => {
+                self.bad_logins.fetch_add(1, Ordering::Relaxed);
+                401
+            }
             ("PROPFIND", 400..) => 404,
             ("PUT", 404) => 404,
             ("PUT", 400..) => 405,
@@ -35,13 +50,15 @@ impl Manners for OpenListManners {
     }
 }
 
-/// A proxy in front of the WebDAV server on port `upstream` that answers like
-/// OpenList. Faults are added by [`Proxy::fail`], with the statuses that
-/// OpenList would give (404 for PROPFIND, 405 for PUT).
-pub fn start(upstream: u16) -> Proxy {
-    let proxy = Proxy::start(upstream);
-    proxy.set_manners(OpenListManners);
-    proxy
+/// From now on what stands behind `proxy` answers like OpenList. Faults are added
+/// by [`Proxy::fail`], with the statuses that OpenList would give: [`as_told`].
+pub fn behave(proxy: &Proxy) {
+    proxy.set_manners(OpenListManners::default());
+}
+
+/// The status by which OpenList tells of any trouble with a request of this method.
+pub fn as_told(method: &str) -> u16 {
+    if method == "PROPFIND" { 404 } else { 405 }
 }
 
 #[cfg(test)]
@@ -55,7 +72,8 @@ mod tests {
         let scratch = scratch();
         let server = Server::start(Protocol::Webdav, Rclone::Current, &scratch.path().join("served"));
         std::fs::write(server.folder.join("leaf"), "content").unwrap();
-        let proxy = start(server.port);
+        let proxy = Proxy::start(server.port);
+        behave(&proxy);
         let configuration = RcloneConfiguration::new(scratch.path());
         configuration.add("remote", &server.remote_settings(proxy.port));
         let copied = Rclone::Current

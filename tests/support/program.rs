@@ -111,8 +111,10 @@ impl Program {
         }
         // The build may lie where only root can go.
         let copy = world.join("treeferry");
-        std::fs::copy(&self.binary, &copy).unwrap();
-        self.binary = copy;
+        if self.binary != copy {
+            std::fs::copy(&self.binary, &copy).unwrap();
+            self.binary = copy;
+        }
         give_away(world);
         self.ordinary = true;
     }

@@ -45,6 +45,10 @@ pub type Decide = dyn Fn(&Seen) -> Option<Fault> + Send + Sync;
 pub trait Manners: Send + Sync {
     /// The headers that the server gets.
     fn request(&self, _seen: &Seen, _headers: &mut Headers) {}
+    /// A status that is answered at once; the server never sees the request.
+    fn instead(&self, _seen: &Seen) -> Option<u16> {
+        None
+    }
     /// The status that the client gets.
     fn reply(&self, _seen: &Seen, status: u16) -> u16 {
         status
@@ -301,8 +305,10 @@ fn serve(shared: &Shared, client: TcpStream) -> io::Result<()> {
             to_client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let fault = shared.decide.read().unwrap().as_ref().and_then(|decide| decide(&seen));
+        let mut fault = fault;
         if let Some(manners) = shared.manners.read().unwrap().as_ref() {
             manners.request(&seen, &mut headers);
+            fault = fault.or_else(|| manners.instead(&seen).map(Fault::Status));
         }
         let body = Body::of_request(&headers);
         match fault {
