@@ -40,10 +40,8 @@ fn surroundings<'a>(
     stop: &'a Stop,
     observer: &'a dyn Observer,
 ) -> Surroundings<'a> {
-    let machine = Machine {
-        environment: std::env::vars_os().collect(),
-        temporary_directory: std::env::temp_dir(),
-    };
+    let machine =
+        Machine { environment: std::env::vars_os().collect(), temporary_directory: std::env::temp_dir() };
     Surroundings::new(configuration, machine, stop, &now_seconds, observer)
 }
 
