@@ -42,3 +42,6 @@ pub use run_record::{
     MovedAway, RunCounts, RunRecord, StoredRunRecord, append_run_record, read_run_record, run_records,
 };
 pub use tree::{Finder, Tree, find};
+
+#[cfg(test)]
+mod tests;
