@@ -5,19 +5,15 @@
 //! Of about 57 bytes per entry 32 are the content hash.
 
 use crate::index::codec::{self, EntriesFrame, kind};
+use crate::index::head::{NANOSECONDS_END, put_dictionary, put_head, take_dictionary};
 use crate::index::names::{put_name, take_name};
 use crate::index::numbers::{put_numbers, take_numbers};
-use crate::index::pack::{
-    Broken, Column, put_delta, put_directory_pointer, put_leb, put_totals, take_directory_pointer,
-    take_totals,
-};
+use crate::index::pack::{Broken, Column, put_directory_pointer, put_leb, take_directory_pointer};
 use crate::model::{
-    Content, ContentDigest, Directory, DirectoryAttributes, DirectoryFlags, DirectoryPointer, Entry,
-    EntryFlags, EntryKind, Permissions, Stamp, Timestamp, Totals,
+    Content, ContentDigest, Directory, DirectoryAttributes, DirectoryPointer, Entry, EntryFlags, EntryKind,
+    Permissions, Stamp, Timestamp, Totals,
 };
 use std::ops::Range;
-
-const NANOSECONDS_END: u32 = 1_000_000_000;
 
 /// An entry's tag: three bits of kind, two marks, and the number of its mode
 /// and owner in the dictionary.
@@ -34,9 +30,6 @@ mod tag {
     pub(super) const SPECIAL: u64 = 4;
     pub(super) const MOUNT: u64 = 5;
 }
-
-/// Mark in the head's first byte, above [`DirectoryFlags`].
-const HEAD_CTIME_IS_MTIME: u8 = 0x80;
 
 /// The columns while they are filled; kept by each thread and filled again.
 #[derive(Debug, Default)]
@@ -236,89 +229,6 @@ impl Columns {
     }
 }
 
-/// Writes attributes and totals.
-pub(super) fn put_head(
-    head: &mut Vec<u8>,
-    attributes: &DirectoryAttributes,
-    below: &Totals,
-) -> Result<(), String> {
-    let DirectoryAttributes { mtime, ctime, inode, permissions, flags } = *attributes;
-    if flags.0 & HEAD_CTIME_IS_MTIME != 0 {
-        return Err(format!("the directory mark {:#x} is taken by the format", flags.0));
-    }
-    if mtime.nanoseconds >= NANOSECONDS_END || ctime.nanoseconds >= NANOSECONDS_END {
-        return Err("a time has a billion nanoseconds or more".into());
-    }
-    head.push(flags.0 | if ctime == mtime { HEAD_CTIME_IS_MTIME } else { 0 });
-    put_delta(head, mtime.seconds as u64, 0);
-    head.extend_from_slice(&mtime.nanoseconds.to_le_bytes());
-    if ctime != mtime {
-        put_delta(head, ctime.seconds as u64, mtime.seconds as u64);
-        head.extend_from_slice(&ctime.nanoseconds.to_le_bytes());
-    }
-    put_leb(head, inode);
-    put_leb(head, permissions.mode.into());
-    put_leb(head, permissions.uid.into());
-    put_leb(head, permissions.gid.into());
-    put_totals(head, below);
-    Ok(())
-}
-
-/// Reads attributes and totals.
-pub(super) fn take_head(head: &[u8]) -> Result<(DirectoryAttributes, Totals), Broken> {
-    let mut column = Column(head);
-    let flags = column.byte()?;
-    let mtime = Timestamp { seconds: column.delta(0)? as i64, nanoseconds: take_nanoseconds(&mut column)? };
-    let ctime = if flags & HEAD_CTIME_IS_MTIME != 0 {
-        mtime
-    } else {
-        Timestamp {
-            seconds: column.delta(mtime.seconds as u64)? as i64,
-            nanoseconds: take_nanoseconds(&mut column)?,
-        }
-    };
-    let attributes = DirectoryAttributes {
-        mtime,
-        ctime,
-        inode: column.leb()?,
-        permissions: Permissions { mode: column.leb_u32()?, uid: column.leb_u32()?, gid: column.leb_u32()? },
-        flags: DirectoryFlags(flags & !HEAD_CTIME_IS_MTIME),
-    };
-    let below = take_totals(&mut column)?;
-    column.finish()?;
-    Ok((attributes, below))
-}
-
-fn take_nanoseconds(column: &mut Column<'_>) -> Result<u32, Broken> {
-    let nanoseconds = u32::from_le_bytes(column.array()?);
-    if nanoseconds < NANOSECONDS_END { Ok(nanoseconds) } else { Err("a time has too many nanoseconds") }
-}
-
-fn put_dictionary(out: &mut Vec<u8>, dictionary: &[Permissions], near: Permissions) {
-    dictionary.iter().fold(near, |before, permissions| {
-        put_leb(out, permissions.mode.into());
-        put_delta(out, permissions.uid.into(), before.uid.into());
-        put_delta(out, permissions.gid.into(), before.gid.into());
-        *permissions
-    });
-}
-
-fn take_dictionary(column: &[u8], near: Permissions, into: &mut Vec<Permissions>) -> Result<(), Broken> {
-    let mut column = Column(column);
-    let mut before = near;
-    into.clear();
-    while !column.0.is_empty() {
-        let id = |value: u64| u32::try_from(value).map_err(|_| "an owner has more than 32 bits");
-        before = Permissions {
-            mode: column.leb_u32()?,
-            uid: id(column.delta(before.uid.into())?)?,
-            gid: id(column.delta(before.gid.into())?)?,
-        };
-        into.push(before);
-    }
-    Ok(())
-}
-
 /// Buffers for reading; kept by each thread.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -405,7 +315,8 @@ struct EntryReader<'a> {
 }
 
 impl<'a> EntryReader<'a> {
-    #[inline]
+    // An entry is 200 bytes long: returned by a call, it would be copied twice.
+    #[inline(always)]
     fn take_entry<'n>(&mut self, tag: u64, name: &'n [u8]) -> Result<Entry<'n>, Broken>
     where
         'a: 'n,

@@ -22,8 +22,9 @@ pub struct Docket {
     pub data_id: DataId,
     /// How much of that file is true, in bytes. Never read past it.
     pub committed_length: u64,
-    /// How much of it the retained roots reach, in bytes: exact after a
-    /// compaction, an estimate between two.
+    /// How much of it the retained roots reach, in bytes. Exact after a
+    /// compaction; then add what each commit appends, and measure anew
+    /// ([`crate::index::live_bytes`]) when runs were purged.
     pub live_bytes: u64,
     /// What the mirror holds of the source.
     pub base: Option<Root>,

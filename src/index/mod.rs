@@ -17,6 +17,9 @@ mod codec;
 mod columns;
 mod compact;
 mod docket;
+mod edit;
+mod head;
+mod merge;
 mod names;
 mod node;
 mod node_file;
@@ -30,11 +33,15 @@ mod tree;
 
 pub use compact::{CompactError, compact, live_bytes, needs_compaction};
 pub use docket::{Docket, DocketError, Facts};
+pub use edit::{Edit, RewriteError};
 pub use node_file::{MapMode, NodeFile, NodeWriter, OpenNodeFileError};
 pub use pending::{PendingStore, PendingTree};
 pub use pointer::{DataId, RecordPointer, Root};
-pub use rewrite::{Edit, RewriteError, rewrite};
+pub use rewrite::rewrite;
 pub use run_record::{
     MovedAway, RunCounts, RunRecord, StoredRunRecord, append_run_record, read_run_record, run_records,
 };
 pub use tree::{Finder, Tree, find};
+
+#[cfg(test)]
+mod tests;

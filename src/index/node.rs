@@ -2,7 +2,8 @@
 //! hashes, the marks. Where records lie is not known here.
 
 use crate::index::codec::{self, EntriesFrame, PagedFrame, kind};
-use crate::index::columns::{Columns, Scratch, put_head, take_entries, take_head};
+use crate::index::columns::{Columns, Scratch, take_entries};
+use crate::index::head::{put_head, take_head};
 use crate::index::pack::{Column, put_leb, put_record_pointer, take_record_pointer};
 use crate::index::pointer::{RecordPointer, is_scratch, is_unsettled, node_offset, position_of};
 use crate::model::{

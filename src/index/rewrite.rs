@@ -5,92 +5,16 @@
 //! it, children first. The sums are carried as differences, so that no
 //! untouched sibling is read.
 
+use crate::index::edit::{Edit, RewriteError};
+use crate::index::merge::{Current, Frame, exchange, new_directory, with_itself};
 use crate::index::node::{OldPages, PAGED_ABOVE};
 use crate::index::node_file::NodeWriter;
 use crate::index::pointer::Root;
 use crate::index::tree::Tree;
 use crate::model::{
-    Directory, DirectoryAttributes, DirectoryFlags, DirectoryPointer, EntryFlags, EntryKind, Name,
-    OwnedEntry, Permissions, ReadNodeError, Stamp, Totals, TreePath, TreeView, WriteNodeError,
+    Directory, DirectoryAttributes, DirectoryFlags, DirectoryPointer, EntryKind, Name, OwnedEntry,
+    ReadNodeError, Totals, TreePath, TreeView, WriteNodeError,
 };
-
-/// One confirmed outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Edit {
-    /// This is what lies at `path` now, whatever was there before. Directories
-    /// on the way are made. A directory as `entry` brings its own node, which
-    /// must lie in the same node file.
-    Put {
-        /// Where.
-        path: TreePath,
-        /// What.
-        entry: OwnedEntry,
-    },
-    /// Nothing lies at `path` any more, nor below it.
-    Remove {
-        /// Where.
-        path: TreePath,
-    },
-    /// The source has no directory at `path` any more: it goes, unless something
-    /// below it is still known after all edits.
-    RemoveIfEmpty {
-        /// Where.
-        path: TreePath,
-    },
-    /// A directory lies at `path`, with these attributes; what is known of its
-    /// names stays.
-    Directory {
-        /// Where.
-        path: TreePath,
-        /// Its stat data and marks.
-        attributes: DirectoryAttributes,
-    },
-    /// What the source holds at `path` is not what is known: the directory
-    /// around it must be listed again by the next scan.
-    Unconfirmed {
-        /// Where.
-        path: TreePath,
-    },
-}
-
-impl Edit {
-    /// Where.
-    pub fn path(&self) -> &TreePath {
-        match self {
-            Edit::Put { path, .. }
-            | Edit::Remove { path }
-            | Edit::RemoveIfEmpty { path }
-            | Edit::Directory { path, .. }
-            | Edit::Unconfirmed { path } => path,
-        }
-    }
-}
-
-/// A tree could not be rewritten. Nothing is lost: the base is untouched.
-#[derive(Debug, thiserror::Error)]
-pub enum RewriteError<E> {
-    /// Where the edits come from.
-    #[error("reading the edits of the index: {0}")]
-    Edits(E),
-    /// A directory of the base that an edit goes through cannot be read. Remove
-    /// it and put what is known, to go on without it.
-    #[error(transparent)]
-    Read(#[from] ReadNodeError),
-    /// A directory cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteNodeError),
-    /// The caller did not sort.
-    #[error("edits of the index are out of order: {path} comes after {before}")]
-    Unsorted {
-        /// The edit that comes too late.
-        path: TreePath,
-        /// The one before.
-        before: TreePath,
-    },
-    /// The root is always a directory.
-    #[error("the root of a tree cannot be anything but a directory")]
-    RootIsADirectory,
-}
 
 /// Writes `base` with all `edits`, which come in [`TreePath`] order; of several
 /// for the same path the last one counts (but an `Unconfirmed` never undoes the
@@ -167,84 +91,6 @@ struct Rewriting<'r> {
     path: TreePath,
     spare: Vec<(Directory, Directory)>,
     root_is_gone: bool,
-}
-
-/// A directory under work: entries before `next` are merged already.
-#[derive(Default)]
-struct Frame {
-    /// Its name in the directory above.
-    name: Vec<u8>,
-    old_pointer: Option<DirectoryPointer>,
-    old: Directory,
-    next: usize,
-    new: Directory,
-    /// The name that edits are at. It is held back from `new`, because a later
-    /// edit may replace it or go below it.
-    current: Option<Current>,
-    totals: Totals,
-    /// The sums when it was opened: what the directory above has in its own.
-    totals_before: Totals,
-    changed: bool,
-    /// The difference of the sums is not known: a child that was replaced is
-    /// damaged. They are summed up again at the end.
-    recount: bool,
-    /// The node of the base is damaged: what lies here is known by the edits only.
-    damaged: bool,
-    goes_if_empty: bool,
-}
-
-struct Current {
-    name: Vec<u8>,
-    old: Option<OwnedEntry>,
-    /// What an edit made of it; while a frame is open for it, what it was before.
-    entry: Option<OwnedEntry>,
-}
-
-impl Frame {
-    /// Makes `name` the current one, merging everything before it.
-    fn advance(&mut self, name: &Name) {
-        if self.current.as_ref().is_some_and(|current| current.name == name) {
-            return;
-        }
-        self.settle();
-        while self.next < self.old.len() && self.old.get(self.next).name < name {
-            self.new.push(self.old.get(self.next));
-            self.next += 1;
-        }
-        let old = (self.next < self.old.len())
-            .then(|| self.old.get(self.next))
-            .filter(|entry| entry.name == name)
-            .map(|entry| OwnedEntry::from(&entry));
-        self.next += usize::from(old.is_some());
-        self.current = Some(Current { name: name.to_vec(), entry: old.clone(), old });
-    }
-
-    /// Puts the current entry where it belongs.
-    fn settle(&mut self) {
-        if let Some(current) = self.current.take() {
-            self.changed |= current.entry != current.old;
-            if let Some(entry) = &current.entry {
-                self.new.push(entry.as_entry(&current.name));
-            }
-        }
-    }
-
-    fn settle_all(&mut self) {
-        self.settle();
-        while self.next < self.old.len() {
-            self.new.push(self.old.get(self.next));
-            self.next += 1;
-        }
-    }
-
-    fn attributes_changed(&self) -> bool {
-        let bare = |directory: &Directory| {
-            let mut attributes = directory.attributes;
-            attributes.flags.0 &= !DirectoryFlags::UNSETTLED_BELOW.0;
-            attributes
-        };
-        bare(&self.old) != bare(&self.new)
-    }
 }
 
 impl Rewriting<'_> {
@@ -564,28 +410,4 @@ impl Rewriting<'_> {
         }
         Ok(root)
     }
-}
-
-fn new_directory() -> OwnedEntry {
-    OwnedEntry {
-        kind: EntryKind::Directory,
-        flags: EntryFlags::NONE,
-        stamp: Stamp::default(),
-        permissions: Permissions::default(),
-        digest: None,
-        target: None,
-        child: None,
-    }
-}
-
-fn with_itself(below: Totals) -> Totals {
-    Totals { directories: below.directories + 1, ..below }
-}
-
-/// The sums come from records that were checked; wrapping keeps even wrong ones from a panic.
-fn exchange(sums: &mut Totals, old: Totals, new: Totals) {
-    let exchanged = |sum: u64, old: u64, new: u64| sum.wrapping_sub(old).wrapping_add(new);
-    sums.files = exchanged(sums.files, old.files, new.files);
-    sums.directories = exchanged(sums.directories, old.directories, new.directories);
-    sums.bytes = exchanged(sums.bytes, old.bytes, new.bytes);
 }

@@ -133,3 +133,44 @@ fn edits_out_of_order_and_errors_of_their_source_are_reported() {
     let result = rewrite(&tree, [Ok::<_, String>(root)], &writer);
     assert!(matches!(result, Err(RewriteError::RootIsADirectory)), "{result:?}");
 }
+
+#[test]
+fn what_is_unconfirmed_unsettles_the_nearest_known_directory_around_it() {
+    let settled = DirectoryAttributes { flags: DirectoryFlags::SETTLED, ..DirectoryAttributes::default() };
+    let directory = |name: &str| Edit::Directory { path: path(name), attributes: settled };
+    let shelf = Shelf::new();
+    let before = vec![
+        directory(""),
+        directory("a"),
+        directory("a/b"),
+        Edit::Put { path: path("a/b/f"), entry: file(1, 1) },
+    ];
+    let root = shelf.rewrite(None, before);
+    for (unconfirmed, unsettled) in [
+        ("", ""),
+        ("f", ""),
+        ("a", ""),
+        ("a/b", "a"),
+        ("a/b/f", "a/b"),
+        ("a/b/gone", "a/b"),
+        ("a/b/gone/below", "a/b"),
+        ("a/b/f/below", "a/b"),
+        ("new/below", ""),
+    ] {
+        // The same with an edit before it that has opened the directory of that very name.
+        let mention = Edit::Unconfirmed { path: path(unconfirmed) };
+        let mut rounds = vec![vec![mention.clone()]];
+        if ["", "a", "a/b"].contains(&unconfirmed) {
+            rounds.push(vec![directory(unconfirmed), mention]);
+        }
+        for edits in rounds {
+            let model = read_model(&shelf.tree(shelf.rewrite(root, edits.clone())));
+            let lost: Vec<String> = model
+                .iter()
+                .filter(|(_, held)| matches!(held, Held::Directory(attributes) if attributes.flags == DirectoryFlags::NONE))
+                .map(|(path, _)| path.to_string())
+                .collect();
+            assert_eq!(lost, [path(unsettled).to_string()], "{edits:?}");
+        }
+    }
+}
