@@ -769,6 +769,33 @@ fn garbage_and_sudden_death_leave_receipts_and_doubts() {
     assert_eq!(outcomes_of(&fatal, Control::default()), [Confirmed, Unknown]);
 }
 
+fn failed(name: &str, why: &str) -> String {
+    format!(r#"echo '{{"level":"error","msg":"Failed to copy: {why}","object":"{name}"}}' >&2"#)
+}
+
+#[test]
+fn each_kind_of_failure_has_its_class_and_an_answer_that_did_not_come_is_unknown() {
+    let script =
+        format!("{}; {}; exit 1", failed("a", "507 Insufficient Storage"), failed("b", "i/o timeout"));
+    let outcomes = outcomes_of(&script, Control::default());
+    assert!(matches!(&outcomes[0], Outcome::Failed(failure) if failure.class == FailureClass::RemoteFull));
+    assert_eq!(outcomes[1], Outcome::Unknown);
+
+    // A receipt counts, even after an error of an earlier try.
+    let script = format!("{}; {}; {}", failed("a", "500"), copied("a"), copied("b"));
+    assert_eq!(outcomes_of(&script, Control::default()), [Outcome::Confirmed, Outcome::Confirmed]);
+}
+
+#[test]
+fn a_login_that_fails_ends_the_batch_at_once() {
+    let script = format!("{}; sleep 1000; {}", failed("a", "401 Unauthorized"), copied("b"));
+    let outcomes = outcomes_of(&script, Control::default());
+    assert!(
+        matches!(&outcomes[0], Outcome::Failed(failure) if failure.class == FailureClass::Authentication)
+    );
+    assert_eq!(outcomes[1], Outcome::Unknown);
+}
+
 #[test]
 fn a_hanging_rclone_is_ended_and_what_was_open_is_unknown() {
     let control = Control { no_progress: Duration::from_millis(500), ..Control::default() };
@@ -825,6 +852,8 @@ fn a_missing_or_strange_or_ancient_program_is_named() {
     };
     assert!(matches!(detect(Path::new("/nowhere/rclone")), Some(RcloneError::NotStartable { .. })));
     assert!(matches!(detect(Path::new("/bin/true")), Some(RcloneError::NotRclone { .. })));
+    // A bare name is looked up in the PATH that was given.
+    assert!(matches!(detect(Path::new("true")), Some(RcloneError::NotRclone { .. })));
     let old = directory.path().join("old");
     std::fs::write(&old, "#!/bin/sh\necho rclone v1.53.3\n").unwrap();
     std::fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
