@@ -317,6 +317,82 @@ fn odd_names_go_out_and_into_the_trash_byte_for_byte() {
     });
 }
 
+/// Names made of what names break on, the same ones every time.
+fn random_names(count: usize) -> std::collections::BTreeSet<Vec<u8>> {
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut below = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % limit as u64).unwrap()
+    };
+    let texts = [
+        "\u{201B}", "\u{FF0E}", "\u{FF0F}", "\u{240A}", "\u{2400}", "\u{2421}", "e\u{301}", "\u{e9}", "FF",
+        ".",
+    ];
+    let mut names = std::collections::BTreeSet::new();
+    while names.len() < count {
+        let mut name = Vec::new();
+        for _ in 0..=below(6) {
+            match below(4) {
+                0 => name.extend_from_slice(texts[below(texts.len())].as_bytes()),
+                1 => name.push(u8::try_from(1 + below(255)).unwrap()),
+                2 => name.push(u8::try_from(1 + below(32)).unwrap()),
+                _ => name.extend_from_slice(&"aZ0 ~".as_bytes()[..=below(4)]),
+            }
+        }
+        name.retain(|byte| *byte != b'/');
+        if TreePath::from_bytes(name.clone()).is_ok_and(|path| !path.is_root()) {
+            names.insert(name);
+        }
+    }
+    names
+}
+
+#[test]
+fn random_names_arrive_as_they_are_or_are_named_as_not_carried() {
+    with_both(|world| {
+        let items: Vec<_> = random_names(400).iter().map(|name| world.write(name, "x")).collect();
+        let mut expected = std::collections::BTreeSet::new();
+        for (item, outcome) in items.iter().zip(send(&mut world.transfer_to_local(), Lane::Upload, &items)) {
+            if can_carry(world.rclone.name_encoding(), item.path.as_bytes()) {
+                assert_eq!(outcome, Outcome::Confirmed, "{}", item.path);
+                expected.insert(item.path.as_bytes().to_vec());
+            } else {
+                assert!(matches!(outcome, Outcome::Failed(_)), "{} {outcome:?}", item.path);
+            }
+        }
+        let arrived = std::fs::read_dir(world.at("mirror")).unwrap();
+        let arrived = arrived.map(|entry| entry.unwrap().file_name().into_encoded_bytes()).collect();
+        assert_eq!(expected, arrived);
+    });
+}
+
+#[test]
+fn a_mirror_begun_with_an_old_rclone_goes_on_with_a_new_one() {
+    let world = World::new(newest());
+    let server = Server::wsgidav(&world.at("served"));
+    let remote = server.webdav_remote();
+    let names: Vec<_> =
+        odd_names().into_iter().filter(|name| can_carry(NameEncoding::Legacy, name)).collect();
+    let mut served = vec![];
+    for (mirror, program) in [("old", oldest()), ("new", newest())] {
+        let other = World::new(program);
+        let session = other.rclone.session(NameEncoding::Legacy, &other.control, &other.observer).unwrap();
+        let remotes = Remotes {
+            source: other.at("source"),
+            mirror: format!("{remote}{mirror}"),
+            companion: format!("{remote}companion"),
+        };
+        let items: Vec<_> = names.iter().map(|name| other.write(name, "x")).collect();
+        all_confirmed(&mut Transfer::new(session, remotes, RUN), Lane::Upload, &items);
+        let there = std::fs::read_dir(world.at("served").join(mirror)).unwrap();
+        let there = there.map(|entry| entry.unwrap().file_name());
+        served.push(there.collect::<std::collections::BTreeSet<_>>());
+    }
+    assert_eq!(served[0], served[1]);
+}
+
 #[test]
 fn odd_names_live_through_all_lanes_on_webdav() {
     with_both(|world| {
@@ -693,6 +769,33 @@ fn garbage_and_sudden_death_leave_receipts_and_doubts() {
     assert_eq!(outcomes_of(&fatal, Control::default()), [Confirmed, Unknown]);
 }
 
+fn failed(name: &str, why: &str) -> String {
+    format!(r#"echo '{{"level":"error","msg":"Failed to copy: {why}","object":"{name}"}}' >&2"#)
+}
+
+#[test]
+fn each_kind_of_failure_has_its_class_and_an_answer_that_did_not_come_is_unknown() {
+    let script =
+        format!("{}; {}; exit 1", failed("a", "507 Insufficient Storage"), failed("b", "i/o timeout"));
+    let outcomes = outcomes_of(&script, Control::default());
+    assert!(matches!(&outcomes[0], Outcome::Failed(failure) if failure.class == FailureClass::RemoteFull));
+    assert_eq!(outcomes[1], Outcome::Unknown);
+
+    // A receipt counts, even after an error of an earlier try.
+    let script = format!("{}; {}; {}", failed("a", "500"), copied("a"), copied("b"));
+    assert_eq!(outcomes_of(&script, Control::default()), [Outcome::Confirmed, Outcome::Confirmed]);
+}
+
+#[test]
+fn a_login_that_fails_ends_the_batch_at_once() {
+    let script = format!("{}; sleep 1000; {}", failed("a", "401 Unauthorized"), copied("b"));
+    let outcomes = outcomes_of(&script, Control::default());
+    assert!(
+        matches!(&outcomes[0], Outcome::Failed(failure) if failure.class == FailureClass::Authentication)
+    );
+    assert_eq!(outcomes[1], Outcome::Unknown);
+}
+
 #[test]
 fn a_hanging_rclone_is_ended_and_what_was_open_is_unknown() {
     let control = Control { no_progress: Duration::from_millis(500), ..Control::default() };
@@ -749,6 +852,8 @@ fn a_missing_or_strange_or_ancient_program_is_named() {
     };
     assert!(matches!(detect(Path::new("/nowhere/rclone")), Some(RcloneError::NotStartable { .. })));
     assert!(matches!(detect(Path::new("/bin/true")), Some(RcloneError::NotRclone { .. })));
+    // A bare name is looked up in the PATH that was given.
+    assert!(matches!(detect(Path::new("true")), Some(RcloneError::NotRclone { .. })));
     let old = directory.path().join("old");
     std::fs::write(&old, "#!/bin/sh\necho rclone v1.53.3\n").unwrap();
     std::fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

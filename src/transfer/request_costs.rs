@@ -1,0 +1,57 @@
+//! What a remote charges for each thing done, in requests: counted by a proxy
+//! (`docs/rclone.md`). For the forecast; retries come on top.
+
+use crate::transfer::Features;
+
+/// Requests for one of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestCosts {
+    /// A new file whose folder exists.
+    pub upload: u64,
+    /// A file moved to the trash, into a folder that exists.
+    pub trash: u64,
+    /// A file deleted by list.
+    pub delete: u64,
+    /// A look at one file.
+    pub look: u64,
+    /// A folder made ahead. Met on the way it costs [`RequestCosts::fresh_level`].
+    pub folder: u64,
+    /// Each level of folders that does not exist yet, if rclone meets it on the way, at most.
+    pub fresh_level: u64,
+    /// A whole folder moved to the trash, whatever it holds; `None`: not possible.
+    pub whole_folder: Option<u64>,
+    /// Each rclone process, on top, at most.
+    pub process: u64,
+}
+
+/// WebDAV, and what stands for all remotes that have folders of their own.
+const WEBDAV: RequestCosts = RequestCosts {
+    upload: 3,
+    trash: 4,
+    delete: 2,
+    look: 1,
+    folder: 1,
+    fresh_level: 5,
+    whole_folder: Some(6),
+    process: 2,
+};
+
+/// S3, and what stands for all remotes that keep objects in buckets.
+const S3: RequestCosts = RequestCosts {
+    upload: 2,
+    trash: 4,
+    delete: 2,
+    look: 1,
+    folder: 0,
+    fresh_level: 0,
+    whole_folder: None,
+    process: 2,
+};
+
+impl Features {
+    /// The costs to forecast with.
+    pub fn request_costs(&self) -> RequestCosts {
+        let costs = if self.bucket_based { S3 } else { WEBDAV };
+        RequestCosts { whole_folder: costs.whole_folder.filter(|_| self.dir_move), ..costs }
+    }
+}
