@@ -10,7 +10,7 @@ use crate::scan::settled::FileSystem;
 use crate::scan::unchanged::is_unchanged;
 use crate::scan::{LinkPolicy, ScanOptions};
 use rustix::fd::BorrowedFd;
-use rustix::fs::{FileType, readlinkat};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::cmp::Ordering;
 use std::ffi::{CStr, CString};
@@ -221,7 +221,7 @@ impl Merge<'_> {
     }
 
     /// A listed name of which stat says nothing good.
-    fn not_statted(&mut self, name: &CStr, known: Option<usize>, errno: Errno) {
+    pub(crate) fn not_statted(&mut self, name: &CStr, known: Option<usize>, errno: Errno) {
         match (errno, known) {
             (Errno::NOENT, Some(known)) if self.keep_missing => {
                 self.into.incomplete = true;
@@ -238,7 +238,7 @@ impl Merge<'_> {
     }
 
     /// Asks the exclude rules, and deals with the name if they leave it out.
-    fn is_excluded(
+    pub(crate) fn is_excluded(
         &mut self,
         name: &CStr,
         is_directory: bool,
@@ -272,6 +272,8 @@ impl Merge<'_> {
     pub(crate) fn out_of_scope(&mut self, known: usize) {
         let entry = self.base.get(known);
         self.differ(known);
+        // The next base drops the entry, and may then find something else under its name.
+        self.into.incomplete = true;
         match entry.content {
             Content::Child(pointer) => self.into.directories_out_of_scope.push(pointer),
             _ => self.into.files_out_of_scope += u64::from(entry.kind == EntryKind::File),
@@ -279,7 +281,7 @@ impl Merge<'_> {
         self.into.pending.push(Entry { flags: entry.flags.with(EntryFlags::OUT_OF_SCOPE), ..entry });
     }
 
-    fn directory(
+    pub(crate) fn directory(
         &mut self,
         name: &CStr,
         followed: bool,
@@ -311,7 +313,7 @@ impl Merge<'_> {
         });
     }
 
-    fn file(
+    pub(crate) fn file(
         &mut self,
         name: &CStr,
         found: &Metadata,
@@ -330,88 +332,7 @@ impl Merge<'_> {
         self.replace(name, EntryKind::File, flags, Some(found), Content::Unread, known, at);
     }
 
-    fn link(
-        &mut self,
-        name: &CStr,
-        found: &Metadata,
-        base: Option<&Entry<'_>>,
-        known: Option<usize>,
-        at: usize,
-    ) {
-        let flags = match self.options.links {
-            LinkPolicy::Upload => EntryFlags::UPLOADED_LINK,
-            LinkPolicy::Record | LinkPolicy::Follow => EntryFlags::NONE,
-        };
-        if let (Some(base), Some(known)) = (base, known) {
-            // On the mirror because of another `links`: kept, not deleted.
-            let left_by_policy = base.flags.contains(EntryFlags::FOLLOWED)
-                || (base.flags.contains(EntryFlags::UPLOADED_LINK)
-                    && !flags.contains(EntryFlags::UPLOADED_LINK));
-            if left_by_policy {
-                return self.out_of_scope(known);
-            }
-            // The size of a link can lie (fscrypt), its target never changes in place.
-            let same_stamp = Stamp { size: base.stamp.size, ..found.stamp } == base.stamp;
-            if base.kind == EntryKind::Symlink && base.flags == flags && same_stamp && found.stamp.inode != 0
-            {
-                return self.same(at);
-            }
-        }
-        match readlinkat(self.descriptor, name, Vec::new()) {
-            Ok(target) => {
-                let target = Content::Target(target.as_bytes());
-                let unchanged = base.is_some_and(|base| {
-                    base.content == target && base.flags == flags && found.stamp.inode == 0
-                });
-                if unchanged {
-                    return self.same(at);
-                }
-                self.replace(name, EntryKind::Symlink, flags, Some(found), target, known, at);
-            }
-            Err(Errno::NOENT | Errno::INVAL) => self.not_statted(name, known, Errno::NOENT),
-            Err(errno) => self.unreadable(name, known, errno, "is a symlink that cannot be read"),
-        }
-    }
-
-    /// A symlink under `links = "follow"`: what it points to, under its name.
-    fn followed_link(
-        &mut self,
-        name: &CStr,
-        found: &Metadata,
-        base: Option<&Entry<'_>>,
-        known: Option<usize>,
-        at: usize,
-    ) {
-        let target = stat_name(self.descriptor, name, &self.file_system, true);
-        let is_directory = target.as_ref().is_ok_and(|target| target.file_type == FileType::Directory);
-        if self.is_excluded(name, is_directory, base, known, at) {
-            return;
-        }
-        self.into.names_statted += 1;
-        match target {
-            Ok(target) => match target.file_type {
-                FileType::Directory => self.directory(name, true, base, known, at),
-                FileType::RegularFile => self.file(name, &target, EntryFlags::FOLLOWED, base, known, at),
-                _ => self.special(name, &target, base, known, at),
-            },
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {
-                self.note(name, "is a symlink to nothing, and symlinks are followed".into());
-                // What it led to before may only be unmounted: absence is not proven.
-                match (base, known) {
-                    (Some(base), Some(known)) if base.flags.contains(EntryFlags::FOLLOWED) => {
-                        self.into.incomplete = true;
-                        self.same(known);
-                    }
-                    _ => self.link(name, found, base, known, at),
-                }
-            }
-            Err(errno) => {
-                self.unreadable(name, known, errno, "is a symlink whose target cannot be looked at")
-            }
-        }
-    }
-
-    fn special(
+    pub(crate) fn special(
         &mut self,
         name: &CStr,
         found: &Metadata,
@@ -429,7 +350,7 @@ impl Merge<'_> {
     }
 
     /// An error is never a deletion: what the base knows stays, and is named.
-    fn unreadable(&mut self, name: &CStr, known: Option<usize>, errno: Errno, what: &str) {
+    pub(crate) fn unreadable(&mut self, name: &CStr, known: Option<usize>, errno: Errno, what: &str) {
         self.note(name, format!("{what}: {}", std::io::Error::from(errno)));
         self.into.incomplete = true;
         if let Some(known) = known {
@@ -437,14 +358,14 @@ impl Merge<'_> {
         }
     }
 
-    fn note(&mut self, name: &CStr, reason: String) {
+    pub(crate) fn note(&mut self, name: &CStr, reason: String) {
         let mut path = (self.path)();
         path.push(name.to_bytes());
         self.into.notes.push(Note::Unprotected(path, reason));
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn replace(
+    pub(crate) fn replace(
         &mut self,
         name: &CStr,
         kind: EntryKind,
@@ -478,7 +399,7 @@ impl Merge<'_> {
     }
 
     /// The base's entry at `known` stays as it is.
-    fn same(&mut self, known: usize) {
+    pub(crate) fn same(&mut self, known: usize) {
         if self.into.differs {
             self.into.pending.push(self.base.get(known));
         }

@@ -8,7 +8,8 @@ use crate::model::{
 use crate::observe::Counter;
 use crate::scan::compare::Scratch;
 use crate::scan::node::{ChildResult, Node, Waiting, lock};
-use crate::scan::walk::{Walk, same_attributes};
+use crate::scan::survey::same_attributes;
+use crate::scan::walk::Walk;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -151,7 +152,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
 }
 
 /// Puts the results of children in the place of their entries. True when one was
-/// left out because of an error.
+/// left out because of an error, or will be by the next base.
 fn apply(source: &Directory, changed: &[(u32, ChildResult)], into: &mut Directory) -> bool {
     let mut incomplete = false;
     let mut changed = changed.iter().peekable();
@@ -170,11 +171,14 @@ fn apply(source: &Directory, changed: &[(u32, ChildResult)], into: &mut Director
         match result {
             ChildResult::Same(_) => into.push(entry),
             ChildResult::Stored(pointer, _) => into.push(Entry { content: Content::Child(*pointer), ..bare }),
-            ChildResult::OutOfScope(flags, pointer) => into.push(Entry {
-                flags: flags.with(EntryFlags::OUT_OF_SCOPE),
-                content: Content::Child(*pointer),
-                ..bare
-            }),
+            ChildResult::OutOfScope(flags, pointer) => {
+                incomplete = true;
+                into.push(Entry {
+                    flags: flags.with(EntryFlags::OUT_OF_SCOPE),
+                    content: Content::Child(*pointer),
+                    ..bare
+                });
+            }
             ChildResult::Mount => {
                 into.push(Entry {
                     kind: EntryKind::Mount,

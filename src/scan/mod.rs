@@ -13,12 +13,14 @@ mod enter;
 mod exclude;
 mod finish;
 mod identity;
+mod links;
 mod listing;
 mod node;
 mod open;
 mod presence;
 mod read;
 mod settled;
+mod survey;
 mod unchanged;
 mod walk;
 
