@@ -17,6 +17,6 @@ mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
 mod index;
+mod state_crash;
 mod support;
 mod transfer_conformance;
-mod state_crash;
