@@ -102,7 +102,7 @@ fn a_mirror_that_is_not_empty_is_not_taken_over_by_a_first_run() {
     Plan::plain(20, 3).plant(&world.source());
     fs::create_dir_all(world.mirror()).unwrap();
     fs::write(world.mirror().join("somebody else's"), "").unwrap();
-    world.backup(&[]).expect(13).says("--accept nonempty-remote").says("adopt");
+    world.backup(&[]).expect(13).says("--accept nonempty-remote");
     world.backup(&["--accept", "nonempty-remote"]).expect(0);
     assert!(world.mirror().join("somebody else's").exists());
 }

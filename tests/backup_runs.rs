@@ -55,7 +55,10 @@ fn an_unchanged_run_starts_no_rclone_sends_no_request_and_writes_no_index_byte()
         );
         assert_eq!(finished.number("files_uploaded"), 0);
         assert_eq!(finished.number("index_bytes_written"), 0);
-        assert!(world.index_bytes() == index, "bytes of the index changed");
+        let changed: Vec<_> =
+            world.index_bytes().into_iter().filter(|(path, bytes)| index.get(path) != Some(bytes)).collect();
+        let changed: Vec<_> = changed.iter().map(|(path, bytes)| (path, bytes.len())).collect();
+        assert!(changed.is_empty(), "bytes of the index changed: {changed:?}");
     }
 }
 
