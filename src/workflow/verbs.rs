@@ -22,6 +22,7 @@ impl JobRun<'_> {
     /// the mirror holds now.
     pub(super) fn upload(&mut self, candidates: Vec<Candidate>) -> Result<BTreeSet<TreePath>, Halt> {
         let mut held = BTreeSet::new();
+        let candidates = self.without_unportable(candidates)?;
         if candidates.is_empty() {
             return Ok(held);
         }
@@ -58,6 +59,27 @@ impl JobRun<'_> {
         }
         self.halt_if_hopeless("uploading", &outcomes)?;
         Ok(held)
+    }
+
+    /// Names that this rclone can't carry are named at once: a line that can't be
+    /// written must not come near a batch.
+    fn without_unportable(&mut self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Halt> {
+        if candidates.is_empty() {
+            return Ok(candidates);
+        }
+        let encoding = self.open_remote()?.connection.session.encoding();
+        let (mut portable, mut refused) = (Vec::with_capacity(candidates.len()), Vec::new());
+        for candidate in candidates {
+            match encoding.encode(&candidate.path) {
+                Ok(_) => portable.push(candidate),
+                Err(error) => refused.push((candidate.path, error.to_string())),
+            }
+        }
+        for (path, reason) in refused {
+            self.report.files_failed += 1;
+            self.unprotected(&path, &reason);
+        }
+        Ok(portable)
     }
 
     /// Reads what could not be trusted before the upload: large files, which are
@@ -124,11 +146,15 @@ impl JobRun<'_> {
             match outcome {
                 Outcome::Confirmed => self.note_trashed(item, &mut cleared),
                 Outcome::NotAttempted => {}
-                _ => silent.push(item.clone()),
+                Outcome::Failed(failure) => silent.push((item.clone(), failure.reason.clone())),
+                _ => silent.push((item.clone(), "no answer".into())),
             }
         }
+        // Where they are is not known: if the run ends before it is, the next one has to look.
+        self.unresolved.extend(silent.iter().map(|(item, _)| (Lane::Trash, item.clone())));
         self.halt_if_hopeless("moving old versions to the trash", &outcomes)?;
         self.look_for(silent, &mut cleared)?;
+        self.unresolved.clear();
         Ok(cleared)
     }
 
@@ -140,19 +166,26 @@ impl JobRun<'_> {
     }
 
     /// Moves without a receipt: look at both ends, believe only what is seen.
-    fn look_for(&mut self, silent: Vec<BatchItem>, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
+    fn look_for(
+        &mut self,
+        silent: Vec<(BatchItem, String)>,
+        cleared: &mut BTreeSet<TreePath>,
+    ) -> Result<(), Halt> {
         if silent.is_empty() {
             return Ok(());
         }
         let run = self.open_remote()?.run;
+        let (silent, reasons): (Vec<BatchItem>, Vec<String>) = silent.into_iter().unzip();
         let in_mirror = self.look(Place::Mirror, &silent)?;
         let in_trash = self.look(Place::Trash(run), &silent)?;
         let mut lost = Vec::new();
-        for ((item, in_mirror), in_trash) in silent.into_iter().zip(in_mirror).zip(in_trash) {
+        let looked = in_mirror.into_iter().zip(in_trash);
+        for ((item, reason), (in_mirror, in_trash)) in silent.into_iter().zip(reasons).zip(looked) {
             match (in_mirror, in_trash) {
                 (true, _) => {
                     self.report.files_failed += 1;
-                    self.unprotected(&item.path, "the old version could not be moved to the trash");
+                    let reason = format!("the mirror's version could not be moved to the trash: {reason}");
+                    self.unprotected(&item.path, &reason);
                 }
                 (false, true) => self.note_trashed(&item, cleared),
                 (false, false) => lost.push(item),
@@ -168,6 +201,10 @@ impl JobRun<'_> {
     /// Neither in the mirror nor in the trash. A remote that lies answers like
     /// this for everything, so it must find what is surely there in the same look.
     fn accept_as_lost(&mut self, lost: Vec<BatchItem>, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
+        let (unheard_of, lost): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|item| self.never_known.contains(&item.path));
+        // Nothing was known to be there, and nothing is.
+        cleared.extend(unheard_of.into_iter().map(|item| item.path));
         if lost.is_empty() {
             return Ok(());
         }
@@ -181,12 +218,10 @@ impl JobRun<'_> {
             }
         }
         for item in lost {
-            if item.digest.is_some() {
-                self.warn(format!(
-                    "{}: the version that the mirror held is gone, and it is not in the trash either",
-                    item.path
-                ));
-            }
+            self.warn(format!(
+                "{}: the version that the mirror held is gone, and it is not in the trash either",
+                item.path
+            ));
             self.ledger.gone(item.path.clone());
             cleared.insert(item.path);
         }
@@ -215,26 +250,30 @@ impl JobRun<'_> {
                     self.committed.doubts.remove(&item.path);
                     self.ledger.gone(item.path.clone());
                 }
-                Outcome::Failed(failure) => {
-                    self.report.files_failed += 1;
-                    self.warn(format!("{}: not deleted on the mirror: {}", item.path, failure.reason));
-                }
                 Outcome::NotAttempted => {}
                 _ => silent.push(item.clone()),
             }
         }
+        self.unresolved.extend(silent.iter().map(|item| (Lane::Delete, item.clone())));
         self.halt_if_hopeless("deleting", &outcomes)?;
         // A deletion without a receipt is mostly one of something that is not there any more.
         if !silent.is_empty() {
             let found = self.look(Place::Mirror, &silent)?;
             for (item, is_there) in silent.into_iter().zip(found) {
-                if !is_there {
+                if is_there {
+                    self.report.files_failed += 1;
+                    self.warn(format!(
+                        "{}: it could not be deleted on the mirror; the next run tries again",
+                        item.path
+                    ));
+                } else {
                     self.report.files_removed += 1;
                     self.committed.doubts.remove(&item.path);
                     self.ledger.gone(item.path);
                 }
             }
         }
+        self.unresolved.clear();
         Ok(())
     }
 
@@ -259,12 +298,7 @@ impl JobRun<'_> {
     }
 
     /// The source lost it, the mirror goes on holding it.
-    pub(super) fn keep(&mut self, path: TreePath, held: OwnedEntry, change: &Change) {
-        let left_scope =
-            change.pending.as_ref().is_some_and(|pending| pending.flags.contains(EntryFlags::OUT_OF_SCOPE));
-        if left_scope {
-            self.report.files_out_of_scope += 1;
-        }
+    pub(super) fn keep(&mut self, path: TreePath, held: OwnedEntry) {
         self.ledger.keep(path, held);
     }
 
@@ -329,16 +363,13 @@ impl JobRun<'_> {
         }
         remote.journal.append_folder_intent(path).map_err(Halt::fatal)?;
         let moved = remote.connection.transfer.move_folder(path);
+        self.unresolved_folder = Some(path.clone());
         let is_moved = match moved {
             FolderMove::Confirmed => true,
-            // Never repeated blindly: presence in the trash proves the move, and what is still
-            // in the mirror goes file by file.
-            FolderMove::Failed(_) | FolderMove::Unknown => {
-                let transfer = &remote.connection.transfer;
-                matches!(transfer.has_folder(Place::Trash(remote.run), path), Ok(true))
-                    && matches!(transfer.has_folder(Place::Mirror, path), Ok(false))
-            }
+            FolderMove::Failed(_) | FolderMove::Unknown => self.look_for_folder(path)?,
         };
+        self.unresolved_folder = None;
+        let remote = self.open_remote()?;
         remote.journal.append_folder_outcome(path, is_moved).map_err(Halt::fatal)?;
         if is_moved {
             self.ledger.folder_gone(path.clone());
@@ -346,6 +377,23 @@ impl JobRun<'_> {
         }
         self.surroundings.halt_if_stopped()?;
         Ok(is_moved)
+    }
+
+    /// A folder's move without a receipt is never repeated blindly: presence in
+    /// the trash proves it, and what is still in the mirror goes file by file.
+    fn look_for_folder(&mut self, path: &TreePath) -> Result<bool, Halt> {
+        let failed = |failure| Halt::from_failure("looking where a folder went", &failure);
+        let remote = self.open_remote()?;
+        let transfer = &remote.connection.transfer;
+        let in_mirror = transfer.has_folder(Place::Mirror, path).map_err(failed)?;
+        let in_trash = transfer.has_folder(Place::Trash(remote.run), path).map_err(failed)?;
+        match (in_mirror, in_trash) {
+            (true, _) => Ok(false),
+            (false, true) => Ok(true),
+            (false, false) => Err(Halt::RemoteUnwell(format!(
+                "the folder {path} was to be moved to the trash, and the remote shows it in neither place: nothing more is sent"
+            ))),
+        }
     }
 
     /// Notes where a file went that left with its folder.

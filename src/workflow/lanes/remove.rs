@@ -42,7 +42,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
         }
         match (decision.removal, &change.base) {
             (Removal::Keep, Some(held)) => {
-                run.keep(change.path.clone(), held.clone(), &change);
+                run.keep(change.path.clone(), held.clone());
                 run.checkpoint_if_due()?;
             }
             (Removal::Plain, Some(held)) => vanished.push((removal_item(change.path.clone(), held), change)),

@@ -36,6 +36,9 @@ pub(super) fn replace_changed(run: &mut JobRun<'_>) -> Result<(), Halt> {
         if run.is_blocked(&candidate.path) {
             continue;
         }
+        if candidate.base_is_unknown {
+            run.never_known.insert(candidate.path.clone());
+        }
         suspect_bytes += candidate.pending.stamp.size;
         suspects.push(candidate);
         if suspects.len() >= READ_AHEAD_FILES || suspect_bytes > run.budget().bytes_max {
