@@ -118,7 +118,8 @@ impl<'a> JobRun<'a> {
         let same_tree = self.committed.docket.base.map(|base| base.pointer) == Some(scanned.report.root);
         let same_facts =
             facts_but_for_the_clock(&self.facts()) == facts_but_for_the_clock(&self.committed.docket.facts);
-        let accepted_kept = self.options.accepts(Guard::Kept) && self.has_kept();
+        let retires = self.options.accepts(Guard::Kept) || self.options.accepts(Guard::Excluded);
+        let accepted_kept = retires && self.has_kept();
         Ok(!same_tree || !same_facts || !self.committed.doubts.is_empty() || accepted_kept)
     }
 

@@ -11,7 +11,7 @@ use super::owner::{self, Belief};
 use crate::journal::{JournalWriter, NotDone, Settled};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId};
 use crate::observe::{Event, Phase};
-use crate::transfer::CompanionMove;
+use crate::transfer::{CompanionMove, join};
 use std::time::Instant;
 
 /// So many equal failures in a row end the run: the remote is not going to
@@ -47,12 +47,13 @@ impl<'a> JobRun<'a> {
         self.surroundings.halt_if_stopped()?;
         let run = self.run_id();
         let mut connection = self.connector.connect(encoding_of(&self.committed), run)?;
-        if !self.committed.is_claimed {
+        let is_first = !self.committed.is_claimed;
+        if is_first {
             self.guard_empty_mirror(&connection)?;
         }
-        self.know_the_companion(&mut connection)?;
         let owner_sequence = owner::check(&connection.session, &self.belief())?;
         self.committed.claim(self.job, connection.session.encoding())?;
+        self.know_the_companion(&mut connection, is_first)?;
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
         let journal = self.committed.start_journal(run)?;
         self.report.run_id = Some(run);
@@ -70,11 +71,16 @@ impl<'a> JobRun<'a> {
 
     /// The trash must be reachable by a move on the server: on AList another
     /// storage is not. Tried once with a scratch file, and remembered.
-    fn know_the_companion(&mut self, connection: &mut Connection<'a>) -> Result<(), Halt> {
+    fn know_the_companion(&mut self, connection: &mut Connection<'a>, is_first: bool) -> Result<(), Halt> {
         let companion = self.job.companion.to_string();
         let facts = &mut self.committed.docket.facts;
         let is_known = facts.companion_movable != 0 && facts.companion == companion;
-        if !is_known {
+        if !is_known && connection.features.is_local {
+            facts.companion_movable = 1;
+        } else if !is_known {
+            if !is_first {
+                remove_scratch_files(connection, &self.job.remote.to_string())?;
+            }
             let tried = connection.transfer.try_companion_move().map_err(|failure| {
                 Halt::from_failure(
                     "trying a move from the mirror to the companion with a scratch file",
@@ -175,6 +181,18 @@ impl<'a> JobRun<'a> {
         });
         hopeless.map_or(Ok(()), |failure| Err(Halt::from_failure(doing, failure)))
     }
+}
+
+/// What an earlier try left in the mirror when it was killed.
+fn remove_scratch_files(connection: &Connection<'_>, mirror: &str) -> Result<(), Halt> {
+    let failed = |failure| Halt::from_failure("removing the scratch file of an earlier try", &failure);
+    let listing = connection.session.list_folder(mirror).map_err(failed)?;
+    for left in listing.unwrap_or_default() {
+        if left.name.starts_with(".treeferry-try-") {
+            connection.session.delete_file(&join(mirror, &left.name)).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 impl OpenRemote<'_> {

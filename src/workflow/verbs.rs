@@ -17,6 +17,15 @@ use crate::transfer::{FolderMove, Place, Session, join};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 
+/// Why a version leaves the mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Something is to go up in its place, or below it.
+    MakeWay,
+    /// The source has lost it.
+    Remove,
+}
+
 impl JobRun<'_> {
     /// Sends files to places where nothing known lies. Gives back the paths that
     /// the mirror holds now.
@@ -134,7 +143,11 @@ impl JobRun<'_> {
 
     /// Moves versions from the mirror to the run's trash. Gives back the paths at
     /// which the mirror holds nothing any more.
-    pub(super) fn trash(&mut self, items: Vec<BatchItem>) -> Result<BTreeSet<TreePath>, Halt> {
+    pub(super) fn trash(
+        &mut self,
+        items: Vec<BatchItem>,
+        purpose: Purpose,
+    ) -> Result<BTreeSet<TreePath>, Halt> {
         let mut cleared = BTreeSet::new();
         if items.is_empty() {
             return Ok(cleared);
@@ -144,7 +157,7 @@ impl JobRun<'_> {
         let mut silent = Vec::new();
         for (item, outcome) in batch.items.iter().zip(&outcomes) {
             match outcome {
-                Outcome::Confirmed => self.note_trashed(item, &mut cleared),
+                Outcome::Confirmed => self.note_trashed(item, &mut cleared)?,
                 Outcome::NotAttempted => {}
                 Outcome::Failed(failure) => silent.push((item.clone(), failure.reason.clone())),
                 _ => silent.push((item.clone(), "no answer".into())),
@@ -153,22 +166,25 @@ impl JobRun<'_> {
         // Where they are is not known: if the run ends before it is, the next one has to look.
         self.unresolved.extend(silent.iter().map(|(item, _)| (Lane::Trash, item.clone())));
         self.halt_if_hopeless("moving old versions to the trash", &outcomes)?;
-        self.look_for(silent, &mut cleared)?;
+        self.look_for(silent, purpose, &mut cleared)?;
         self.unresolved.clear();
         Ok(cleared)
     }
 
-    fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) {
+    fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
+        self.forget_kept(&item.path)?;
         self.report.files_trashed += 1;
         self.ledger.moved_to_trash(moved_away(item));
         self.ledger.gone(item.path.clone());
         cleared.insert(item.path.clone());
+        Ok(())
     }
 
     /// Moves without a receipt: look at both ends, believe only what is seen.
     fn look_for(
         &mut self,
         silent: Vec<(BatchItem, String)>,
+        purpose: Purpose,
         cleared: &mut BTreeSet<TreePath>,
     ) -> Result<(), Halt> {
         if silent.is_empty() {
@@ -185,9 +201,13 @@ impl JobRun<'_> {
                 (true, _) => {
                     self.report.files_failed += 1;
                     let reason = format!("the mirror's version could not be moved to the trash: {reason}");
-                    self.unprotected(&item.path, &reason);
+                    match purpose {
+                        Purpose::MakeWay => self.unprotected(&item.path, &reason),
+                        // Nothing in scope is less safe for it; the next run tries again.
+                        Purpose::Remove => self.warn(format!("{}: {reason}", item.path)),
+                    }
                 }
-                (false, true) => self.note_trashed(&item, cleared),
+                (false, true) => self.note_trashed(&item, cleared)?,
                 (false, false) => lost.push(item),
             }
         }

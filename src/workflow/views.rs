@@ -31,7 +31,7 @@ impl<'a> Views<'a> {
         Tree::new(self.nodes, self.base, self.observer)
     }
 
-    fn kept(&self) -> Tree<'a> {
+    pub(super) fn kept(&self) -> Tree<'a> {
         Tree::new(self.nodes, self.kept, self.observer)
     }
 
