@@ -73,35 +73,35 @@ impl<'a> JobRun<'a> {
     /// storage is not. Tried once with a scratch file, and remembered.
     fn know_the_companion(&mut self, connection: &mut Connection<'a>, is_first: bool) -> Result<(), Halt> {
         let companion = self.job.companion.to_string();
-        let facts = &mut self.committed.docket.facts;
-        let is_known = facts.companion_movable != 0 && facts.companion == companion;
-        if !is_known && connection.features.is_local {
-            facts.companion_movable = 1;
-        } else if !is_known {
-            if !is_first {
-                remove_scratch_files(connection, &self.job.remote.to_string())?;
-            }
-            let tried = connection.transfer.try_companion_move().map_err(|failure| {
-                Halt::from_failure(
-                    "trying a move from the mirror to the companion with a scratch file",
-                    &failure,
-                )
-            })?;
-            facts.companion_movable = match tried {
-                CompanionMove::OnServer => 1,
-                CompanionMove::OnServerPlainNamesOnly => 2,
-                CompanionMove::ThroughHere => {
-                    return Err(Halt::Configuration(format!(
-                        "job {}: the remote can't move files from {:?} to {:?} by itself; old versions would be \
-                         downloaded and uploaded again. Give a `companion` on the same storage as the mirror",
-                        self.job.name, self.job.remote, self.job.companion
-                    )));
-                }
-            };
-            facts.companion = companion;
+        let facts = &self.committed.docket.facts;
+        if facts.companion_movable == 0 || facts.companion != companion {
+            let movable = self.try_companion(connection, is_first)?;
+            self.committed.remember_companion(companion, movable)?;
         }
+        let facts = &self.committed.docket.facts;
         connection.transfer.set_plain_names_only(facts.companion_movable == 2);
         Ok(())
+    }
+
+    fn try_companion(&self, connection: &Connection<'a>, is_first: bool) -> Result<u8, Halt> {
+        if connection.features.is_local {
+            return Ok(1);
+        }
+        if !is_first {
+            remove_scratch_files(connection, &self.job.remote.to_string())?;
+        }
+        let tried = connection.transfer.try_companion_move().map_err(|failure| {
+            Halt::from_failure("trying a move from the mirror to the companion with a scratch file", &failure)
+        })?;
+        match tried {
+            CompanionMove::OnServer => Ok(1),
+            CompanionMove::OnServerPlainNamesOnly => Ok(2),
+            CompanionMove::ThroughHere => Err(Halt::Configuration(format!(
+                "job {}: the remote can't move files from {:?} to {:?} by itself; every old version would be \
+                 downloaded and uploaded again. Give a `companion` on the same storage as the mirror",
+                self.job.name, self.job.remote, self.job.companion
+            ))),
+        }
     }
 
     pub(super) fn belief(&self) -> Belief {
