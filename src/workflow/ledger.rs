@@ -100,7 +100,7 @@ impl Ledger {
             PathState::Gone => (path, gone(path)),
         });
         let mut edits: Vec<(&TreePath, Vec<Edit>)> = removed_folders.chain(states).collect();
-        edits.sort_by(|(a, _), (b, _)| a.cmp(b));
+        edits.sort_by_key(|(path, _)| *path);
         edits.into_iter().flat_map(|(_, edits)| edits).collect()
     }
 
