@@ -1,6 +1,6 @@
 //! One run of one job: what it holds while the lanes work, and its checkpoints.
 //! The recipe itself stands in `backup.rs`, what the lanes ask of the remote in
-//! `verbs.rs`.
+//! `uploading.rs`, `trashing.rs` and `removing.rs`.
 
 use super::committed::{CommitNote, Committed};
 use super::configuration::{Job, Links, OnDelete};

@@ -10,7 +10,7 @@ use super::connect::{Connection, Connector, encoding_of, read_process_mark};
 use super::halt::Halt;
 use super::ledger::Ledger;
 use super::surroundings::Surroundings;
-use super::verbs::{moved_away, removal_item};
+use super::trashing::{moved_away, removal_item};
 use crate::commit::StateDir;
 use crate::diff::{Equality, diff};
 use crate::index::{Tree, find};

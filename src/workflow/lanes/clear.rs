@@ -10,7 +10,7 @@ use crate::model::{BatchItem, Change, EntryKind, TreePath};
 use crate::plan::{Classifier, Removal, Tally, Upload};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
-use crate::workflow::verbs::{Purpose, removal_item};
+use crate::workflow::trashing::{Purpose, removal_item};
 use crate::workflow::views::KeptConflict;
 
 /// Objects that leave in one go.

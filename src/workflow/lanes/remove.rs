@@ -6,7 +6,7 @@ use crate::plan::{Classifier, Removal};
 use crate::scan::{Presence, presence};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::{JobRun, is_below_any};
-use crate::workflow::verbs::{Purpose, removal_item};
+use crate::workflow::trashing::{Purpose, removal_item};
 use crate::workflow::views::Views;
 use rayon::prelude::*;
 

@@ -7,7 +7,7 @@ use crate::model::BatchItem;
 use crate::plan::{Classifier, Upload};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
-use crate::workflow::verbs::Purpose;
+use crate::workflow::trashing::Purpose;
 
 /// Files of one pair at the most.
 const PAIR_FILES_MAX: usize = 200;

@@ -6,7 +6,7 @@ use crate::scan::Presence;
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
 use crate::workflow::options::Guard;
-use crate::workflow::verbs::{Purpose, removal_item};
+use crate::workflow::trashing::{Purpose, removal_item};
 
 /// Objects that leave in one go.
 const BATCH_FILES_MAX: usize = 1000;
