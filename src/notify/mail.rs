@@ -45,6 +45,14 @@ fn write(settings: &Mail, message: &Message) -> Result<lettre::Message, Trouble>
     Ok(letter)
 }
 
+/// Whether this is an address like `me@example.org` or `Me <me@example.org>`.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_mail_address(address: &str) -> Result<(), String> {
+    mailbox(address).map(|_| ()).map_err(|trouble| trouble.reason)
+}
+
 fn mailbox(address: &str) -> Result<Mailbox, Trouble> {
     address.parse().map_err(|error| Trouble::new(format!("{address:?} is no mail address: {error}")))
 }

@@ -21,6 +21,8 @@ mod webhook;
 
 pub use attempt::{Delivery, Patience, ping, send};
 pub use healthcheck::Ping;
+pub use mail::check_mail_address;
 pub use message::Message;
 pub use secret::{Secret, SecretError};
 pub use settings::{Channel, Channels, Healthcheck, Mail, MailBy, Telegram, Webhook};
+pub use smtp::check_smtp_address;

@@ -68,6 +68,14 @@ fn transport(server: &Server, limit: Duration) -> Result<SmtpTransport, lettre::
     Ok(transport.build())
 }
 
+/// Whether `smtp` can be used, before there is anything to send.
+///
+/// # Errors
+/// Says what is wrong, without quoting the address.
+pub fn check_smtp_address(address: &str) -> Result<(), String> {
+    parse(address).map(|_| ())
+}
+
 /// The message of an error never quotes the address: it may hold a password.
 fn parse(address: &str) -> Result<Server, String> {
     let url = Url::parse(address)

@@ -245,7 +245,7 @@ impl WayOut {
             let name = String::from_utf8(take(stream, length[0])?).ok()?;
             stream.read_exact(&mut byte).ok()?;
             stream.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]).ok()?;
-            Some(format!("{name}:{}", u16::from_be_bytes(byte)))
+            Some(format!("{name}:{}", u16::from(byte[0]) << 8 | u16::from(byte[1])))
         })
     }
 
@@ -302,6 +302,7 @@ impl PostOffice {
             .args([support.join("tls/server.pem"), support.join("tls/server.key.pem")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut line = String::new();

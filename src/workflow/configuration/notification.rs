@@ -56,7 +56,10 @@ fn mail(section: &Section<'_>) -> Option<Mail> {
     let smtp = section.optional("smtp", |value| {
         let url = values::text(value)?;
         let fits = url.starts_with("smtps://") || url.starts_with("smtp://");
-        if fits { Ok(url) } else { Err("must be a URL like \"smtps://user@host:465\"".into()) }
+        if !fits {
+            return Err("must be a URL like \"smtps://user@host:465\"".into());
+        }
+        crate::notify::check_smtp_address(&url).map(|()| url)
     });
     let password = secret(section, "password");
     let sendmail = section.optional("sendmail", values::absolute_path);
@@ -64,9 +67,12 @@ fn mail(section: &Section<'_>) -> Option<Mail> {
         list if list.is_empty() || list.iter().any(|to| !to.contains('@')) => {
             Err("must name at least one mail address".into())
         }
-        list => Ok(list),
+        list => list.iter().try_for_each(|to| crate::notify::check_mail_address(to)).map(|()| list),
     });
-    let from = section.optional("from", filled);
+    let from = section.optional("from", |value| {
+        let from = filled(value)?;
+        crate::notify::check_mail_address(&from).map(|()| from)
+    });
     let subject = section.read("subject", "treeferry: {job}: {result}".into(), filled);
     let by = match (smtp, sendmail) {
         (Some(url), None) => {

@@ -266,6 +266,13 @@ fn half_a_notification_is_refused() {
     );
     refused(&with("[notify.mail]\nto = \"a@b\"\nsmtp = \"smtp://h\""), "`from` is missing");
     refused(&with("[notify.mail]\nsendmail = \"/usr/sbin/sendmail\"\nto = []"), "at least one mail address");
+    let mail = "[notify.mail]\nto = \"a@b\"\nfrom = \"a@b\"\n";
+    refused(&with(&format!("{mail}smtp = \"smtps://u:secret@:465\"")), "`smtp`");
+    refused(&with(&format!("{mail}smtp = \"smtps://h?tls=none\"")), "?tls=none, with smtp:// only");
+    refused(
+        &with(&format!("{}smtp = \"smtps://h\"", mail.replace("\"a@b\"", "\"a b@\""))),
+        "is no mail address",
+    );
     refused(&with("[notify.webhook]\nurl = \"ftp://x\""), "begins with http:// or https://");
     refused(&with("[notify]\nproxy = \"host:1\""), "`proxy` must be a URL");
 }

@@ -14,7 +14,16 @@ use super::report::{JobOutcome, JobReport};
 use crate::notify::{self, Message, Patience, Ping};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::Duration;
 use time::OffsetDateTime;
+
+/// For the end of a run that was asked to stop: whoever asked waits for us too,
+/// and service managers lose patience after 90 seconds.
+const HURRIED: Patience = Patience {
+    attempt: Duration::from_secs(10),
+    pause: Duration::from_secs(1),
+    pause_max: Duration::from_secs(5),
+};
 
 /// How much of the log goes with a ping.
 const LOG_TAIL_BYTES: u64 = 10_000;
@@ -58,6 +67,7 @@ impl<'c> Notifier<'c> {
     /// minutes; not at all once `stop` is urgent.
     pub fn finish(self, announcement: &Announcement<'_>, stop: &Stop) -> Vec<Delivery> {
         let Notifier { configuration, patience, start } = self;
+        let patience = if stop.is_requested() { HURRIED } else { patience };
         let is_urgent = || stop.level() == StopLevel::AtOnce;
         let notify = &configuration.notify;
         let speech = words::Speech::of(configuration.language, announcement.locale);
