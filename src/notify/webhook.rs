@@ -6,6 +6,7 @@ use super::message::Message;
 use super::secret::Masks;
 use super::settings::Webhook;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 use std::time::Duration;
 
 const SECRET_LIMIT: Duration = Duration::from_secs(20);
@@ -45,7 +46,7 @@ pub(super) fn send(
         ));
     }
     let answer = http.post(&format!("POST to {url}"), &url, &headers, body.as_bytes())?;
-    if answer.is_good() {
+    if answer.is_good() && !refuses_in_its_body(&answer.body) {
         return Ok(());
     }
     Err(Trouble::new(format!("POST to {url}: {}", answer.in_words())))
@@ -70,10 +71,18 @@ fn kind_of(content_type: Option<&str>, template: &str) -> Kind {
     }
 }
 
+/// WeCom and DingTalk (`errcode`), Feishu (`code` and `msg`) and Slack (`ok`)
+/// refuse with HTTP status 200.
+fn refuses_in_its_body(body: &str) -> bool {
+    let Ok(answer) = serde_json::from_str::<Value>(body) else { return false };
+    let is_error = |key: &str| answer[key].as_i64().is_some_and(|code| code != 0);
+    is_error("errcode") || (answer.get("msg").is_some() && is_error("code")) || answer["ok"] == false
+}
+
 fn escaped(kind: Kind, value: &str) -> String {
     match kind {
         Kind::Json => {
-            let quoted = serde_json::Value::from(value).to_string();
+            let quoted = Value::from(value).to_string();
             quoted[1..quoted.len() - 1].to_owned()
         }
         Kind::Form => utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
@@ -84,6 +93,28 @@ fn escaped(kind: Kind, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_with_http_status_200_is_one() {
+        for body in [
+            "{\"errcode\": 93000, \"errmsg\": \"invalid webhook url\"}",
+            "{\"code\": 19001, \"msg\": \"param invalid\"}",
+            "{\"ok\": false}",
+        ] {
+            assert!(refuses_in_its_body(body), "{body}");
+        }
+        for body in [
+            "",
+            "ok",
+            "[]",
+            "{\"errcode\": 0}",
+            "{\"code\": 0, \"msg\": \"\"}",
+            "{\"code\": 200}",
+            "{\"ok\": true}",
+        ] {
+            assert!(!refuses_in_its_body(body), "{body}");
+        }
+    }
 
     #[test]
     fn values_are_escaped_for_the_kind_of_body_they_stand_in() {

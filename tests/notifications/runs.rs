@@ -152,6 +152,27 @@ fn a_notification_that_fails_is_logged_tried_once_more_shown_by_status_and_chang
 }
 
 #[test]
+fn no_secret_is_in_the_log_at_whatever_level() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(3, 1).plant(&world.source());
+    let server = WebServer::start(|_, _| Reply::Answer(200, "{\"ok\": true}".into()));
+    let others = format!(
+        "[notify.webhook]\nurl = \"{0}/hook/path-secret\"\nheaders = {{ X-Key = \"header-secret\" }}\n\
+        [notify.healthcheck]\nurl = \"{0}/ping/ping-secret\"\n\
+        [notify.mail]\nsmtp = \"smtp://ferry:mail-secret@127.0.0.1:1\"\nfrom = \"a@b\"\nto = \"a@b\"\n",
+        server.url()
+    );
+    configure(&world, &(telegram(&server, "always") + &others));
+    let finished = run(&world, &["--log-level", "trace", "-vvv", "backup"]).expect(0);
+    assert_eq!(server.requests().len(), 4);
+    let log = log(&world);
+    assert!(log.contains("notification by telegram was sent"), "{log}");
+    let told = format!("{log}{finished}{}", everything(&world.configuration.state_dir));
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("secret")).collect();
+    assert!(lines.is_empty(), "{lines:#?}");
+}
+
+#[test]
 fn a_healthcheck_hears_the_start_and_how_it_ended_with_the_end_of_the_log() {
     let world = World::local(Rclone::Current);
     Plan::plain(3, 1).plant(&world.source());

@@ -64,11 +64,14 @@ impl<'c> Notifier<'c> {
 
     /// Tells what the run came to, remembers what could not be told for
     /// `status`, and returns what became of each message. Waits at most a few
-    /// minutes; not at all once `stop` is urgent.
+    /// minutes; not at all once `stop` is urgent, or asked for
+    /// only now.
     pub fn finish(self, announcement: &Announcement<'_>, stop: &Stop) -> Vec<Delivery> {
         let Notifier { configuration, patience, start } = self;
-        let patience = if stop.is_requested() { HURRIED } else { patience };
-        let is_urgent = || stop.level() == StopLevel::AtOnce;
+        let was_stopped = stop.is_requested();
+        let patience = if was_stopped { HURRIED } else { patience };
+        // Who asks for the end now, when all but this is done, need not ask twice.
+        let is_urgent = || stop.level() == StopLevel::AtOnce || (!was_stopped && stop.is_requested());
         let notify = &configuration.notify;
         let speech = words::Speech::of(configuration.language, announcement.locale);
         let message = message::build(announcement, speech);
