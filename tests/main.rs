@@ -18,6 +18,7 @@ mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
 mod index;
+mod notifications;
 mod state_crash;
 mod support;
 mod transfer_conformance;

@@ -10,10 +10,10 @@ mod backup;
 mod config;
 mod configuration_file;
 mod exit_status;
-mod figures;
 mod init;
 mod job_selection;
 mod log_file;
+mod notify;
 mod output;
 mod plan;
 mod progress;
@@ -28,6 +28,7 @@ use clap::Parser;
 use exit_status::ExitStatus;
 use output::Output;
 use std::process::ExitCode;
+use treeferry::workflow::figures;
 
 /// Why a command ended early, told once and in one place.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Backup(command) => backup::run(command, &arguments.global, &output),
         Command::Plan(command) => plan::run(command, &arguments.global, &output),
         Command::Status(command) => status::run(command, &arguments.global, &output),
+        Command::Notify(command) => notify::run(command, &arguments.global, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
     };
     match result {

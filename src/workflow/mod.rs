@@ -7,6 +7,8 @@
 //! Must not know: clap, terminals, the environment.
 
 pub mod configuration;
+pub mod figures;
+pub mod notification;
 pub mod options;
 pub mod report;
 
