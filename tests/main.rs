@@ -17,6 +17,7 @@ mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
 mod index;
+mod restore_files;
 mod state_crash;
 mod support;
 mod transfer_conformance;

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use super::{backup, config, init, plan, status};
+use super::{backup, config, init, ls, plan, restore, snapshots, status};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -57,6 +57,12 @@ pub(super) enum Command {
     Plan(plan::Plan),
     /// Show the last run of each job and what is not protected
     Status(status::Status),
+    /// List the states that can be restored
+    Snapshots(snapshots::Snapshots),
+    /// List what a state holds, from the index, without a request
+    Ls(ls::Ls),
+    /// Get files back, each checked against its hash before it takes its name
+    Restore(restore::Restore),
     /// Show or check the configuration
     Config(config::Config),
 }

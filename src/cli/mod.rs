@@ -14,11 +14,15 @@ mod figures;
 mod init;
 mod job_selection;
 mod log_file;
+mod ls;
 mod output;
+mod paths;
 mod plan;
 mod progress;
 mod recipes;
+mod restore;
 mod signals;
+mod snapshots;
 mod starter;
 mod status;
 mod summary;
@@ -63,6 +67,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Backup(command) => backup::run(command, &arguments.global, &output),
         Command::Plan(command) => plan::run(command, &arguments.global, &output),
         Command::Status(command) => status::run(command, &arguments.global, &output),
+        Command::Snapshots(command) => snapshots::run(command, &arguments.global, &output),
+        Command::Ls(command) => ls::run(command, &arguments.global, &output),
+        Command::Restore(command) => restore::run(command, &arguments.global, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
     };
     match result {

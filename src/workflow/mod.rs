@@ -7,8 +7,10 @@
 //! Must not know: clap, terminals, the environment.
 
 pub mod configuration;
+pub mod history;
 pub mod options;
 pub mod report;
+pub mod restore;
 
 mod backup;
 mod checks;
@@ -31,6 +33,7 @@ mod settle;
 mod source;
 mod status;
 mod surroundings;
+mod tree_walk;
 mod verbs;
 mod views;
 
