@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use super::{backup, config, init, ls, plan, restore, snapshots, status};
+use super::{backup, config, init, ls, plan, restore, snapshots, status, verify};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -63,6 +63,8 @@ pub(super) enum Command {
     Ls(ls::Ls),
     /// Get files back, each checked against its hash before it takes its name
     Restore(restore::Restore),
+    /// Look whether source or remote are still what the index says
+    Verify(verify::Verify),
     /// Show or check the configuration
     Config(config::Config),
 }

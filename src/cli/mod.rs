@@ -26,6 +26,7 @@ mod snapshots;
 mod starter;
 mod status;
 mod summary;
+mod verify;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -70,6 +71,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Snapshots(command) => snapshots::run(command, &arguments.global, &output),
         Command::Ls(command) => ls::run(command, &arguments.global, &output),
         Command::Restore(command) => restore::run(command, &arguments.global, &output),
+        Command::Verify(command) => verify::run(command, &arguments.global, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
     };
     match result {

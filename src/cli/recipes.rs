@@ -8,6 +8,7 @@ use treeferry::workflow::history::{ListedEntry, Listing, Snapshot};
 use treeferry::workflow::options::{BackupOptions, Stop};
 use treeferry::workflow::report::{JobOutcome, JobReport, JobStatus};
 use treeferry::workflow::restore::{RestoreOptions, RestoreReport};
+use treeferry::workflow::verify::{VerifyOptions, VerifyReport};
 use treeferry::workflow::{self, Machine, Surroundings};
 
 /// Refuses rclone flags that would break the protocol.
@@ -63,6 +64,17 @@ pub(super) fn restore(
     observer: &dyn Observer,
 ) -> RestoreReport {
     workflow::restore::restore(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
+/// The recipe `verify`.
+pub(super) fn verify(
+    configuration: &Configuration,
+    job: &Job,
+    options: &VerifyOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> VerifyReport {
+    workflow::verify::verify(configuration, job, options, &surroundings(configuration, stop, observer))
 }
 
 fn surroundings<'a>(

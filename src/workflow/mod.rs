@@ -11,6 +11,7 @@ pub mod history;
 pub mod options;
 pub mod report;
 pub mod restore;
+pub mod verify;
 
 mod backup;
 mod checks;
@@ -27,6 +28,7 @@ mod ledger;
 mod opened;
 mod owner;
 mod prune;
+mod quarantine;
 mod recover;
 mod remote;
 mod settle;
