@@ -19,7 +19,10 @@ pub(super) struct Rotten {
 
 /// The rotten files of a job, by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Quarantine(BTreeMap<TreePath, Rotten>);
+pub(super) struct Quarantine {
+    rotten: BTreeMap<TreePath, Rotten>,
+    lifted: BTreeMap<TreePath, Rotten>,
+}
 
 /// What the quarantine says of a file that is about to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,25 +57,41 @@ impl Quarantine {
         state.write_side_file(disk, SideFile::Quarantine, &bytes).map_err(Halt::fatal)
     }
 
+    /// How many files there are in it.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.rotten.len()
     }
 
-    pub(super) fn contains(&self, path: &TreePath) -> bool {
-        self.0.contains_key(path)
+    /// The file at `path` is not rotten any more, or goes up all the same.
+    pub(super) fn lift(&mut self, path: &TreePath) {
+        if let Some(rotten) = self.rotten.remove(path) {
+            self.lifted.insert(path.clone(), rotten);
+        }
+    }
+
+    /// Takes what was lifted out of what is kept. What a verification found
+    /// meanwhile stays.
+    pub(super) fn save_lifted(&mut self, state: &StateDir, disk: &dyn Disk) -> Result<(), Halt> {
+        if self.lifted.is_empty() {
+            return Ok(());
+        }
+        let mut kept = Quarantine::load(state)?;
+        let lifted = std::mem::take(&mut self.lifted);
+        kept.rotten.retain(|path, rotten| lifted.get(path) != Some(rotten));
+        kept.save(state, disk)
     }
 
     pub(super) fn add(&mut self, path: TreePath, rotten: Rotten) {
-        self.0.insert(path, rotten);
+        self.rotten.insert(path, rotten);
     }
 
     pub(super) fn remove(&mut self, path: &TreePath) {
-        self.0.remove(path);
+        self.rotten.remove(path);
     }
 
     /// What it says of the file at `path`, which was just read.
     pub(super) fn verdict(&self, path: &TreePath, stamp: &Stamp, digest: Option<ContentDigest>) -> Verdict {
-        match self.0.get(path) {
+        match self.rotten.get(path) {
             None => Verdict::Free,
             Some(rotten) if rotten.size != stamp.size || rotten.mtime != stamp.mtime => Verdict::Rewritten,
             Some(rotten) if digest.is_none_or(|digest| digest == rotten.digest) => Verdict::Rotten,
@@ -85,7 +104,7 @@ impl Quarantine {
     /// Records ended by NUL, which no path holds: digest, size and mtime as text, then the path.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (path, rotten) in &self.0 {
+        for (path, rotten) in &self.rotten {
             let mut head = String::new();
             let Rotten { digest, size, mtime } = rotten;
             let _ = write!(head, "{digest} {size} {} {} ", mtime.seconds, mtime.nanoseconds);
