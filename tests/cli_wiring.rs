@@ -195,6 +195,7 @@ fn command_line_document_is_that_of_the_program() {
         "snapshots",
         "ls",
         "restore",
+        "verify",
         "config",
         "config show",
         "config validate",

@@ -21,3 +21,4 @@ mod restore_files;
 mod state_crash;
 mod support;
 mod transfer_conformance;
+mod verify_source;

@@ -116,7 +116,8 @@ impl<'a> FolderReader<'a> {
     }
 
     /// Reads the file at `path`, which lies in this folder, if it still has this
-    /// stamp. `None`: it has another one; it was not read to its end then.
+    /// size and mtime: a `chmod` makes a new ctime, and no new content. `None`: it
+    /// was written since, and is not read to its end.
     ///
     /// # Errors
     /// See [`ReadFileError`].
@@ -156,7 +157,8 @@ fn read_open_file(
         if before.file_type != FileType::RegularFile {
             return Err(ReadFileError::NotAFile { path: path.clone() });
         }
-        if wanted.is_some_and(|stamp| *stamp != before.stamp) {
+        let is_other = |stamp: &Stamp| stamp.size != before.stamp.size || stamp.mtime != before.stamp.mtime;
+        if wanted.is_some_and(is_other) {
             return Ok(None);
         }
         let (digest, bytes) = hash(file, before.stamp.size).map_err(|errno| error_of(path, errno))?;

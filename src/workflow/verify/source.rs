@@ -1,5 +1,5 @@
-//! Reads the source again. What has another content under the very same stamp
-//! has rotted: nobody wrote it.
+//! Reads the source again. What has another content under the same size and
+//! mtime has rotted: nobody wrote it, or somebody hid that he did.
 
 use super::{Verifying, is_chosen};
 use crate::disk::RealDisk;
@@ -190,10 +190,11 @@ fn take_in(verifying: &mut Verifying<'_>, quarantine: &mut Quarantine, known: &K
             verifying.report.files_damaged += 1;
             let Stamp { size, mtime, .. } = known.stamp;
             quarantine.add(path.clone(), Rotten { digest: read.digest, size, mtime });
+            let times = if read.stamp == known.stamp { "times" } else { "modification time" };
             verifying.find(
                 path,
                 &format!(
-                    "bit rot: its content changed, but neither its size nor its times did (BLAKE3 {} instead of {}). \
+                    "bit rot: its content changed, but neither its size nor its {times} did (BLAKE3 {} instead of {}). \
                      The remote holds the good version, and no backup replaces it; `treeferry restore` gets it back, \
                      or `treeferry backup --accept changed-content` sends the file as it is now",
                     read.digest, known.digest
