@@ -19,6 +19,8 @@ mod backup_trash;
 mod cli_wiring;
 mod index;
 mod notifications;
+mod restore_files;
 mod state_crash;
 mod support;
 mod transfer_conformance;
+mod verify_source;

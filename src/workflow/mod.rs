@@ -8,9 +8,12 @@
 
 pub mod configuration;
 pub mod figures;
+pub mod history;
 pub mod notification;
 pub mod options;
 pub mod report;
+pub mod restore;
+pub mod verify;
 
 mod backup;
 mod checks;
@@ -27,6 +30,7 @@ mod ledger;
 mod opened;
 mod owner;
 mod prune;
+mod quarantine;
 mod recover;
 mod remote;
 mod removing;
@@ -35,6 +39,7 @@ mod source;
 mod status;
 mod surroundings;
 mod trashing;
+mod tree_walk;
 mod uploading;
 mod views;
 
