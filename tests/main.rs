@@ -16,6 +16,7 @@ mod backup_runs;
 mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
+mod import_settings;
 mod index;
 mod state_crash;
 mod support;

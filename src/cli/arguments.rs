@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use super::{backup, config, init, plan, status};
+use super::{backup, completions, config, import, init, man, plan, status};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -59,6 +59,12 @@ pub(super) enum Command {
     Status(status::Status),
     /// Show or check the configuration
     Config(config::Config),
+    /// Take over what the Python script that came before left behind
+    Import(import::Import),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print the manual page
+    Man(man::Man),
 }
 
 #[cfg(test)]

@@ -7,13 +7,16 @@
 
 mod arguments;
 mod backup;
+mod completions;
 mod config;
 mod configuration_file;
 mod exit_status;
 mod figures;
+mod import;
 mod init;
 mod job_selection;
 mod log_file;
+mod man;
 mod output;
 mod plan;
 mod progress;
@@ -64,6 +67,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Plan(command) => plan::run(command, &arguments.global, &output),
         Command::Status(command) => status::run(command, &arguments.global, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
+        Command::Import(command) => import::run(command, &arguments.global, &output),
+        Command::Completions(command) => Ok(completions::run(command)),
+        Command::Man(command) => man::run(command),
     };
     match result {
         Ok(status) => status.into(),

@@ -18,6 +18,7 @@ mod connect;
 mod forecast;
 mod guards;
 mod halt;
+mod import_settings;
 mod job_run;
 mod lanes;
 mod last_run;
@@ -36,5 +37,6 @@ mod views;
 
 pub use backup::backup;
 pub use checks::{check_rclone_flags, check_remotes};
+pub use import_settings::{ImportSettingsError, ImportedSettings, import_settings};
 pub use status::status;
 pub use surroundings::{Machine, Surroundings};
