@@ -17,6 +17,7 @@ mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
 mod import_settings;
+mod import_snapshot;
 mod index;
 mod state_crash;
 mod support;

@@ -1,4 +1,4 @@
-//! `treeferry import settings`.
+//! `treeferry import settings` and `import snapshot`.
 
 use super::Stopped;
 use super::arguments::Global;
@@ -6,10 +6,12 @@ use super::configuration_file::defaults;
 use super::exit_status::ExitStatus;
 use super::init::{exists, write_new};
 use super::output::{Output, json_line, to_stderr, to_stdout};
+use super::progress::FanOut;
+use super::{configuration_file, job_selection, recipes, signals, taken_over};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
-use treeferry::workflow::{self, ImportedSettings};
+use treeferry::workflow::{self, ImportOptions, ImportedSettings};
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -21,6 +23,21 @@ pub(super) struct Import {
 enum ImportCommand {
     /// Write a configuration that does what the script's constants say; the script is read, never run
     Settings(Settings),
+    /// Take the script's snapshot for a first index, so that nothing is uploaded again
+    Snapshot(Snapshot),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Snapshot {
+    /// The snapshot: lines `path|size|mtime`; one with the ending .tmp beside it is read as the newer
+    #[arg(value_name = "FILE")]
+    snapshot: PathBuf,
+    /// The job whose mirror it describes
+    #[arg(long, value_name = "NAME")]
+    job: String,
+    /// Only say what would be taken over
+    #[arg(short = 'n', long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -33,10 +50,26 @@ pub(super) struct Settings {
     output: Option<PathBuf>,
 }
 
-pub(super) fn run(command: &Import, _global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
+pub(super) fn run(command: &Import, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
     match &command.command {
         ImportCommand::Settings(command) => settings(command, output),
+        ImportCommand::Snapshot(command) => snapshot(command, global, output),
     }
+}
+
+fn snapshot(command: &Snapshot, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
+    let configuration = configuration_file::load(global, output)?;
+    let names = std::slice::from_ref(&command.job);
+    let stop = signals::listen()?;
+    let observer = FanOut::for_output(output);
+    let options = ImportOptions { dry_run: command.dry_run };
+    let mut status = ExitStatus::Protected;
+    for job in job_selection::select(&configuration, names)? {
+        let taken =
+            recipes::import_snapshot(&configuration, job, &command.snapshot, &options, &stop, &observer);
+        status = taken_over::tell(&taken, output);
+    }
+    Ok(status)
 }
 
 fn settings(command: &Settings, output: &Output) -> Result<ExitStatus, Stopped> {

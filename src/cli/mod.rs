@@ -25,6 +25,7 @@ mod signals;
 mod starter;
 mod status;
 mod summary;
+mod taken_over;
 
 use arguments::{Arguments, Command};
 use clap::Parser;

@@ -1,12 +1,13 @@
 //! Where the command line meets the recipes: the world they need is put
 //! together here, because the library looks nothing up by itself.
 
+use std::path::Path;
 use time::OffsetDateTime;
 use treeferry::observe::{Observer, Silent};
 use treeferry::workflow::configuration::{Configuration, Job};
 use treeferry::workflow::options::{BackupOptions, Stop};
 use treeferry::workflow::report::{JobReport, JobStatus};
-use treeferry::workflow::{self, Machine, Surroundings};
+use treeferry::workflow::{self, ImportOptions, Machine, Surroundings, TakenOver};
 
 /// Refuses rclone flags that would break the protocol.
 pub(super) fn check_rclone_flags(flags: &[String]) -> Result<(), String> {
@@ -33,6 +34,19 @@ pub(super) fn backup(
 /// The recipe `status`.
 pub(super) fn status(configuration: &Configuration, job: &Job) -> JobStatus {
     workflow::status(configuration, job)
+}
+
+/// The recipe `import snapshot`.
+pub(super) fn import_snapshot(
+    configuration: &Configuration,
+    job: &Job,
+    snapshot: &Path,
+    options: &ImportOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> TakenOver {
+    let surroundings = surroundings(configuration, stop, observer);
+    workflow::import_snapshot(configuration, job, snapshot, options, &surroundings)
 }
 
 fn surroundings<'a>(

@@ -100,6 +100,7 @@ pub(super) fn encoding_of(committed: &Committed<'_>) -> Option<NameEncoding> {
     match committed.docket.facts.name_encoding {
         1 => Some(NameEncoding::Raw),
         2 => Some(NameEncoding::Legacy),
+        3 => Some(NameEncoding::Default),
         _ => None,
     }
 }
@@ -109,5 +110,6 @@ pub(super) fn code_of(encoding: NameEncoding) -> u8 {
     match encoding {
         NameEncoding::Raw => 1,
         NameEncoding::Legacy => 2,
+        NameEncoding::Default => 3,
     }
 }
