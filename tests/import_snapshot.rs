@@ -8,7 +8,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// A line as the script writes it: `f"{path}|{st.st_size}|{st.st_mtime}"`.
 fn line(source: &Path, path: &Path) -> Vec<u8> {
@@ -26,20 +25,6 @@ fn snapshot(world: &World) -> PathBuf {
     let file = world.root().join("photos.snapshot");
     fs::write(&file, lines).unwrap();
     file
-}
-
-/// Fills the mirror as the script did: rclone with its own defaults.
-fn upload_like_the_script(world: &World) {
-    let text = world.configuration.text();
-    let remote = text.lines().find_map(|line| line.strip_prefix("remote = ")).unwrap().trim_matches('"');
-    let copied = Command::new(world.rclone.program())
-        .args(["copy", "--config"])
-        .arg(&world.rclone_configuration.path)
-        .arg(world.source())
-        .arg(remote)
-        .output()
-        .unwrap();
-    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
 }
 
 /// A tree that the script could keep: names in Chinese, with `|`, no line breaks.
@@ -64,7 +49,7 @@ fn import(world: &World, file: &Path, more: &[&str]) -> crate::support::program:
 fn after_the_import_nothing_is_uploaded_and_no_file_is_read() {
     for world in [World::local(Rclone::Current), World::served(Protocol::Webdav, Rclone::Oldest)] {
         plant(&world, 200);
-        upload_like_the_script(&world);
+        world.copy_with_plain_rclone();
         let file = snapshot(&world);
         let (requests, files) = (world.requests(), files_below(&world.source()).len() as u64);
         let imported = import(&world, &file, &[]).expect(0);
@@ -91,7 +76,7 @@ fn after_the_import_nothing_is_uploaded_and_no_file_is_read() {
 fn what_changed_since_the_snapshot_is_new_changed_or_deleted_and_nothing_else() {
     for world in [World::local(Rclone::Current), World::served(Protocol::Webdav, Rclone::Current)] {
         plant(&world, 200);
-        upload_like_the_script(&world);
+        world.copy_with_plain_rclone();
         let file = snapshot(&world);
         let source = world.source();
         fs::write(source.join("照片/new"), "new").unwrap();
@@ -195,7 +180,7 @@ fn what_the_rules_leave_out_stays_on_the_mirror_and_is_no_deletion() {
     fs::create_dir(source.join("tmp")).unwrap();
     fs::write(source.join("tmp/x"), "x").unwrap();
     symlink("a|b|3.txt", source.join("link")).unwrap();
-    upload_like_the_script(&world);
+    world.copy_with_plain_rclone();
     let file = snapshot(&world);
     // The script followed the link when it took its size and time; rclone did not upload it.
     let mut lines = fs::read(&file).unwrap();
@@ -217,7 +202,7 @@ fn what_the_rules_leave_out_stays_on_the_mirror_and_is_no_deletion() {
 fn a_mirror_that_was_taken_over_is_guarded_like_any_other() {
     let world = World::local(Rclone::Current);
     plant(&world, 200);
-    upload_like_the_script(&world);
+    world.copy_with_plain_rclone();
     let file = snapshot(&world);
     import(&world, &file, &[]).expect(0);
     let source = world.source();
@@ -239,7 +224,7 @@ fn names_on_which_the_encodings_differ_are_listed_and_stay_as_they_are() {
     plant(&world, 20);
     let odd = world.source().join("with ␁ symbol and ／");
     fs::write(&odd, "odd").unwrap();
-    upload_like_the_script(&world);
+    world.copy_with_plain_rclone();
     let file = snapshot(&world);
     let imported = import(&world, &file, &[]).expect(0);
     assert_eq!(imported.number("files_with_odd_names"), 1);

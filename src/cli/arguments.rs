@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use super::{backup, completions, config, import, init, man, plan, status};
+use super::{adopt, backup, completions, config, import, init, man, plan, status};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -59,6 +59,8 @@ pub(super) enum Command {
     Status(status::Status),
     /// Show or check the configuration
     Config(config::Config),
+    /// Take over a mirror that exists already: uploaded by something else, or its index was lost
+    Adopt(adopt::Adopt),
     /// Take over what the Python script that came before left behind
     Import(import::Import),
     /// Print a completion script for a shell

@@ -5,6 +5,7 @@
 //! with `--json`, stdout holds JSON lines and nothing else.
 //! Must not know: anything below `workflow`.
 
+mod adopt;
 mod arguments;
 mod backup;
 mod completions;
@@ -68,6 +69,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Plan(command) => plan::run(command, &arguments.global, &output),
         Command::Status(command) => status::run(command, &arguments.global, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
+        Command::Adopt(command) => adopt::run(command, &arguments.global, &output),
         Command::Import(command) => import::run(command, &arguments.global, &output),
         Command::Completions(command) => Ok(completions::run(command)),
         Command::Man(command) => man::run(command),

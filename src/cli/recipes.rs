@@ -36,6 +36,17 @@ pub(super) fn status(configuration: &Configuration, job: &Job) -> JobStatus {
     workflow::status(configuration, job)
 }
 
+/// The recipe `adopt`.
+pub(super) fn adopt(
+    configuration: &Configuration,
+    job: &Job,
+    options: &ImportOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> TakenOver {
+    workflow::adopt(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
 /// The recipe `import snapshot`.
 pub(super) fn import_snapshot(
     configuration: &Configuration,

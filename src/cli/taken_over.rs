@@ -70,9 +70,10 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     }
     if taken.not_understood_total > 0 {
         let lines = figures::counted(taken.not_understood_total, "line", "lines");
-        let _ = writeln!(text, "  left out       {lines} that say nothing of a file below the source");
+        let _ = writeln!(text, "  left out       {lines} that cannot be told to be a file below the source");
         for (number, line) in &taken.not_understood {
-            let _ = writeln!(text, "    line {number}: {}", one_line(line));
+            let place = if *number > 0 { format!("line {number}: ") } else { String::new() };
+            let _ = writeln!(text, "    {place}{}", one_line(line));
         }
     }
     if taken.files_unreadable > 0 {

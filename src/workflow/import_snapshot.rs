@@ -8,7 +8,8 @@ use super::configuration::{Configuration, Job};
 use super::connect::Connector;
 use super::halt::Halt;
 use super::opened::{Opened, open_to_look, open_to_write};
-use super::options::BackupOptions;
+use super::options::{BackupOptions, Guard};
+use super::owner::Owner;
 use super::report::{JobOutcome, JobReport};
 use super::source::{self, Scanned};
 use super::surroundings::Surroundings;
@@ -25,6 +26,8 @@ use time::OffsetDateTime;
 pub struct ImportOptions {
     /// Only say what would be known; no state is changed.
     pub dry_run: bool,
+    /// Guards that do not stop it.
+    pub accept: Vec<Guard>,
 }
 
 /// Some paths by name, all by number.
@@ -126,6 +129,10 @@ impl TakenOver {
                 self.note_name(path);
                 kept.push(Edit::Put { path: path.clone(), entry: entry.clone() });
             }
+            Verdict::Surplus(path, entry) => {
+                self.surplus.add(path);
+                kept.push(Edit::Put { path: path.clone(), entry: entry.clone() });
+            }
             Verdict::Folder(..) | Verdict::Recorded(..) => {}
         }
     }
@@ -178,7 +185,7 @@ fn import(
     }
     let looked = look_at_source(configuration, job, surroundings, &opened, &connector, report)?;
     let mut kept_edits = Vec::new();
-    let walk = || TakeOver::new(&looked.pending, &claimed, &looked.exclude, &job.source);
+    let walk = || TakeOver::new(&looked.pending, &claimed, &looked.exclude, &job.source, false);
     for verdict in walk() {
         report.note(&verdict?, &mut kept_edits);
     }
@@ -190,7 +197,8 @@ fn import(
         Ok(verdict) => verdict.edits().map(Ok).collect::<Vec<_>>(),
         Err(halt) => vec![Err(halt)],
     });
-    commit(&opened, &connector, &looked, edits, kept_edits, report.is_complete())
+    let whose = Whose { encoding: NameEncoding::Default, owner: None };
+    commit(&opened, &connector, &looked, edits, kept_edits, whose, report.is_complete())
 }
 
 /// The state of a job that has no index yet.
@@ -252,6 +260,14 @@ pub(super) fn look_at_source<'a>(
     Ok(Looked { pending, scanned, exclude })
 }
 
+/// Who filled the mirror.
+pub(super) struct Whose {
+    /// How its names are written.
+    pub(super) encoding: NameEncoding,
+    /// The owner file that lies there.
+    pub(super) owner: Option<Owner>,
+}
+
 /// Writes the first index and claims the mirror.
 pub(super) fn commit(
     opened: &Opened,
@@ -259,12 +275,21 @@ pub(super) fn commit(
     looked: &Looked<'_>,
     edits: impl Iterator<Item = Result<Edit, Halt>>,
     kept_edits: Vec<Edit>,
+    whose: Whose,
     complete: bool,
 ) -> Result<(), Halt> {
     let mut committed = Committed::of(opened, connector);
+    if let Some(owner) = whose.owner {
+        // This machine goes on where the owner stopped: same mirror, later runs.
+        let facts = &mut committed.docket.facts;
+        facts.mirror_id = owner.mirror_id;
+        facts.owner_sequence = owner.sequence;
+        facts.last_run = owner.last_run;
+        facts.oldest_retained_sequence = owner.last_run.map_or(0, |run| run.sequence + 1);
+    }
     let scan = &looked.scanned.report;
     let facts = Facts {
-        name_encoding: super::connect::code_of(NameEncoding::Default),
+        name_encoding: super::connect::code_of(whose.encoding),
         source_file_system: scan.identity.file_system,
         source_root_inode: scan.identity.root_inode,
         scan_started: scan.started,

@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod options;
 pub mod report;
 
+mod adopt;
 mod backup;
 mod checks;
 mod committed;
@@ -37,6 +38,7 @@ mod take_over;
 mod verbs;
 mod views;
 
+pub use adopt::adopt;
 pub use backup::backup;
 pub use checks::{check_rclone_flags, check_remotes};
 pub use import_settings::{ImportSettingsError, ImportedSettings, import_settings};

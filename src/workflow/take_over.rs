@@ -25,6 +25,8 @@ pub(super) struct Claimed {
     /// In bytes.
     pub(super) size: u64,
     pub(super) time: ClaimedTime,
+    /// It lies there as `.rclonelink`, and its size is right.
+    pub(super) as_link: bool,
 }
 
 /// When the list says that a file was changed last.
@@ -97,8 +99,10 @@ pub(super) enum Verdict {
     Held(TreePath, OwnedEntry),
     /// The mirror holds something else than the source has.
     Differs(TreePath, OwnedEntry),
-    /// The mirror holds it, the source does not.
+    /// The mirror holds it, the source does not: it is to leave.
     Gone(TreePath, OwnedEntry),
+    /// The same, and it is to stay.
+    Surplus(TreePath, OwnedEntry),
     /// The mirror holds it, and it is not in scope.
     Kept(TreePath, OwnedEntry),
     /// The source has it, the mirror does not. With its size.
@@ -119,7 +123,9 @@ impl Verdict {
             Verdict::Differs(path, entry) | Verdict::Gone(path, entry) => {
                 (Some(Edit::Put { path: path.clone(), entry }), Some(Edit::Unconfirmed { path }))
             }
-            Verdict::Kept(path, _) | Verdict::New(path, _) => (Some(Edit::Unconfirmed { path }), None),
+            Verdict::Kept(path, _) | Verdict::Surplus(path, _) | Verdict::New(path, _) => {
+                (Some(Edit::Unconfirmed { path }), None)
+            }
             Verdict::Folder(path, attributes) => (Some(Edit::Directory { path, attributes }), None),
         };
         first.into_iter().chain(second)
@@ -132,6 +138,8 @@ pub(super) struct TakeOver<'a> {
     claimed: std::iter::Peekable<std::slice::Iter<'a, Claimed>>,
     exclude: &'a ExcludeRules,
     source: &'a Path,
+    /// What the source does not have stays on the mirror.
+    surplus_stays: bool,
     /// A folder of the source that is a file on the mirror: nothing below it can be there.
     blocked: Option<TreePath>,
     queue: VecDeque<Verdict>,
@@ -145,12 +153,14 @@ impl<'a> TakeOver<'a> {
         claimed: &'a [Claimed],
         exclude: &'a ExcludeRules,
         source: &'a Path,
+        surplus_stays: bool,
     ) -> Self {
         TakeOver {
             changes: diff(&NOTHING, pending, Equality::Stamp),
             claimed: claimed.iter().peekable(),
             exclude,
             source,
+            surplus_stays,
             blocked: None,
             queue: VecDeque::new(),
             finished: false,
@@ -195,6 +205,7 @@ impl<'a> TakeOver<'a> {
             },
             (Some(claim), EntryKind::File) if claim.is(&entry) => Verdict::Held(path, entry),
             (Some(claim), EntryKind::File) => Verdict::Differs(path, claim.as_entry(EntryFlags::RACY)),
+            (Some(claim), EntryKind::Symlink) if claim.as_link => Verdict::Held(path, entry),
             // What lies there is what a link pointed to: not what the source has, and not in its way.
             (Some(claim), _) => {
                 self.queue.push_back(Verdict::Kept(path.clone(), claim.as_entry(EntryFlags::NONE)));
@@ -211,6 +222,8 @@ impl<'a> TakeOver<'a> {
         let path = claim.path.clone();
         let verdict = if self.exclude.verdict_with_parents(&path, false).is_some() {
             Verdict::Kept(path, claim.as_entry(EntryFlags::NONE))
+        } else if self.surplus_stays {
+            Verdict::Surplus(path, claim.as_entry(EntryFlags::NONE))
         } else {
             // An error is no deletion: what cannot be looked at may still be what the list says.
             let is_gone = match path.below(self.source).symlink_metadata() {
@@ -241,9 +254,9 @@ impl Iterator for TakeOver<'_> {
 }
 
 /// The tree of a mirror of which nothing is known.
-struct Nothing;
+pub(super) struct Nothing;
 
-static NOTHING: Nothing = Nothing;
+pub(super) static NOTHING: Nothing = Nothing;
 
 impl TreeView for Nothing {
     fn root(&self) -> Option<DirectoryPointer> {
@@ -266,7 +279,7 @@ mod tests {
     }
 
     fn claim(text: &str, size: u64) -> Claimed {
-        Claimed { path: path(text), size, time: ClaimedTime::Unknown }
+        Claimed { path: path(text), size, time: ClaimedTime::Unknown, as_link: false }
     }
 
     #[test]

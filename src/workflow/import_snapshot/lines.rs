@@ -92,7 +92,7 @@ fn parse_line(line: &[u8], source: &[u8]) -> Option<Claimed> {
         Ok(seconds) => ClaimedTime::Whole(seconds),
         Err(_) => ClaimedTime::Float(time.parse::<f64>().ok().filter(|time| time.is_finite())?),
     };
-    Some(Claimed { path, size, time })
+    Some(Claimed { path, size, time, as_link: false })
 }
 
 #[cfg(test)]
