@@ -122,7 +122,8 @@ impl Merge<'_> {
         let (mut known, mut listed) = (0, 0);
         while known < base.len() || listed < names.len() {
             let order = match (known < base.len(), listed < names.len()) {
-                (true, true) => base.get(known).name.cmp(names.get(listed).0.to_bytes()),
+                (true, true) if base.name(known) == names.bytes(listed) => Ordering::Equal,
+                (true, true) => base.name(known).cmp(names.bytes(listed)),
                 (true, false) => Ordering::Less,
                 _ => Ordering::Greater,
             };
