@@ -8,9 +8,7 @@ use super::surroundings::Surroundings;
 use crate::commit::{RcloneProcess, StateDir};
 use crate::disk::RealDisk;
 use crate::model::{BatchItem, RunId};
-use crate::transfer::{
-    Control, Features, NameEncoding, Place, ProcessMark, Remotes, Session, StopSignal, Transfer,
-};
+use crate::transfer::{Control, Features, NameEncoding, Place, ProcessMark, Remotes, Session, Transfer};
 use std::time::Duration;
 
 /// Between the first signal and the end of rclone.

@@ -27,11 +27,13 @@ mod owner;
 mod prune;
 mod recover;
 mod remote;
+mod removing;
 mod settle;
 mod source;
 mod status;
 mod surroundings;
-mod verbs;
+mod trashing;
+mod uploading;
 mod views;
 
 pub use backup::backup;

@@ -127,7 +127,8 @@ fn edits_through_a_damaged_directory_begin_it_anew() {
     let file = NodeFile::open_for_append(&small.shelf.path(), &small.docket, MapMode::Read).unwrap();
     let tree = Tree::new(&file, small.docket.base, &Silent);
     let put = Edit::Put { path: path("a/new"), entry: file_entry() };
-    let root = treeferry::index::rewrite(&tree, [Ok::<_, String>(put.clone())], &file.writer(&Silent)).unwrap();
+    let root =
+        treeferry::index::rewrite(&tree, [Ok::<_, String>(put.clone())], &file.writer(&Silent)).unwrap();
     let through = read_model(&Tree::new(&file, root, &Silent));
     assert_eq!(through.keys().map(ToString::to_string).collect::<Vec<_>>(), [".", "a", "a/new", "z"]);
     assert_eq!(root.unwrap().totals.files, 2, "the sums are those of what is known");
