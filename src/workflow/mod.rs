@@ -18,6 +18,7 @@ mod connect;
 mod forecast;
 mod guards;
 mod halt;
+mod housekeeping;
 mod job_run;
 mod lanes;
 mod last_run;
