@@ -12,7 +12,6 @@ mod completions;
 mod config;
 mod configuration_file;
 mod exit_status;
-mod figures;
 mod import;
 mod init;
 mod job_selection;
