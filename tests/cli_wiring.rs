@@ -186,7 +186,7 @@ fn without_trailing_blanks(text: &str) -> String {
 fn command_line_document_is_that_of_the_program() {
     let home = Home::new();
     let mut text = "# Command line\n\n<!-- Made from the program: UPDATE_DOCS=1 cargo test --test tests command_line_document -->\n".to_owned();
-    for command in [
+    let commands = [
         "",
         "init",
         "backup",
@@ -194,10 +194,15 @@ fn command_line_document_is_that_of_the_program() {
         "status",
         "notify",
         "notify test",
+        "snapshots",
+        "ls",
+        "restore",
+        "verify",
         "config",
         "config show",
         "config validate",
-    ] {
+    ];
+    for command in commands {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");
         let help = home.run(&arguments);

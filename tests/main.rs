@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod architecture;
+mod backup_edges;
 mod backup_guards;
 mod backup_kills;
 mod backup_runs;
@@ -18,6 +19,8 @@ mod backup_trash;
 mod cli_wiring;
 mod index;
 mod notifications;
+mod restore_files;
 mod state_crash;
 mod support;
 mod transfer_conformance;
+mod verify_source;

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use super::{backup, config, init, notify, plan, status};
+use super::{backup, config, init, ls, notify, plan, restore, snapshots, status, verify};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -59,6 +59,14 @@ pub(super) enum Command {
     Status(status::Status),
     /// Try the channels that tell about runs
     Notify(notify::Notify),
+    /// List the states that can be restored
+    Snapshots(snapshots::Snapshots),
+    /// List what a state holds, from the index, without a request
+    Ls(ls::Ls),
+    /// Get files back, each checked against its hash before it takes its name
+    Restore(restore::Restore),
+    /// Look whether source or remote are still what the index says
+    Verify(verify::Verify),
     /// Show or check the configuration
     Config(config::Config),
 }

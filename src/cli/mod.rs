@@ -13,15 +13,20 @@ mod exit_status;
 mod init;
 mod job_selection;
 mod log_file;
+mod ls;
 mod notify;
 mod output;
+mod paths;
 mod plan;
 mod progress;
 mod recipes;
+mod restore;
 mod signals;
+mod snapshots;
 mod starter;
 mod status;
 mod summary;
+mod verify;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -65,6 +70,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Plan(command) => plan::run(command, &arguments.global, &output),
         Command::Status(command) => status::run(command, &arguments.global, &output),
         Command::Notify(command) => notify::run(command, &arguments.global, &output),
+        Command::Snapshots(command) => snapshots::run(command, &arguments.global, &output),
+        Command::Ls(command) => ls::run(command, &arguments.global, &output),
+        Command::Restore(command) => restore::run(command, &arguments.global, &output),
+        Command::Verify(command) => verify::run(command, &arguments.global, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
     };
     match result {

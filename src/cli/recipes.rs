@@ -4,8 +4,11 @@
 use time::OffsetDateTime;
 use treeferry::observe::{Observer, Silent};
 use treeferry::workflow::configuration::{Configuration, Job};
+use treeferry::workflow::history::{ListedEntry, Listing, Snapshot};
 use treeferry::workflow::options::{BackupOptions, Stop};
-use treeferry::workflow::report::{JobReport, JobStatus};
+use treeferry::workflow::report::{JobOutcome, JobReport, JobStatus};
+use treeferry::workflow::restore::{RestoreOptions, RestoreReport};
+use treeferry::workflow::verify::{VerifyOptions, VerifyReport};
 use treeferry::workflow::{self, Machine, Surroundings};
 
 /// Refuses rclone flags that would break the protocol.
@@ -33,6 +36,45 @@ pub(super) fn backup(
 /// The recipe `status`.
 pub(super) fn status(configuration: &Configuration, job: &Job) -> JobStatus {
     workflow::status(configuration, job)
+}
+
+/// The recipe `snapshots`.
+pub(super) fn snapshots(configuration: &Configuration, job: &Job) -> Result<Vec<Snapshot>, JobOutcome> {
+    let stop = Stop::default();
+    workflow::history::snapshots(configuration, job, &surroundings(configuration, &stop, &Silent))
+}
+
+/// The recipe `ls`.
+pub(super) fn list(
+    configuration: &Configuration,
+    job: &Job,
+    listing: &Listing,
+    tell: &mut dyn FnMut(ListedEntry),
+) -> Result<(), JobOutcome> {
+    let stop = Stop::default();
+    workflow::history::list(configuration, job, listing, &surroundings(configuration, &stop, &Silent), tell)
+}
+
+/// The recipe `restore`.
+pub(super) fn restore(
+    configuration: &Configuration,
+    job: &Job,
+    options: &RestoreOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> RestoreReport {
+    workflow::restore::restore(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
+/// The recipe `verify`.
+pub(super) fn verify(
+    configuration: &Configuration,
+    job: &Job,
+    options: &VerifyOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> VerifyReport {
+    workflow::verify::verify(configuration, job, options, &surroundings(configuration, stop, observer))
 }
 
 fn surroundings<'a>(

@@ -33,7 +33,7 @@ pub use exclude::{ExcludeError, ExcludeRules};
 pub use identity::{SourceIdentity, identify};
 pub use open::RootDirectory;
 pub use presence::{Presence, presence};
-pub use read::{ReadFile, ReadFileError, read_file, read_files};
+pub use read::{FolderReader, ReadFile, ReadFileError, read_file, read_files};
 pub use settled::SkipSettled;
 pub use walk::scan;
 

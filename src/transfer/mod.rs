@@ -13,6 +13,7 @@
 mod classify;
 mod command_line;
 mod credentials;
+mod download;
 mod features;
 mod folders;
 mod log_line;
@@ -30,6 +31,7 @@ mod user_flags;
 mod version;
 
 pub use credentials::without_credentials;
+pub use download::{Download, Fetched};
 pub use features::Features;
 pub use folders::{CompanionMove, FolderMove};
 pub use looks::{Listed, Place};

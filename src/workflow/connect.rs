@@ -7,10 +7,9 @@ use super::halt::Halt;
 use super::surroundings::Surroundings;
 use crate::commit::{RcloneProcess, StateDir};
 use crate::disk::RealDisk;
+use crate::index::Facts;
 use crate::model::{BatchItem, RunId};
-use crate::transfer::{
-    Control, Features, NameEncoding, Place, ProcessMark, Remotes, Session, StopSignal, Transfer,
-};
+use crate::transfer::{Control, Features, NameEncoding, Place, ProcessMark, Remotes, Session, Transfer};
 use std::time::Duration;
 
 /// Between the first signal and the end of rclone.
@@ -97,7 +96,12 @@ pub(super) fn read_process_mark(state: &StateDir) -> Result<Option<ProcessMark>,
 /// How the names of a mirror are written, as its docket keeps it. Never varies
 /// once something was sent.
 pub(super) fn encoding_of(committed: &Committed<'_>) -> Option<NameEncoding> {
-    match committed.docket.facts.name_encoding {
+    encoding_in(&committed.docket.facts)
+}
+
+/// The same, for those who only look.
+pub(super) fn encoding_in(facts: &Facts) -> Option<NameEncoding> {
+    match facts.name_encoding {
         1 => Some(NameEncoding::Raw),
         2 => Some(NameEncoding::Legacy),
         _ => None,

@@ -8,9 +8,12 @@
 
 pub mod configuration;
 pub mod figures;
+pub mod history;
 pub mod notification;
 pub mod options;
 pub mod report;
+pub mod restore;
+pub mod verify;
 
 mod backup;
 mod checks;
@@ -27,13 +30,17 @@ mod ledger;
 mod opened;
 mod owner;
 mod prune;
+mod quarantine;
 mod recover;
 mod remote;
+mod removing;
 mod settle;
 mod source;
 mod status;
 mod surroundings;
-mod verbs;
+mod trashing;
+mod tree_walk;
+mod uploading;
 mod views;
 
 pub use backup::backup;

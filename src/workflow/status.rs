@@ -3,6 +3,7 @@
 
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
+use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
 use super::{last_run, notification};
 use crate::commit::StateDir;
@@ -51,6 +52,13 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
             status.notes.push("the source in the configuration is not the one of the last run".into());
         }
         status.outcome = JobOutcome::Protected;
+    }
+    let rotten = Quarantine::load(&state)?.len();
+    if rotten > 0 {
+        status.notes.push(format!(
+            "{rotten} files rotted in the source, and are held back from the remote, which has the good versions \
+             (`verify --source` names them)"
+        ));
     }
     if let Some(last) = last_run::read(&state).map_err(Halt::fatal)? {
         status.last_started = Some(last.started);
