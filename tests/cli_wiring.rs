@@ -192,15 +192,21 @@ fn command_line_document_is_that_of_the_program() {
         "backup",
         "plan",
         "status",
-        "notify",
-        "notify test",
         "snapshots",
         "ls",
         "restore",
         "verify",
+        "adopt",
+        "import",
+        "import settings",
+        "import snapshot",
+        "notify",
+        "notify test",
         "config",
         "config show",
         "config validate",
+        "completions",
+        "man",
     ];
     for command in commands {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();

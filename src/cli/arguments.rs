@@ -1,6 +1,8 @@
 //! What can be typed.
 
-use super::{backup, config, init, ls, notify, plan, restore, snapshots, status, verify};
+use super::{
+    adopt, backup, completions, config, import, init, ls, man, notify, plan, restore, snapshots, status, verify,
+};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -69,6 +71,14 @@ pub(super) enum Command {
     Verify(verify::Verify),
     /// Show or check the configuration
     Config(config::Config),
+    /// Take over a mirror that exists already: uploaded by something else, or its index was lost
+    Adopt(adopt::Adopt),
+    /// Take over what the Python script that came before left behind
+    Import(import::Import),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print the manual page
+    Man(man::Man),
 }
 
 #[cfg(test)]

@@ -5,15 +5,19 @@
 //! with `--json`, stdout holds JSON lines and nothing else.
 //! Must not know: anything below `workflow`.
 
+mod adopt;
 mod arguments;
 mod backup;
+mod completions;
 mod config;
 mod configuration_file;
 mod exit_status;
+mod import;
 mod init;
 mod job_selection;
 mod log_file;
 mod ls;
+mod man;
 mod notify;
 mod output;
 mod paths;
@@ -26,6 +30,7 @@ mod snapshots;
 mod starter;
 mod status;
 mod summary;
+mod taken_over;
 mod verify;
 
 use arguments::{Arguments, Command};
@@ -75,6 +80,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Restore(command) => restore::run(command, &arguments.global, &output),
         Command::Verify(command) => verify::run(command, &arguments.global, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
+        Command::Adopt(command) => adopt::run(command, &arguments.global, &output),
+        Command::Import(command) => import::run(command, &arguments.global, &output),
+        Command::Completions(command) => Ok(completions::run(command)),
+        Command::Man(command) => man::run(command),
     };
     match result {
         Ok(status) => status.into(),
