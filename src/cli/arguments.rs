@@ -1,7 +1,8 @@
 //! What can be typed.
 
 use super::{
-    adopt, backup, completions, config, import, init, ls, man, notify, plan, restore, snapshots, status, verify,
+    adopt, backup, completions, config, import, init, ls, man, notify, plan, restore, snapshots, status,
+    verify,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
