@@ -21,4 +21,5 @@ mod restore_files;
 mod state_crash;
 mod support;
 mod transfer_conformance;
+mod verify_remote;
 mod verify_source;

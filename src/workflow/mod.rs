@@ -38,6 +38,7 @@ mod surroundings;
 mod tree_walk;
 mod verbs;
 mod views;
+mod way;
 
 pub use backup::backup;
 pub use checks::{check_rclone_flags, check_remotes};
