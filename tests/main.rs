@@ -27,4 +27,5 @@ mod restore_files;
 mod state_crash;
 mod support;
 mod transfer_conformance;
+mod verify_remote;
 mod verify_source;

@@ -30,6 +30,12 @@ pub(super) struct Verify {
     /// Read every local file again: content that changed under an unchanged time and size is bit rot
     #[arg(long, group = "what")]
     source: bool,
+    /// Compare one recursive listing of the mirror with the index: missing, other size, surplus
+    #[arg(long, group = "what")]
+    remote: bool,
+    /// With --remote: also fetch every file and compare its content
+    #[arg(long, requires = "remote")]
+    download: bool,
     /// Only a share of the files: the first of thirty parts (1/30), 5%, or about 10G
     #[arg(long, value_name = "SHARE")]
     subset: Option<Subset>,
@@ -38,8 +44,12 @@ pub(super) struct Verify {
 pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
     let configuration = configuration_file::load(global, output)?;
     let mut work: Vec<(&Job, VerifyOptions)> = Vec::new();
-    let options =
-        |paths| VerifyOptions { what: What::Source, paths, subset: command.subset.unwrap_or_default() };
+    let what = match (command.source, command.download) {
+        (true, _) => What::Source,
+        (false, false) => What::Listing,
+        (false, true) => What::Download,
+    };
+    let options = |paths| VerifyOptions { what, paths, subset: command.subset.unwrap_or_default() };
     match &command.job {
         Some(name) => {
             let (job, paths) = job_and_paths(&configuration, Some(name), &command.paths)?;

@@ -47,6 +47,7 @@ mod trashing;
 mod tree_walk;
 mod uploading;
 mod views;
+mod way;
 
 pub use adopt::adopt;
 pub use backup::backup;

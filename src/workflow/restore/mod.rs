@@ -8,22 +8,17 @@ mod restoring;
 pub use options::{Overwrite, RestoreOptions, RestoreReport};
 
 use super::configuration::{Configuration, Job};
-use super::connect::encoding_in;
 use super::halt::Halt;
 use super::history::{Locator, State, open_with_index};
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
+use super::way::{Way, control_for_looking};
 use crate::index::Tree;
 use crate::model::EntryKind;
 use crate::observe::{Event, Phase};
-use crate::transfer::Control;
-use restoring::{Restoring, Way};
-use std::time::Duration;
+use restoring::Restoring;
 use time::OffsetDateTime;
-
-/// Between the first signal and the end of rclone.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// Restores from the mirror and the trash of one job. Takes no lock.
 ///
@@ -75,8 +70,8 @@ fn restore_one(
     let docket = &opened.docket;
     let trees =
         [Tree::new(&opened.nodes, docket.base, observer), Tree::new(&opened.nodes, docket.kept, observer)];
-    let control = Control { stop: surroundings.stop.transfers().clone(), grace: GRACE, ..Control::default() };
-    let way = Way { job, control: &control, encoding: encoding_in(&docket.facts), surroundings };
+    let control = control_for_looking(surroundings);
+    let way = Way::new(job, docket, &control, surroundings);
     let locator = Locator::new(&state, &opened, &trees);
     let mut restoring = Restoring::new(options, way, locator, report)?;
     let Some(selection) = restoring.name_missing(&tree, selection)? else { return Ok(()) };

@@ -9,12 +9,11 @@ use crate::model::{
 };
 use crate::observe::Event;
 use crate::scan::{RootDirectory, read_file};
-use crate::transfer::{Control, Download, Fetched, NameEncoding, Remotes, Session};
-use crate::workflow::configuration::Job;
+use crate::transfer::{Download, Fetched};
 use crate::workflow::halt::Halt;
 use crate::workflow::history::{Location, Locator};
-use crate::workflow::surroundings::Surroundings;
 use crate::workflow::tree_walk::{Next, Selection, Visit, walk};
+use crate::workflow::way::Way;
 use std::collections::BTreeMap;
 
 /// Files and bytes of one batch: what lies in the staging folder at most, but
@@ -23,31 +22,6 @@ const BATCH_FILES_MAX: usize = 5_000;
 const BATCH_BYTES_MAX: u64 = 8 << 30;
 /// Warnings about folders that are kept; the rest are alike.
 const WARNINGS_MAX: usize = 20;
-
-/// How to reach the remote, should that be needed.
-pub(super) struct Way<'a> {
-    pub(super) job: &'a Job,
-    pub(super) control: &'a Control,
-    pub(super) encoding: Option<NameEncoding>,
-    pub(super) surroundings: &'a Surroundings<'a>,
-}
-
-impl<'a> Way<'a> {
-    fn session(&self) -> Result<Session<'a>, Halt> {
-        let rclone = self.surroundings.rclone(self.control)?;
-        let encoding = self.encoding.unwrap_or_else(|| rclone.name_encoding());
-        rclone.session(encoding, self.control, self.surroundings.observer).map_err(Halt::fatal)
-    }
-
-    fn remote(&self, trash_of: Option<RunId>) -> String {
-        let remotes = Remotes {
-            source: self.job.source.clone(),
-            mirror: self.job.remote.to_string(),
-            companion: self.job.companion.to_string(),
-        };
-        trash_of.map_or_else(|| remotes.mirror.clone(), |run| remotes.trash(run))
-    }
-}
 
 /// A file that is to be fetched.
 struct Wanted {

@@ -1,6 +1,9 @@
 //! The recipe `verify`: is everything still what the index says?
 
+mod content;
 mod options;
+mod remote;
+mod sorted_listing;
 mod source;
 mod subset;
 
@@ -93,7 +96,7 @@ fn verify_one(
     let verifying = Verifying { job, opened: &opened, tree, selection, chooser, surroundings, report };
     match options.what {
         What::Source => source::verify(verifying),
-        What::Listing | What::Download => Err(Halt::Configuration("not yet".into())),
+        What::Listing | What::Download => remote::verify(verifying),
     }
 }
 

@@ -1,0 +1,139 @@
+//! Fetches files from the mirror only to hash them. Small ones in batches,
+//! through a scratch folder; large ones one by one, through memory.
+
+use super::Verifying;
+use crate::model::{ContentDigest, TreePath};
+use crate::scan::{RootDirectory, read_file};
+use crate::transfer::{Download, Fetched};
+use crate::workflow::halt::Halt;
+use crate::workflow::way::Way;
+
+/// Larger files are not put into the scratch folder.
+const SMALL_BYTES_MAX: u64 = 64 << 20;
+/// What lies in the scratch folder at most.
+const BATCH_BYTES_MAX: u64 = 1 << 30;
+const BATCH_FILES_MAX: usize = 5_000;
+
+struct Expected {
+    path: TreePath,
+    size: u64,
+    digest: ContentDigest,
+}
+
+pub(super) struct Contents<'a> {
+    way: Way<'a>,
+    download: Option<Download<'a>>,
+    batch: Vec<Expected>,
+    bytes: u64,
+}
+
+impl<'a> Contents<'a> {
+    pub(super) fn new(way: Way<'a>) -> Self {
+        Contents { way, download: None, batch: Vec::new(), bytes: 0 }
+    }
+
+    /// Hashes the file, now or with others.
+    pub(super) fn add(
+        &mut self,
+        path: TreePath,
+        size: u64,
+        digest: ContentDigest,
+        verifying: &mut Verifying<'_>,
+    ) -> Result<(), Halt> {
+        let expected = Expected { path, size, digest };
+        if size > SMALL_BYTES_MAX {
+            return self.read_through(&expected, verifying);
+        }
+        self.bytes += size;
+        self.batch.push(expected);
+        if self.bytes >= BATCH_BYTES_MAX || self.batch.len() >= BATCH_FILES_MAX {
+            self.finish(verifying)?;
+        }
+        Ok(())
+    }
+
+    fn read_through(&mut self, expected: &Expected, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
+        verifying.surroundings.halt_if_stopped()?;
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = 0;
+        let read = self.way.session()?.read_through(&self.way.remote(None), &expected.path, &mut |piece| {
+            bytes += piece.len() as u64;
+            hasher.update(piece);
+        });
+        verifying.surroundings.halt_if_stopped()?;
+        match read {
+            Ok(true) => compare(expected, bytes, ContentDigest(*hasher.finalize().as_bytes()), verifying),
+            Ok(false) => absent(expected, verifying),
+            Err(failure) => {
+                let halt = Halt::from_failure("reading files of the mirror", &failure);
+                if !matches!(halt, Halt::RemoteUnwell(_)) {
+                    return Err(halt);
+                }
+                failed(expected, &failure.reason, verifying);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes what waits.
+    pub(super) fn finish(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
+        let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        verifying.surroundings.halt_if_stopped()?;
+        let cannot = |error: std::io::Error| Halt::Fatal(format!("using a temporary folder: {error}"));
+        let scratch = tempfile::tempdir_in(&verifying.surroundings.temporary_directory).map_err(cannot)?;
+        let root = RootDirectory::open(scratch.path()).map_err(cannot)?;
+        let paths: Vec<_> = batch.iter().map(|expected| (expected.path.clone(), expected.size)).collect();
+        let mut download = match self.download.take() {
+            Some(download) => download,
+            None => Download::new(self.way.session()?),
+        };
+        let observer = verifying.surroundings.observer;
+        let fetched =
+            download.fetch(&self.way.remote(None), scratch.path(), &paths, &mut |index, fetched| {
+                let expected = &batch[index];
+                match fetched {
+                    Fetched::Arrived => {
+                        match read_file(&root, &expected.path, false, observer) {
+                            Ok(read) => compare(expected, read.stamp.size, read.digest, verifying),
+                            Err(error) => failed(expected, &error.to_string(), verifying),
+                        }
+                        // Room for the next one; what stays goes with the folder.
+                        let _ = std::fs::remove_file(expected.path.below(scratch.path()));
+                    }
+                    Fetched::Absent => absent(expected, verifying),
+                    Fetched::Failed(failure) => failed(expected, &failure.reason, verifying),
+                    Fetched::NotAttempted => {}
+                }
+            });
+        self.download = Some(download);
+        verifying.surroundings.halt_if_stopped()?;
+        fetched.map_err(|failure| Halt::from_failure("fetching files of the mirror", &failure))
+    }
+}
+
+fn compare(expected: &Expected, size: u64, digest: ContentDigest, verifying: &mut Verifying<'_>) {
+    if digest == expected.digest {
+        return verifying.good(&expected.path, size);
+    }
+    verifying.report.files_damaged += 1;
+    let reason = if size == expected.size {
+        format!("its BLAKE3 on the remote is {digest}, and {} was sent", expected.digest)
+    } else {
+        format!("{size} bytes came from the remote, and {} were sent", expected.size)
+    };
+    verifying.find(&expected.path, &reason);
+}
+
+fn absent(expected: &Expected, verifying: &mut Verifying<'_>) {
+    verifying.report.files_missing += 1;
+    verifying.find(&expected.path, "listed by the remote, but not to be had");
+}
+
+fn failed(expected: &Expected, reason: &str, verifying: &mut Verifying<'_>) {
+    verifying.report.files_failed += 1;
+    verifying.find(&expected.path, &format!("it could not be fetched: {reason}"));
+}

@@ -1,0 +1,211 @@
+//! Compares the mirror, as the remote lists it, with the index. Local edits since
+//! the last backup are no damage: the source is not looked at.
+
+use super::content::Contents;
+use super::sorted_listing::{Listed, Merged, SortedListing};
+use super::{Verifying, What, is_chosen};
+use crate::index::{Tree, find};
+use crate::model::{Entry, EntryFlags, EntryKind, TreePath};
+use crate::transfer::Place;
+use crate::workflow::halt::Halt;
+use crate::workflow::tree_walk::{Next, Visit, walk};
+use crate::workflow::way::{Way, control_for_looking};
+use std::collections::BTreeSet;
+use std::io;
+
+/// So many missing files are looked for one by one: a folder that could not be
+/// listed for a moment is no loss.
+const SECOND_LOOKS_MAX: usize = 1_000;
+
+pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
+    let surroundings = verifying.surroundings;
+    let control = control_for_looking(surroundings);
+    let way = Way::new(verifying.job, &verifying.opened.docket, &control, surroundings);
+    let listing = list(&mut verifying, &way)?.finish().map_err(cannot_sort)?;
+    let mut comparing = Comparing {
+        contents: Contents::new(way),
+        missing: Vec::new(),
+        links: BTreeSet::new(),
+        unmatched: SortedListing::new(&surroundings.temporary_directory),
+        verifying,
+    };
+    comparing.base(listing)?;
+    let rest =
+        std::mem::replace(&mut comparing.unmatched, SortedListing::new(&surroundings.temporary_directory));
+    comparing.kept(rest.finish().map_err(cannot_sort)?)?;
+    comparing.contents.finish(&mut comparing.verifying)?;
+    comparing.name_missing(&way)
+}
+
+fn cannot_sort(error: io::Error) -> Halt {
+    Halt::Fatal(format!("sorting the listing in a temporary file: {error}"))
+}
+
+/// The whole mirror; what is not selected is left out.
+fn list(verifying: &mut Verifying<'_>, way: &Way<'_>) -> Result<SortedListing, Halt> {
+    let mut listing = SortedListing::new(&verifying.surroundings.temporary_directory);
+    let mut sorted = Ok(());
+    let mut files_listed = 0;
+    let mut odd = Vec::new();
+    let listed = way.session()?.list_files(&way.remote(None), &mut |file| {
+        files_listed += 1;
+        match file.path {
+            Ok(path) if sorted.is_ok() && verifying.selection.covers(&path) => {
+                sorted = listing.push((path, file.size));
+            }
+            Ok(_) => {}
+            Err(printed) => odd.push(printed),
+        }
+    });
+    verifying.surroundings.halt_if_stopped()?;
+    listed.map_err(|failure| Halt::from_failure("listing the mirror", &failure))?;
+    sorted.map_err(cannot_sort)?;
+    let docket = &verifying.opened.docket;
+    let roots = [docket.base, docket.kept];
+    let files_known: u64 = roots.iter().flatten().map(|root| root.totals.files).sum();
+    if files_listed * 2 < files_known {
+        return Err(Halt::RemoteUnwell(format!(
+            "{} lists {files_listed} files, and by the index it holds {files_known}: that is no answer to rely on. \
+             Nothing was concluded from it",
+            way.remote(None)
+        )));
+    }
+    for printed in odd {
+        verifying.report.files_surplus += 1;
+        let path = TreePath::from_bytes(printed).unwrap_or_default();
+        verifying.find(&path, "on the remote, under a name that no backup of ours can have written");
+    }
+    Ok(listing)
+}
+
+struct Comparing<'a> {
+    verifying: Verifying<'a>,
+    contents: Contents<'a>,
+    missing: Vec<TreePath>,
+    /// Where uploaded symlinks lie on the mirror.
+    links: BTreeSet<TreePath>,
+    /// What the remote lists and the base does not know.
+    unmatched: SortedListing,
+}
+
+impl Comparing<'_> {
+    /// Merges the listing with what the source had at the last backup.
+    fn base(&mut self, mut listing: Merged) -> Result<(), Halt> {
+        let (tree, selection) = (self.verifying.tree, self.verifying.selection.clone());
+        walk(&tree, &selection, &mut |path, visit| {
+            self.verifying.surroundings.halt_if_stopped()?;
+            match visit {
+                Visit::Entry(entry) if entry.kind == EntryKind::File => {
+                    let listed = self.advance_to(&mut listing, path)?;
+                    if is_chosen(path, entry, &self.verifying.chooser) {
+                        self.compare(path, entry, listed)?;
+                    }
+                }
+                Visit::Entry(entry) if entry.flags.contains(EntryFlags::UPLOADED_LINK) => {
+                    let mut place = path.as_bytes().to_vec();
+                    place.extend_from_slice(b".rclonelink");
+                    self.links.extend(TreePath::from_bytes(place).ok());
+                }
+                Visit::Damaged(reason) => {
+                    self.verifying.report.files_failed += 1;
+                    let reason = format!("the index is damaged here, the next backup mends it: {reason}");
+                    self.verifying.find(path, &reason);
+                }
+                _ => {}
+            }
+            Ok(Next::Into)
+        })?;
+        while let Some(entry) = listing.next_if(|_| true).map_err(cannot_sort)? {
+            self.unmatched.push(entry).map_err(cannot_sort)?;
+        }
+        Ok(())
+    }
+
+    /// The listed entry at `path`; those before it match nothing.
+    fn advance_to(&mut self, listing: &mut Merged, path: &TreePath) -> Result<Option<Listed>, Halt> {
+        while let Some(entry) = listing.next_if(|listed| listed < path).map_err(cannot_sort)? {
+            self.unmatched.push(entry).map_err(cannot_sort)?;
+        }
+        listing.next_if(|listed| listed == path).map_err(cannot_sort)
+    }
+
+    fn compare(&mut self, path: &TreePath, entry: &Entry<'_>, listed: Option<Listed>) -> Result<(), Halt> {
+        let Some((_, size)) = listed else {
+            self.missing.push(path.clone());
+            return Ok(());
+        };
+        let sent = entry.stamp.size;
+        if let Some(size) = size.filter(|&size| size != sent) {
+            self.verifying.report.files_damaged += 1;
+            self.verifying.find(path, &format!("it has {size} bytes on the remote, and {sent} were sent"));
+            return Ok(());
+        }
+        match (self.verifying.report.what, entry.digest()) {
+            (What::Download, Some(digest)) => {
+                self.contents.add(path.clone(), sent, digest, &mut self.verifying)
+            }
+            (What::Download, None) => {
+                self.verifying.report.files_unverifiable += 1;
+                Ok(())
+            }
+            _ => {
+                self.verifying.good(path, sent);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is left is kept, or an uploaded symlink, or perhaps junk of an upload
+    /// that was broken off; else nobody knows of it.
+    fn kept(&mut self, mut rest: Merged) -> Result<(), Halt> {
+        let opened = self.verifying.opened;
+        let kept = Tree::new(&opened.nodes, opened.docket.kept, self.verifying.surroundings.observer);
+        while let Some((path, _)) = rest.next_if(|_| true).map_err(cannot_sort)? {
+            let is_known = self.links.remove(&path)
+                || opened.doubts.contains(&path)
+                || matches!(find(&kept, &path), Ok(Some(entry)) if entry.is_on_mirror())
+                || self.is_kept_link(&kept, &path);
+            if !is_known {
+                self.verifying.report.files_surplus += 1;
+                self.verifying.find(&path, "on the remote, and unknown to the index");
+            }
+        }
+        if self.verifying.chooser.is_all() {
+            self.missing.extend(std::mem::take(&mut self.links));
+        }
+        Ok(())
+    }
+
+    fn is_kept_link(&self, kept: &Tree<'_>, path: &TreePath) -> bool {
+        let link = path.as_bytes().strip_suffix(b".rclonelink").map(TreePath::from_bytes);
+        let Some(Ok(link)) = link else { return false };
+        matches!(find(kept, &link), Ok(Some(entry)) if entry.is_on_mirror())
+    }
+
+    /// Looks once more, one by one, for what was not listed.
+    fn name_missing(mut self, way: &Way<'_>) -> Result<(), Halt> {
+        let missing = std::mem::take(&mut self.missing);
+        let mut found = vec![false; missing.len()];
+        if !missing.is_empty() && missing.len() <= SECOND_LOOKS_MAX {
+            let paths: Vec<_> = missing.iter().map(|path| (path.clone(), false)).collect();
+            let looked = way
+                .looking()?
+                .look(Place::Mirror, &paths)
+                .map_err(|failure| Halt::from_failure("looking for files that were not listed", &failure))?;
+            found = looked.into_iter().map(|size| size.is_some()).collect();
+        }
+        for (path, is_there) in missing.iter().zip(found) {
+            if is_there {
+                self.verifying.report.files_unverifiable += 1;
+                self.verifying
+                    .report
+                    .warnings
+                    .push(format!("{path}: not listed by the remote, and yet there"));
+            } else {
+                self.verifying.report.files_missing += 1;
+                self.verifying.find(path, "missing on the remote");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! Comparing the mirror with the index: by one listing, or by content.
+
+use crate::support::program::Finished;
+use crate::support::proxy::Fault;
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::{Plan, edit, files_below, odd_names, path};
+use crate::support::world::{JOB, World};
+use std::fs;
+
+fn verify(world: &World, arguments: &[&str]) -> Finished {
+    let fixed = ["--json", "verify", JOB, "--remote"];
+    let all: Vec<&str> = fixed.iter().chain(arguments).copied().collect();
+    world.program.run(&all)
+}
+
+fn backed_up(protocol: Option<Protocol>, rclone: Rclone) -> World {
+    let world = protocol.map_or_else(|| World::local(rclone), |protocol| World::served(protocol, rclone));
+    Plan::odd(60, 4).plant(&world.source());
+    if rclone == Rclone::Oldest {
+        let beyond = |name: &[u8]| {
+            let name = String::from_utf8_lossy(name);
+            name.contains('\u{201b}') || name == "\u{ff0e}"
+        };
+        for name in odd_names().iter().filter(|name| beyond(name)) {
+            fs::remove_file(world.source().join("odd files").join(path(name))).unwrap();
+            fs::remove_dir_all(world.source().join("odd folders").join(path(name))).unwrap();
+        }
+    }
+    world.backup(&[]).expect(0);
+    world
+}
+
+fn assert_all_is_well(protocol: Option<Protocol>, rclone: Rclone) {
+    let world = backed_up(protocol, rclone);
+    let files = files_below(&world.source()).len() as u64;
+    let state = world.index_bytes();
+    for arguments in [&[][..], &["--download"]] {
+        let told = verify(&world, arguments).expect(0);
+        assert_eq!(told.number("files_verified"), files, "{told}");
+        assert_eq!(told.number("files_unverifiable"), 0, "{told}");
+    }
+    // What happened in the source since is no damage.
+    edit(&world.source(), 6, 7);
+    assert_eq!(verify(&world, &[]).expect(0).number("files_verified"), files);
+    assert_eq!(world.index_bytes(), state);
+}
+
+#[test]
+fn a_mirror_in_a_folder_is_as_the_index_says_with_either_rclone() {
+    for rclone in Rclone::BOTH {
+        assert_all_is_well(None, rclone);
+    }
+}
+
+#[test]
+fn a_mirror_behind_webdav_is_as_the_index_says_with_either_rclone() {
+    for rclone in Rclone::BOTH {
+        assert_all_is_well(Some(Protocol::Webdav), rclone);
+    }
+}
+
+#[test]
+fn a_mirror_behind_sftp_is_as_the_index_says() {
+    assert_all_is_well(Some(Protocol::Sftp), Rclone::Current);
+}
+
+#[test]
+fn missing_short_and_surplus_files_are_named_by_a_listing() {
+    let world = backed_up(None, Rclone::Current);
+    let mirror = world.mirror();
+    fs::remove_file(mirror.join("odd kinds/first name")).unwrap();
+    fs::write(mirror.join("odd kinds/second name"), "short").unwrap();
+    fs::write(mirror.join("nobody's"), "whose?").unwrap();
+    let told = verify(&world, &[]).expect(15).says("missing on the remote").says("unknown to the index");
+    let counts = ["files_missing", "files_damaged", "files_surplus"].map(|key| told.number(key));
+    assert_eq!(counts, [1, 1, 1], "{told}");
+    verify(&world, &["odd files"]).expect(0);
+    // A part of the files is compared; what is surplus is seen all the same.
+    verify(&world, &["--subset", "1/1000"]).expect(15).says("nobody's");
+}
+
+#[test]
+fn a_flipped_byte_on_the_remote_is_found_by_its_content() {
+    for (protocol, rclone) in [
+        (None, Rclone::Current),
+        (Some(Protocol::Webdav), Rclone::Current),
+        (Some(Protocol::Webdav), Rclone::Oldest),
+    ] {
+        let world = backed_up(protocol, rclone);
+        let file = world.mirror().join("odd kinds/first name");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[0] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        verify(&world, &[]).expect(0);
+        let told = verify(&world, &["--download"]).expect(15).says("first name");
+        assert_eq!(told.number("files_damaged"), 1, "{told}");
+    }
+}
+
+#[test]
+fn large_files_are_read_through_without_room_on_the_disk() {
+    for rclone in Rclone::BOTH {
+        let world = World::local(rclone);
+        let file = world.source().join("large\nfile");
+        fs::File::create(&file).unwrap().set_len(65 << 20).unwrap();
+        fs::write(world.source().join("small"), "small").unwrap();
+        world.backup(&[]).expect(0);
+        assert_eq!(verify(&world, &["--download"]).expect(0).number("files_verified"), 2);
+        use std::os::unix::fs::FileExt;
+        let mirror = fs::File::options().write(true).open(world.mirror().join("large\nfile")).unwrap();
+        mirror.write_all_at(b"x", 40 << 20).unwrap();
+        verify(&world, &["--download"]).expect(15).says("large");
+    }
+}
+
+#[test]
+fn a_listing_that_looks_empty_concludes_nothing() {
+    let world = backed_up(None, Rclone::Current);
+    fs::rename(world.mirror(), world.root().join("elsewhere")).unwrap();
+    fs::create_dir(world.mirror()).unwrap();
+    let told = verify(&world, &[]).expect(5).says("no answer to rely on");
+    assert_eq!(told.number("files_missing"), 0, "{told}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_is_an_error_and_no_loss() {
+    let world = backed_up(Some(Protocol::Webdav), Rclone::Current);
+    world.proxy.as_ref().unwrap().fail(|seen| {
+        (seen.method == "PROPFIND" && seen.path.contains("odd%20files")).then_some(Fault::Status(500))
+    });
+    let told = verify(&world, &[]).expect(5);
+    assert_eq!(told.number("files_missing"), 0, "{told}");
+}
+
+#[test]
+fn what_is_kept_and_what_was_uploaded_as_a_link_is_known() {
+    let mut world = World::local(Rclone::Current);
+    world.set("on_delete", "\"keep\"");
+    world.set("links", "\"upload\"");
+    Plan::odd(30, 6).plant(&world.source());
+    world.backup(&[]).expect(0);
+    fs::remove_file(world.source().join("odd kinds/link")).unwrap();
+    fs::remove_file(world.source().join("odd kinds/first name")).unwrap();
+    world.backup(&[]).expect(0);
+    verify(&world, &[]).expect(0);
+    fs::remove_file(world.mirror().join("odd kinds/dangling link.rclonelink")).unwrap();
+    verify(&world, &[]).expect(15).says("dangling link");
+}
