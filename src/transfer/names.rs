@@ -179,7 +179,7 @@ impl FromStr for NameEncoding {
 
 /// How rclone's log shows these bytes: one U+FFFD for each that is not UTF-8.
 /// Rust's own lossy form differs, it writes one for a whole broken sequence.
-pub fn as_logged(line: &[u8]) -> String {
+pub(crate) fn as_logged(line: &[u8]) -> String {
     let mut text = String::with_capacity(line.len());
     for chunk in line.utf8_chunks() {
         text.push_str(chunk.valid());
