@@ -131,9 +131,11 @@ const ONE_PLACE: &[(&str, &str, &str)] = &[
 
 /// Functions of more than 70 lines and files of more than 600 that are right as
 /// they are, with the reason. The list may shrink; to grow it, write a sentence.
-const GROWN: &[(&str, &str, &str)] = &[
-    // ("src/room/file.rs", "function or empty for the file", "because …"),
-];
+const GROWN: &[(&str, &str, &str)] = &[(
+    "src/scan/survey.rs",
+    "merge",
+    "because it is the one merge of a listing with the base, case by case",
+)];
 
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 600;

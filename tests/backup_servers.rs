@@ -14,6 +14,13 @@ fn there_and_back(protocol: Protocol, rclone: Rclone) {
         // `rclone serve s3` cannot list a folder with this name: XML has no ESC.
         fs::remove_dir_all(world.source().join("odd folders/escape\u{1b}[31m")).unwrap();
     }
+    if protocol == Protocol::Wsgidav {
+        // It cuts the target of a move at such a character: see the test of its own.
+        for name in odd_names().iter().filter(|name| name.iter().any(|byte| b";?#".contains(byte))) {
+            fs::remove_file(world.source().join("odd files").join(path(name))).unwrap();
+            fs::remove_dir_all(world.source().join("odd folders").join(path(name))).unwrap();
+        }
+    }
     if rclone == Rclone::Oldest {
         world.backup(&[]).expect(3).says("\u{201b}");
         for name in odd_names().iter().filter(|name| beyond_the_oldest_rclone(name)) {
@@ -61,6 +68,22 @@ fn odd_names_through_wsgidav_with_the_current_rclone() {
 #[test]
 fn odd_names_through_wsgidav_with_the_oldest_rclone() {
     there_and_back(Protocol::Wsgidav, Rclone::Oldest);
+}
+
+/// WsgiDAV 4.4 moves `a;b` to `a`: over the trash of another file, or over the
+/// trash folder itself. Found out once by a scratch file; such files stay as they are, and are named.
+#[test]
+fn names_that_a_server_cannot_move_are_named_and_left_alone() {
+    let world = World::served(Protocol::Wsgidav, Rclone::Current);
+    fs::write(world.source().join("a;b"), "old").unwrap();
+    fs::write(world.source().join("plain"), "old").unwrap();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    fs::write(world.source().join("a;b"), "another version").unwrap();
+    fs::write(world.source().join("plain"), "another version").unwrap();
+    world.backup(&[]).expect(3).says("a;b");
+    assert_eq!(fs::read_to_string(world.mirror().join("a;b")).unwrap(), "old");
+    assert_eq!(fs::read_to_string(world.mirror().join("plain")).unwrap(), "another version");
 }
 
 #[test]

@@ -196,9 +196,17 @@ fn command_line_document_is_that_of_the_program() {
         "ls",
         "restore",
         "verify",
+        "adopt",
+        "import",
+        "import settings",
+        "import snapshot",
+        "notify",
+        "notify test",
         "config",
         "config show",
         "config validate",
+        "completions",
+        "man",
     ];
     for command in commands {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();

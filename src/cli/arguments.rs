@@ -1,6 +1,9 @@
 //! What can be typed.
 
-use super::{backup, config, init, ls, plan, restore, snapshots, status, verify};
+use super::{
+    adopt, backup, completions, config, import, init, ls, man, notify, plan, restore, snapshots, status,
+    verify,
+};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -57,6 +60,8 @@ pub(super) enum Command {
     Plan(plan::Plan),
     /// Show the last run of each job and what is not protected
     Status(status::Status),
+    /// Try the channels that tell about runs
+    Notify(notify::Notify),
     /// List the states that can be restored
     Snapshots(snapshots::Snapshots),
     /// List what a state holds, from the index, without a request
@@ -67,6 +72,14 @@ pub(super) enum Command {
     Verify(verify::Verify),
     /// Show or check the configuration
     Config(config::Config),
+    /// Take over a mirror that exists already: uploaded by something else, or its index was lost
+    Adopt(adopt::Adopt),
+    /// Take over what the Python script that came before left behind
+    Import(import::Import),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print the manual page
+    Man(man::Man),
 }
 
 #[cfg(test)]

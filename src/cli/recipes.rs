@@ -1,6 +1,7 @@
 //! Where the command line meets the recipes: the world they need is put
 //! together here, because the library looks nothing up by itself.
 
+use std::path::Path;
 use time::OffsetDateTime;
 use treeferry::observe::{Observer, Silent};
 use treeferry::workflow::configuration::{Configuration, Job};
@@ -9,7 +10,7 @@ use treeferry::workflow::options::{BackupOptions, Stop};
 use treeferry::workflow::report::{JobOutcome, JobReport, JobStatus};
 use treeferry::workflow::restore::{RestoreOptions, RestoreReport};
 use treeferry::workflow::verify::{VerifyOptions, VerifyReport};
-use treeferry::workflow::{self, Machine, Surroundings};
+use treeferry::workflow::{self, ImportOptions, Machine, Surroundings, TakenOver};
 
 /// Refuses rclone flags that would break the protocol.
 pub(super) fn check_rclone_flags(flags: &[String]) -> Result<(), String> {
@@ -75,6 +76,30 @@ pub(super) fn verify(
     observer: &dyn Observer,
 ) -> VerifyReport {
     workflow::verify::verify(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
+/// The recipe `adopt`.
+pub(super) fn adopt(
+    configuration: &Configuration,
+    job: &Job,
+    options: &ImportOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> TakenOver {
+    workflow::adopt(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
+/// The recipe `import snapshot`.
+pub(super) fn import_snapshot(
+    configuration: &Configuration,
+    job: &Job,
+    snapshot: &Path,
+    options: &ImportOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> TakenOver {
+    let surroundings = surroundings(configuration, stop, observer);
+    workflow::import_snapshot(configuration, job, snapshot, options, &surroundings)
 }
 
 fn surroundings<'a>(

@@ -226,10 +226,10 @@ impl Iterator for Changes<'_> {
     type Item = Result<Change, DiffError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if !self.started {
-            if let Some(item) = self.start().transpose() {
-                return Some(item);
-            }
+        if !self.started
+            && let Some(item) = self.start().transpose()
+        {
+            return Some(item);
         }
         while !self.stack.is_empty() {
             if let Some(item) = self.step().transpose() {

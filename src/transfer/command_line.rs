@@ -11,6 +11,11 @@ use std::os::unix::ffi::OsStringExt;
 pub(crate) enum Traffic {
     Bytes,
     Requests,
+    /// Requests that move versions on the server. Never repeated by rclone: current ones send
+    /// `Overwrite: T`, and where the answer to the first MOVE was lost, a server asked again
+    /// removes the target, which is the only copy by then, before it finds no source (seen with
+    /// `rclone serve webdav`). We look instead.
+    Moves,
 }
 
 /// Reads the list from standard input: nothing can be sent before we write it.
@@ -39,8 +44,11 @@ pub(crate) fn common_flags(
         push(&["--webdav-pacer-min-sleep", "1ms"]);
     }
     push(&user.iter().map(String::as_str).collect::<Vec<_>>());
-    if traffic == Traffic::Requests && !gives(user, "tpslimit") && !gives(user, "checkers") {
+    if traffic != Traffic::Bytes && !gives(user, "tpslimit") && !gives(user, "checkers") {
         push(&["--transfers", "16", "--checkers", "16"]);
+    }
+    if traffic == Traffic::Moves {
+        push(&["--low-level-retries", "1"]);
     }
     push(&["--use-json-log", "--log-level", "INFO", "--stats", "1s", "--retries", "1"]);
     push(&["--ask-password=false", "--no-unicode-normalization"]);

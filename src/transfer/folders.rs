@@ -114,7 +114,7 @@ impl Transfer<'_> {
         ];
         let mut moved = false;
         let mut without_answer = false;
-        let finished = self.session.run(arguments, Vec::new(), Traffic::Requests, &mut |line| {
+        let finished = self.session.run(arguments, Vec::new(), Traffic::Moves, &mut |line| {
             moved |= line.receipt() == Some(Receipt::DirectoryMoved);
             without_answer |= line.is_trouble() && classify::is_without_answer(&line.text);
             Heard::Nothing
@@ -159,7 +159,7 @@ impl Transfer<'_> {
         arguments.extend(LIST.iter().map(OsString::from));
         let (mut on_server, mut through_here, mut deleted) = (false, false, false);
         let list = list_of([name.as_bytes()].into_iter());
-        let finished = session.run(arguments, list, Traffic::Requests, &mut |line| {
+        let finished = session.run(arguments, list, Traffic::Moves, &mut |line| {
             match line.receipt() {
                 Some(Receipt::Moved | Receipt::Copied { server_side: true }) => on_server = true,
                 Some(Receipt::Copied { server_side: false }) => through_here = true,

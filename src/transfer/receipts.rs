@@ -69,7 +69,11 @@ impl<'s, 'a> Sending<'s, 'a> {
         }
         let lines = wave.lines.iter().filter(|(index, _)| self.outcomes[*index].is_none());
         let list = list_of(lines.map(|(_, line)| line.as_slice()));
-        let traffic = if lane == Lane::Upload { Traffic::Bytes } else { Traffic::Requests };
+        let traffic = match lane {
+            Lane::Upload => Traffic::Bytes,
+            Lane::Trash => Traffic::Moves,
+            Lane::Delete | Lane::Discard => Traffic::Requests,
+        };
         let finished = self.transfer.arguments(lane, wave.links).and_then(|arguments| {
             let session = self.transfer.session;
             session.run(arguments, list, traffic, &mut |line| self.hear(line))

@@ -71,6 +71,11 @@ impl<'a> Transfer<'a> {
         self
     }
 
+    /// As [`Transfer::moving_plain_names_only`], for one that is in use.
+    pub fn set_plain_names_only(&mut self, plain_only: bool) {
+        self.plain_names_only = plain_only;
+    }
+
     /// The commands that need no batch.
     pub fn session(&self) -> Session<'a> {
         self.session

@@ -87,6 +87,9 @@ fn back_up_one(
         return Ok(());
     }
     let driven = lanes::drive(&mut run, &tally);
+    if run.was_stopped_before_sending(&driven) {
+        return driven;
+    }
     // What is confirmed is committed, whatever ended the lanes.
     let finished = run.finish(driven.is_ok());
     driven.and(finished)?;

@@ -30,6 +30,8 @@ pub(super) struct Committed<'a> {
     pub(super) doubts: BTreeSet<TreePath>,
     pub(super) observer: &'a dyn Observer,
     disk: &'a RealDisk<'a>,
+    /// Of the docket as it is on disk, whatever was changed in memory since.
+    digest_on_disk: [u8; 32],
 }
 
 /// What a commit holds beside the edits of the base.
@@ -59,6 +61,7 @@ impl<'a> Committed<'a> {
             doubts: opened.doubts.clone(),
             observer: connector.surroundings.observer,
             disk: &connector.disk,
+            digest_on_disk: opened.digest_on_disk,
         }
     }
 
@@ -87,6 +90,14 @@ impl<'a> Committed<'a> {
         self.promote(self.docket.clone())
     }
 
+    /// Remembers how the companion can be reached.
+    pub(super) fn remember_companion(&mut self, companion: String, movable: u8) -> Result<(), Halt> {
+        let mut docket = self.docket.clone();
+        docket.facts.companion = companion;
+        docket.facts.companion_movable = movable;
+        self.promote(docket)
+    }
+
     /// Runs up to this one have no trash any more: what they moved away is gone.
     pub(super) fn retire_up_to(&mut self, run: RunId) -> Result<(), Halt> {
         let mut docket = self.docket.clone();
@@ -98,7 +109,9 @@ impl<'a> Committed<'a> {
         let writer = self.nodes.writer(self.observer);
         docket.committed_length = writer.sync().map_err(|error| self.cannot_write(error))?;
         self.save_doubts()?;
-        self.state.promote(self.disk, &docket.encode()).map_err(Halt::fatal)?;
+        let bytes = docket.encode();
+        self.state.promote(self.disk, &bytes).map_err(Halt::fatal)?;
+        self.digest_on_disk = docket_digest(Some(&bytes));
         self.docket = docket;
         self.is_claimed = true;
         Ok(())
@@ -121,7 +134,7 @@ impl<'a> Committed<'a> {
 
     /// Names the docket in the journal that belongs to it.
     pub(super) fn docket_digest(&self) -> [u8; 32] {
-        if self.is_claimed { docket_digest(Some(&self.docket.encode())) } else { docket_digest(None) }
+        self.digest_on_disk
     }
 
     /// Removes the journal: everything in it is committed.

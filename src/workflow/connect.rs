@@ -104,6 +104,7 @@ pub(super) fn encoding_in(facts: &Facts) -> Option<NameEncoding> {
     match facts.name_encoding {
         1 => Some(NameEncoding::Raw),
         2 => Some(NameEncoding::Legacy),
+        3 => Some(NameEncoding::Default),
         _ => None,
     }
 }
@@ -113,5 +114,6 @@ pub(super) fn code_of(encoding: NameEncoding) -> u8 {
     match encoding {
         NameEncoding::Raw => 1,
         NameEncoding::Legacy => 2,
+        NameEncoding::Default => 3,
     }
 }

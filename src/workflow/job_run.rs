@@ -1,6 +1,6 @@
 //! One run of one job: what it holds while the lanes work, and its checkpoints.
 //! The recipe itself stands in `backup.rs`, what the lanes ask of the remote in
-//! `verbs.rs`.
+//! `uploading.rs`, `trashing.rs` and `removing.rs`.
 
 use super::committed::{CommitNote, Committed};
 use super::configuration::{Job, Links, OnDelete};
@@ -18,8 +18,8 @@ use super::views::Views;
 use super::{owner, settle};
 use crate::diff::{Equality, diff};
 use crate::index::{Facts, PendingTree};
-use crate::model::{RunId, Timestamp, TreePath};
-use crate::observe::{Event, Observer};
+use crate::model::{Batch, BatchItem, Lane, RunId, Timestamp, TreePath};
+use crate::observe::{Event, Observer, Phase};
 use crate::plan::{Budget, Policy};
 use crate::scan::{Presence, RootDirectory, SourceIdentity, presence};
 use std::collections::BTreeSet;
@@ -57,6 +57,12 @@ pub(super) struct JobRun<'a> {
     blocked: BTreeSet<TreePath>,
     /// Folders that left as one piece in this run.
     pub(super) moved_folders: BTreeSet<TreePath>,
+    /// Sent, and where they are now is not known. Not empty only while a lane is
+    /// looking, or after that failed: then the next run has to look.
+    pub(super) unresolved: Vec<(Lane, BatchItem)>,
+    pub(super) unresolved_folder: Option<TreePath>,
+    /// Paths below a damaged node of the base: something may lie there or not.
+    pub(super) never_known: BTreeSet<TreePath>,
     quarantine: Quarantine,
     last_checkpoint_seconds: i64,
 }
@@ -91,6 +97,9 @@ impl<'a> JobRun<'a> {
             scan,
             blocked: BTreeSet::new(),
             moved_folders: BTreeSet::new(),
+            unresolved: Vec::new(),
+            unresolved_folder: None,
+            never_known: BTreeSet::new(),
             quarantine: Quarantine::default(),
             last_checkpoint_seconds: connector.surroundings.now_seconds(),
         }
@@ -114,7 +123,8 @@ impl<'a> JobRun<'a> {
         let same_tree = self.committed.docket.base.map(|base| base.pointer) == Some(scanned.report.root);
         let same_facts =
             facts_but_for_the_clock(&self.facts()) == facts_but_for_the_clock(&self.committed.docket.facts);
-        let accepted_kept = self.options.accepts(Guard::Kept) && self.has_kept();
+        let retires = self.options.accepts(Guard::Kept) || self.options.accepts(Guard::Excluded);
+        let accepted_kept = retires && self.has_kept();
         Ok(!same_tree || !same_facts || !self.committed.doubts.is_empty() || accepted_kept)
     }
 
@@ -238,6 +248,11 @@ impl<'a> JobRun<'a> {
     pub(super) fn refresh(&mut self, candidate: Candidate) -> Result<(), Halt> {
         self.forget_kept(&candidate.path)?;
         self.ledger.held(candidate.path, candidate.pending);
+        // The plan counted it as changed, for want of a look.
+        if self.report.files_changed > 0 {
+            self.report.files_changed -= 1;
+            self.report.files_unchanged += 1;
+        }
         Ok(())
     }
 
@@ -291,11 +306,22 @@ impl<'a> JobRun<'a> {
         Ok(())
     }
 
+    /// True when a guard, or the lack of a remote, ended the run before the mirror
+    /// was ours: then nothing at all is written.
+    pub(super) fn was_stopped_before_sending(&self, driven: &Result<(), Halt>) -> bool {
+        driven.is_err() && self.remote.is_none() && !self.committed.is_claimed
+    }
+
     /// The end of every run that got as far as the lanes: the owner file, then
     /// the commit of everything that is confirmed.
     pub(super) fn finish(&mut self, all_lanes_driven: bool) -> Result<(), Halt> {
         let mut facts = self.facts();
         facts.complete = all_lanes_driven && self.report.unprotected.total == 0;
+        self.observer().event(&Event::PhaseStarted(Phase::Commit));
+        if self.committed.is_claimed {
+            // Before anything that could end the journal: it is the only other place that knows them.
+            self.committed.save_doubts()?;
+        }
         let owned = if all_lanes_driven { self.write_owner(&mut facts) } else { Ok(()) };
         let views = self.views();
         let policy = self.policy();
@@ -309,9 +335,31 @@ impl<'a> JobRun<'a> {
             self.report.run_id = Some(note.run);
         }
         self.report.index_bytes_written += written;
-        self.committed.remove_journal()?;
+        self.end_journal()?;
         self.quarantine.save_lifted(self.committed.state, &self.connector.disk)?;
         owned
+    }
+
+    /// Everything in the journal is committed, but for moves of which it is not
+    /// known where they ended: those begin the next journal, for the next run to
+    /// look at.
+    fn end_journal(&mut self) -> Result<(), Halt> {
+        let Some(remote) = &mut self.remote else { return self.committed.remove_journal() };
+        if self.unresolved.is_empty() && self.unresolved_folder.is_none() {
+            return self.committed.remove_journal();
+        }
+        remote.journal.restart(&self.committed.journal_header(remote.run)).map_err(Halt::fatal)?;
+        for lane in [Lane::Trash, Lane::Delete] {
+            let of_lane = self.unresolved.iter().filter(|(of, _)| *of == lane);
+            let items: Vec<BatchItem> = of_lane.map(|(_, item)| item.clone()).collect();
+            if !items.is_empty() {
+                remote.announce(&Batch { lane, items })?;
+            }
+        }
+        if let Some(folder) = &self.unresolved_folder {
+            remote.journal.append_folder_intent(folder).map_err(Halt::fatal)?;
+        }
+        Ok(())
     }
 
     /// What the docket says of the job after this run.
@@ -328,6 +376,8 @@ impl<'a> JobRun<'a> {
     fn write_owner(&mut self, facts: &mut Facts) -> Result<(), Halt> {
         let belief = self.belief();
         if let Some(remote) = &mut self.remote {
+            // The next run must know that this one may have come as far as writing it.
+            remote.journal.append_owner_intent(remote.owner_sequence + 1).map_err(Halt::fatal)?;
             facts.owner_sequence =
                 owner::write(&remote.connection.session, &belief, remote.owner_sequence, remote.run)?;
         }

@@ -87,19 +87,21 @@ impl Ledger {
     }
 
     /// The confirmed outcomes as edits of the base, in path order.
+    ///
+    /// What is gone from the mirror may still be in the source: its directory is
+    /// marked to be listed again, or the next scan would pass it over.
     pub(super) fn base_edits(&self) -> Vec<Edit> {
-        let removed_folders =
-            self.folders_gone.iter().map(|path| (path, Edit::Remove { path: path.clone() }));
-        let states = self.states.iter().map(|(path, state)| {
-            let edit = match state {
-                PathState::Held(entry) => Edit::Put { path: path.clone(), entry: entry.clone() },
-                PathState::Gone => Edit::Remove { path: path.clone() },
-            };
-            (path, edit)
+        let gone = |path: &TreePath| {
+            vec![Edit::Remove { path: path.clone() }, Edit::Unconfirmed { path: path.clone() }]
+        };
+        let removed_folders = self.folders_gone.iter().map(|path| (path, gone(path)));
+        let states = self.states.iter().map(|(path, state)| match state {
+            PathState::Held(entry) => (path, vec![Edit::Put { path: path.clone(), entry: entry.clone() }]),
+            PathState::Gone => (path, gone(path)),
         });
-        let mut edits: Vec<(&TreePath, Edit)> = removed_folders.chain(states).collect();
-        edits.sort_by(|(a, _), (b, _)| a.cmp(b));
-        edits.into_iter().map(|(_, edit)| edit).collect()
+        let mut edits: Vec<(&TreePath, Vec<Edit>)> = removed_folders.chain(states).collect();
+        edits.sort_by_key(|(path, _)| *path);
+        edits.into_iter().flat_map(|(_, edits)| edits).collect()
     }
 
     /// What goes into the commit beside the base: the edits of the kept tree, and

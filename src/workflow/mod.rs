@@ -7,12 +7,15 @@
 //! Must not know: clap, terminals, the environment.
 
 pub mod configuration;
+pub mod figures;
 pub mod history;
+pub mod notification;
 pub mod options;
 pub mod report;
 pub mod restore;
 pub mod verify;
 
+mod adopt;
 mod backup;
 mod checks;
 mod committed;
@@ -21,6 +24,8 @@ mod connect;
 mod forecast;
 mod guards;
 mod halt;
+mod import_settings;
+mod import_snapshot;
 mod job_run;
 mod lanes;
 mod last_run;
@@ -31,16 +36,22 @@ mod prune;
 mod quarantine;
 mod recover;
 mod remote;
+mod removing;
 mod settle;
 mod source;
 mod status;
 mod surroundings;
+mod take_over;
+mod trashing;
 mod tree_walk;
-mod verbs;
+mod uploading;
 mod views;
 mod way;
 
+pub use adopt::adopt;
 pub use backup::backup;
 pub use checks::{check_rclone_flags, check_remotes};
+pub use import_settings::{ImportSettingsError, ImportedSettings, import_settings};
+pub use import_snapshot::{ImportOptions, Named, TakenOver, import_snapshot};
 pub use status::status;
 pub use surroundings::{Machine, Surroundings};

@@ -4,7 +4,7 @@ use super::committed::parse_doubts;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::surroundings::Surroundings;
-use crate::commit::{SideFile, StateDir};
+use crate::commit::{SideFile, StateDir, docket_digest};
 use crate::disk::{LockError, Locked, RealDisk};
 use crate::index::{DataId, Docket, Facts, MapMode, NodeFile};
 use crate::model::TreePath;
@@ -18,6 +18,8 @@ pub(super) struct Opened {
     pub(super) nodes: NodeFile,
     /// A docket is on disk.
     pub(super) is_claimed: bool,
+    /// What a journal must name to belong to this docket.
+    pub(super) digest_on_disk: [u8; 32],
     pub(super) doubts: BTreeSet<TreePath>,
     /// Where a pending tree may be put.
     pub(super) scratch: PathBuf,
@@ -37,17 +39,17 @@ pub(super) fn open_to_write(
     let lock = state.lock(&surroundings.holder).map_err(cannot_lock)?;
     let scratch = state.path().to_path_buf();
     let doubts = state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
-    let (docket, nodes, is_claimed) = match read_docket(&state)? {
-        Some(docket) => {
+    let (docket, nodes, digest_on_disk, is_claimed) = match read_docket(&state)? {
+        Some((docket, digest)) => {
             let path = node_file_path(&state, docket.data_id);
             let nodes = NodeFile::open_for_append(&path, &docket, MapMode::Map).map_err(Halt::fatal)?;
-            (docket, nodes, true)
+            (docket, nodes, digest, true)
         }
         None => {
             // Left by a first run that never came as far as to send anything.
             state.remove_stale_node_files(&RealDisk::new(surroundings.observer), &[]).map_err(Halt::fatal)?;
             let (docket, nodes) = begin(|data_id| node_file_path(&state, data_id))?;
-            (docket, nodes, false)
+            (docket, nodes, docket_digest(None), false)
         }
     };
     Ok(Opened {
@@ -55,6 +57,7 @@ pub(super) fn open_to_write(
         docket,
         nodes,
         is_claimed,
+        digest_on_disk,
         doubts: parse_doubts(&doubts),
         scratch,
         _lock: Some(lock),
@@ -72,7 +75,7 @@ pub(super) fn open_to_look(
     let scratch = surroundings.temporary_directory.clone();
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     if let Some(state) = existing
-        && let Some(docket) = read_docket(&state)?
+        && let Some((docket, digest_on_disk)) = read_docket(&state)?
     {
         let nodes = NodeFile::open(&node_file_path(&state, docket.data_id), &docket, MapMode::Map)
             .map_err(Halt::fatal)?;
@@ -82,6 +85,7 @@ pub(super) fn open_to_look(
             docket,
             nodes,
             is_claimed: true,
+            digest_on_disk,
             doubts: parse_doubts(&doubts),
             scratch,
             _lock: None,
@@ -96,6 +100,7 @@ pub(super) fn open_to_look(
         docket,
         nodes,
         is_claimed: false,
+        digest_on_disk: docket_digest(None),
         doubts: BTreeSet::new(),
         scratch,
         _lock: None,
@@ -114,11 +119,11 @@ fn cannot_use(directory: &Path, error: &std::io::Error) -> Halt {
     Halt::Fatal(format!("making a temporary directory in {}: {error}", directory.display()))
 }
 
-fn read_docket(state: &StateDir) -> Result<Option<Docket>, Halt> {
+fn read_docket(state: &StateDir) -> Result<Option<(Docket, [u8; 32])>, Halt> {
     let Some(bytes) = state.read_docket().map_err(Halt::fatal)? else { return Ok(None) };
     let docket = Docket::decode(&bytes)
         .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
-    Ok(Some(docket))
+    Ok(Some((docket, docket_digest(Some(&bytes)))))
 }
 
 /// A docket of nothing, with an empty node file.

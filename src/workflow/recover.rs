@@ -10,7 +10,7 @@ use super::connect::{Connection, Connector, encoding_of, read_process_mark};
 use super::halt::Halt;
 use super::ledger::Ledger;
 use super::surroundings::Surroundings;
-use super::verbs::{moved_away, removal_item};
+use super::trashing::{moved_away, removal_item};
 use crate::commit::StateDir;
 use crate::diff::{Equality, diff};
 use crate::index::{Tree, find};
@@ -57,7 +57,13 @@ pub(super) fn fold_interrupted(committed: &mut Committed<'_>, connector: &Connec
         };
         let mut doubts = folding.take_confirmed(&replay)?;
         folding.look_at_doubts(&mut doubts)?;
-        folding.commit(replay.header().run)?;
+        folding.commit(replay.header().run, replay.owner_sequence().is_some())?;
+        if replay.batches_behind_damage() > 0 {
+            surroundings.observer.event(&Event::Warning(&format!(
+                "the journal of run {run} is damaged ({} bytes could not be read): what it had sent is looked at and sent again where needed",
+                replay.dropped_bytes()
+            )));
+        }
         surroundings.observer.event(&Event::PhaseFinished {
             phase: Phase::Recover,
             summary: &format!("run {run} was interrupted; what it had confirmed is in the index now"),
@@ -122,8 +128,8 @@ impl<'r> Folding<'r, '_> {
             (Lane::Trash, _) => doubts.moves.push(item),
             (Lane::Delete, Settled::Confirmed { .. }) => self.gone(item.path),
             (Lane::Delete, _) => doubts.deletions.push(item),
-            (Lane::Discard, Settled::Confirmed { .. }) => self.ledger.discarded(&[item.path].into()),
-            (Lane::Discard, _) => {}
+            // Without an outcome it may be gone: the record must not promise it.
+            (Lane::Discard, _) => self.ledger.discarded(&[item.path].into()),
         }
     }
 
@@ -242,15 +248,20 @@ impl<'r> Folding<'r, '_> {
         self.connection.as_mut().ok_or_else(|| Halt::Fatal("the remote was opened and is not there".into()))
     }
 
-    fn commit(&mut self, run: RunId) -> Result<(), Halt> {
+    /// With `owner_may_be_written`, the run is remembered even when nothing of it is
+    /// confirmed: the owner file may name it.
+    fn commit(&mut self, run: RunId, owner_may_be_written: bool) -> Result<(), Halt> {
         let mut ledger = std::mem::take(&mut self.ledger);
         let aside = ledger.take_aside();
         let edits = ledger.base_edits().into_iter().map(Ok::<_, Infallible>);
-        let facts = self.committed.docket.facts.clone();
+        let mut facts = self.committed.docket.facts.clone();
+        if owner_may_be_written {
+            facts.last_run = Some(run);
+        }
         let finished_seconds = self.surroundings.now_seconds();
         let note = CommitNote { run, finished_seconds, recovered: true };
-        self.committed.commit(edits, aside, facts, &note)?;
-        self.committed.save_doubts()
+        self.committed.save_doubts()?;
+        self.committed.commit(edits, aside, facts, &note).map(|_| ())
     }
 }
 

@@ -10,6 +10,8 @@ use super::options::Guard;
 use super::owner::{self, Belief};
 use crate::journal::{JournalWriter, NotDone, Settled};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId};
+use crate::observe::{Event, Phase};
+use crate::transfer::{CompanionMove, join};
 use std::time::Instant;
 
 /// So many equal failures in a row end the run: the remote is not going to
@@ -25,6 +27,7 @@ pub(super) struct OpenRemote<'a> {
     batch_number: u64,
     equal_failures: usize,
     last_failure: Option<FailureClass>,
+    journal_trouble: Option<Halt>,
 }
 
 impl<'a> JobRun<'a> {
@@ -43,12 +46,15 @@ impl<'a> JobRun<'a> {
     fn try_open(&mut self) -> Result<OpenRemote<'a>, Halt> {
         self.surroundings.halt_if_stopped()?;
         let run = self.run_id();
-        let connection = self.connector.connect(encoding_of(&self.committed), run)?;
-        if !self.committed.is_claimed {
+        let mut connection = self.connector.connect(encoding_of(&self.committed), run)?;
+        let is_first = !self.committed.is_claimed;
+        if is_first {
             self.guard_empty_mirror(&connection)?;
         }
         let owner_sequence = owner::check(&connection.session, &self.belief())?;
         self.committed.claim(self.job, connection.session.encoding())?;
+        self.know_the_companion(&mut connection, is_first)?;
+        self.observer().event(&Event::PhaseStarted(Phase::Transfer));
         let journal = self.committed.start_journal(run)?;
         self.report.run_id = Some(run);
         Ok(OpenRemote {
@@ -59,7 +65,43 @@ impl<'a> JobRun<'a> {
             batch_number: 0,
             equal_failures: 0,
             last_failure: None,
+            journal_trouble: None,
         })
+    }
+
+    /// The trash must be reachable by a move on the server: on AList another
+    /// storage is not. Tried once with a scratch file, and remembered.
+    fn know_the_companion(&mut self, connection: &mut Connection<'a>, is_first: bool) -> Result<(), Halt> {
+        let companion = self.job.companion.to_string();
+        let facts = &self.committed.docket.facts;
+        if facts.companion_movable == 0 || facts.companion != companion {
+            let movable = self.try_companion(connection, is_first)?;
+            self.committed.remember_companion(companion, movable)?;
+        }
+        let facts = &self.committed.docket.facts;
+        connection.transfer.set_plain_names_only(facts.companion_movable == 2);
+        Ok(())
+    }
+
+    fn try_companion(&self, connection: &Connection<'a>, is_first: bool) -> Result<u8, Halt> {
+        if connection.features.is_local {
+            return Ok(1);
+        }
+        if !is_first {
+            remove_scratch_files(connection, &self.job.remote.to_string())?;
+        }
+        let tried = connection.transfer.try_companion_move().map_err(|failure| {
+            Halt::from_failure("trying a move from the mirror to the companion with a scratch file", &failure)
+        })?;
+        match tried {
+            CompanionMove::OnServer => Ok(1),
+            CompanionMove::OnServerPlainNamesOnly => Ok(2),
+            CompanionMove::ThroughHere => Err(Halt::Configuration(format!(
+                "job {}: the remote can't move files from {:?} to {:?} by itself; every old version would be \
+                 downloaded and uploaded again. Give a `companion` on the same storage as the mirror",
+                self.job.name, self.job.remote, self.job.companion
+            ))),
+        }
     }
 
     pub(super) fn belief(&self) -> Belief {
@@ -89,9 +131,9 @@ impl<'a> JobRun<'a> {
                 guard: Some(Guard::NonemptyRemote),
                 message: format!(
                     "{mirror} is not empty (it holds {:?}, for example), and this machine has no index of it: a first \
-                     run would overwrite what lies there. Choose an empty folder; or --accept nonempty-remote, if it \
-                     may be overwritten",
-                    first.name
+                     run would overwrite what lies there. Choose an empty folder; take over what lies there with \
+                     `treeferry adopt {}`; or, if it may be overwritten, --accept nonempty-remote",
+                    first.name, self.job.name
                 ),
             }),
         }
@@ -104,9 +146,7 @@ impl<'a> JobRun<'a> {
     /// When the journal can't be written, or the remote can't be opened.
     pub(super) fn send(&mut self, batch: &Batch) -> Result<Vec<Outcome>, Halt> {
         let remote = self.open_remote()?;
-        remote.batch_number += 1;
-        let batch_number = remote.batch_number;
-        remote.journal.append_intent(batch_number, batch).map_err(Halt::fatal)?;
+        let batch_number = remote.announce(batch)?;
         let mut written = Ok(());
         let OpenRemote { connection, journal, .. } = remote;
         let outcomes = connection.transfer.send(batch, &mut |index, outcome| {
@@ -114,7 +154,8 @@ impl<'a> JobRun<'a> {
                 written = journal.append_outcomes(batch_number, &[(index as u32, settled)], Instant::now());
             }
         });
-        written.map_err(Halt::fatal)?;
+        // What was sent is known here all the same, and goes into the ledger first.
+        remote.journal_trouble = written.err().map(Halt::fatal);
         remote.watch_failures(&outcomes);
         Ok(outcomes)
     }
@@ -124,22 +165,48 @@ impl<'a> JobRun<'a> {
     pub(super) fn halt_if_hopeless(&self, doing: &str, outcomes: &[Outcome]) -> Result<(), Halt> {
         self.surroundings.halt_if_stopped()?;
         let Some(remote) = &self.remote else { return Ok(()) };
+        if let Some(trouble) = &remote.journal_trouble {
+            return Err(trouble.clone());
+        }
         let failures = outcomes.iter().filter_map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure),
             _ => None,
         });
+        // rclone ends a command with the last error of a file as if it were one of its own; as long
+        // as single files were told apart, the command as a whole did work.
+        let told_apart = outcomes.iter().any(|outcome| {
+            matches!(outcome, Outcome::Confirmed | Outcome::ChangedMeanwhile | Outcome::Vanished)
+                || matches!(outcome, Outcome::Failed(failure) if failure.class == FailureClass::File)
+        });
         let hopeless = failures.chain(remote.connection.transfer.last_trouble()).find(|failure| {
             remote.equal_failures >= EQUAL_FAILURES_MAX
-                || matches!(
-                    failure.class,
-                    FailureClass::Authentication | FailureClass::RemoteFull | FailureClass::Rclone
-                )
+                || matches!(failure.class, FailureClass::Authentication | FailureClass::RemoteFull)
+                || (failure.class == FailureClass::Rclone && !told_apart)
         });
         hopeless.map_or(Ok(()), |failure| Err(Halt::from_failure(doing, failure)))
     }
 }
 
+/// What an earlier try left in the mirror when it was killed.
+fn remove_scratch_files(connection: &Connection<'_>, mirror: &str) -> Result<(), Halt> {
+    let failed = |failure| Halt::from_failure("removing the scratch file of an earlier try", &failure);
+    let listing = connection.session.list_folder(mirror).map_err(failed)?;
+    for left in listing.unwrap_or_default() {
+        if left.name.starts_with(".treeferry-try-") {
+            connection.session.delete_file(&join(mirror, &left.name)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 impl OpenRemote<'_> {
+    /// Writes down what is about to be sent; gives it a number.
+    pub(super) fn announce(&mut self, batch: &Batch) -> Result<u64, Halt> {
+        self.batch_number += 1;
+        self.journal.append_intent(self.batch_number, batch).map_err(Halt::fatal)?;
+        Ok(self.batch_number)
+    }
+
     /// Writes down outcomes of the latest batch that were not final when they
     /// came in.
     pub(super) fn settle_late(&mut self, settled: &[(u32, Settled)]) -> Result<(), Halt> {

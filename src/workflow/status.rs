@@ -3,9 +3,9 @@
 
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
-use super::last_run;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
+use super::{last_run, notification};
 use crate::commit::StateDir;
 use crate::index::Docket;
 
@@ -67,6 +67,7 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         status.unprotected = last.unprotected();
         status.outcome = last.outcome;
     }
+    status.notes.extend(notification::last_failures(&state));
     status.running = state.lock_holder();
     if state.journal_path().exists() && status.running.is_none() {
         status

@@ -21,7 +21,7 @@ pub(super) enum KeptConflict {
     /// Nothing.
     None,
     /// A kept file lies where a folder must be.
-    FileAbove(TreePath, OwnedEntry),
+    FileAbove(TreePath, Box<OwnedEntry>),
     /// A kept folder lies where a file must be.
     FolderHere,
 }
@@ -31,7 +31,7 @@ impl<'a> Views<'a> {
         Tree::new(self.nodes, self.base, self.observer)
     }
 
-    fn kept(&self) -> Tree<'a> {
+    pub(super) fn kept(&self) -> Tree<'a> {
         Tree::new(self.nodes, self.kept, self.observer)
     }
 
@@ -62,7 +62,7 @@ impl<'a> Views<'a> {
         let mut above = path.parent();
         while let Some(folder) = above.filter(|folder| !folder.is_root()) {
             if let Some(kept) = self.kept_entry(&folder)? {
-                return Ok(KeptConflict::FileAbove(folder, kept));
+                return Ok(KeptConflict::FileAbove(folder, Box::new(kept)));
             }
             above = folder.parent();
         }

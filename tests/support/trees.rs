@@ -80,7 +80,8 @@ pub fn odd_names() -> Vec<Vec<u8>> {
 
 /// The odd names that the oldest rclone cannot address at all.
 pub fn beyond_the_oldest_rclone(name: &[u8]) -> bool {
-    String::from_utf8_lossy(name).contains('\u{201b}')
+    let text = String::from_utf8_lossy(name);
+    text.contains('\u{201b}') || text == "\u{ff0e}" || text == "\u{ff0e}\u{ff0e}"
 }
 
 /// What to plant.

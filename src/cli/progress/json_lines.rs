@@ -2,13 +2,12 @@
 
 use super::super::output::{json_line, put_path};
 use super::meter::Meter;
-use super::{phase_name, trouble};
+use super::phase_name;
 use serde_json::{Value, json};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use treeferry::model::Outcome;
 use treeferry::observe::{Counter, Event, Observer};
 
 /// Readers are promised a status at least every 5 s, also while nothing happens.
@@ -87,9 +86,6 @@ fn status(meter: &Meter) -> Value {
 fn error_line(meter: &Meter, event: &Event<'_>) -> Option<Value> {
     let (path, reason) = match event {
         Event::Unprotected { path, reason } | Event::Finding { path, reason } => (path, (*reason).to_owned()),
-        // What was not tried is no error; it is counted in the summary.
-        Event::Settled { outcome: Outcome::NotAttempted, .. } => return None,
-        Event::Settled { path, outcome, .. } => (path, trouble(outcome)?),
         Event::Warning(text) => {
             return Some(json!({"message_type": "warning", "job": meter.job, "message": text}));
         }
@@ -117,18 +113,16 @@ fn error_line(meter: &Meter, event: &Event<'_>) -> Option<Value> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use treeferry::model::{Failure, FailureClass, Lane, TreePath};
+    use treeferry::model::{Lane, Outcome, TreePath};
 
     #[test]
     fn errors_name_the_item_the_reason_and_the_phase() {
         let mut meter = Meter::new();
         meter.take_in(&Event::JobStarted { job: "photos" });
         let path = TreePath::from_bytes("a/b").unwrap();
-        let outcome =
-            Outcome::Failed(Failure { class: FailureClass::File, reason: "405 Method Not Allowed".into() });
-        let settled = Event::Settled { lane: Lane::Upload, path: &path, bytes: 1, outcome: &outcome };
+        let unprotected = Event::Unprotected { path: &path, reason: "405 Method Not Allowed" };
         assert_eq!(
-            error_line(&meter, &settled).unwrap(),
+            error_line(&meter, &unprotected).unwrap(),
             json!({
                 "message_type": "error", "job": "photos", "during": "start", "item": "a/b",
                 "error": {"message": "405 Method Not Allowed"},

@@ -93,7 +93,8 @@ fn detail_line(event: &Event<'_>, verbose: u8) -> Option<String> {
     match event {
         Event::Settled { lane, path, outcome, .. } => match trouble(outcome) {
             None if verbose >= 1 => Some(format!("{} {path}", lane_letter(*lane))),
-            Some(reason) if verbose >= 1 => Some(format!("! {path}: {lane}: {reason}")),
+            // Whether that leaves something unprotected is said by an event of its own.
+            Some(reason) if verbose >= 2 => Some(format!("! {path}: {lane}: {reason}")),
             _ => None,
         },
         Event::Unprotected { path, reason } | Event::Finding { path, reason } if verbose >= 1 => {

@@ -10,7 +10,7 @@ use crate::model::{BatchItem, Change, EntryKind, TreePath};
 use crate::plan::{Classifier, Removal, Tally, Upload};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
-use crate::workflow::verbs::removal_item;
+use crate::workflow::trashing::{Purpose, removal_item};
 use crate::workflow::views::KeptConflict;
 
 /// Objects that leave in one go.
@@ -96,7 +96,7 @@ fn trash_or_block(run: &mut JobRun<'_>, items: Vec<BatchItem>) -> Result<(), Hal
         return Ok(());
     }
     let paths: Vec<TreePath> = items.iter().map(|item| item.path.clone()).collect();
-    let cleared = run.trash(items)?;
+    let cleared = run.trash(items, Purpose::MakeWay)?;
     for path in paths {
         if !cleared.contains(&path) {
             run.block(path, "what lies there on the mirror could not be moved to the trash");

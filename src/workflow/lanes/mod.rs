@@ -1,5 +1,6 @@
 //! The lanes of a run, in the order in which they are driven:
 //!
+//! 0. `retire`: what was kept, when somebody accepts that it goes;
 //! 1. `clear`: what is in the way of another type, and junk of broken uploads;
 //! 2. `new_files`: what is new, small files first;
 //! 3. `replace`: what changed, in pairs "trash these, upload these";
@@ -13,6 +14,7 @@ mod new_files;
 mod prepare;
 mod remove;
 mod replace;
+mod retire;
 
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -22,6 +24,7 @@ pub(super) use prepare::{Candidate, Prepared, read_all, read_one};
 
 /// Drives all lanes that have work.
 pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
+    retire::retire_kept(run)?;
     clear::clear_the_way(run, tally)?;
     for class in SizeClass::ALL {
         if tally.new_files[class as usize] > 0 {

@@ -4,7 +4,7 @@
 use crate::model::{BatchItem, Change, ContentDigest, EntryFlags, EntryKind, OwnedEntry, TreePath};
 use crate::observe::Observer;
 use crate::scan::{ReadFileError, RootDirectory, read_file};
-use crate::workflow::verbs::removal_item;
+use crate::workflow::trashing::removal_item;
 use rayon::prelude::*;
 
 /// A path on its way to the remote.

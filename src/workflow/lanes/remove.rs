@@ -6,7 +6,7 @@ use crate::plan::{Classifier, Removal};
 use crate::scan::{Presence, presence};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::{JobRun, is_below_any};
-use crate::workflow::verbs::removal_item;
+use crate::workflow::trashing::{Purpose, removal_item};
 use crate::workflow::views::Views;
 use rayon::prelude::*;
 
@@ -42,7 +42,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
         }
         match (decision.removal, &change.base) {
             (Removal::Keep, Some(held)) => {
-                run.keep(change.path.clone(), held.clone(), &change);
+                run.keep(change.path.clone(), held.clone());
                 run.checkpoint_if_due()?;
             }
             (Removal::Plain, Some(held)) => vanished.push((removal_item(change.path.clone(), held), change)),
@@ -89,7 +89,7 @@ fn remove(run: &mut JobRun<'_>, vanished: Vec<(BatchItem, Change)>) -> Result<()
         return Ok(());
     }
     if run.trashes_deleted() {
-        run.trash(proven)?;
+        run.trash(proven, Purpose::Remove)?;
     } else {
         run.delete(proven)?;
     }

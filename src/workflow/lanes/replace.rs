@@ -7,6 +7,7 @@ use crate::model::BatchItem;
 use crate::plan::{Classifier, Upload};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
+use crate::workflow::trashing::Purpose;
 
 /// Files of one pair at the most.
 const PAIR_FILES_MAX: usize = 200;
@@ -35,6 +36,9 @@ pub(super) fn replace_changed(run: &mut JobRun<'_>) -> Result<(), Halt> {
         }
         if run.is_blocked(&candidate.path) {
             continue;
+        }
+        if candidate.base_is_unknown {
+            run.never_known.insert(candidate.path.clone());
         }
         suspect_bytes += candidate.pending.stamp.size;
         suspects.push(candidate);
@@ -80,7 +84,7 @@ fn replace_pair(run: &mut JobRun<'_>, pair: Vec<Candidate>) -> Result<(), Halt> 
         return Ok(());
     }
     let old_versions: Vec<BatchItem> = pair.iter().map(Candidate::trash_item).collect();
-    let cleared = run.trash(old_versions)?;
+    let cleared = run.trash(old_versions, Purpose::MakeWay)?;
     let ready: Vec<Candidate> =
         pair.into_iter().filter(|candidate| cleared.contains(&candidate.path)).collect();
     let old: Vec<BatchItem> =

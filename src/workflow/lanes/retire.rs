@@ -1,0 +1,37 @@
+//! What was kept on the mirror goes to the trash when somebody says so.
+
+use crate::diff::{Equality, diff};
+use crate::model::{BatchItem, EmptyTree, OwnedEntry};
+use crate::scan::Presence;
+use crate::workflow::halt::Halt;
+use crate::workflow::job_run::JobRun;
+use crate::workflow::options::Guard;
+use crate::workflow::trashing::{Purpose, removal_item};
+
+/// Objects that leave in one go.
+const BATCH_FILES_MAX: usize = 1000;
+
+/// `--accept kept` retires all of it, `--accept excluded` what is still in the
+/// source and only out of scope.
+pub(super) fn retire_kept(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    let all = run.options.accepts(Guard::Kept);
+    if !run.has_kept() || !(all || run.options.accepts(Guard::Excluded)) {
+        return Ok(());
+    }
+    let views = run.views();
+    let kept = views.kept();
+    let mut retired: Vec<BatchItem> = Vec::new();
+    for change in diff(&kept, &EmptyTree, Equality::Stamp) {
+        let change = change.map_err(Halt::fatal)?;
+        let Some(held) = change.base.filter(OwnedEntry::is_on_mirror) else { continue };
+        if all || matches!(run.presence(&change.path), Presence::Present { .. }) {
+            retired.push(removal_item(change.path, &held));
+        }
+        if retired.len() >= BATCH_FILES_MAX {
+            run.trash(std::mem::take(&mut retired), Purpose::Remove)?;
+            run.checkpoint_if_due()?;
+        }
+    }
+    run.trash(retired, Purpose::Remove)?;
+    run.checkpoint_if_due()
+}

@@ -1,0 +1,137 @@
+//! Deleting by list, keeping, and emptying old trash.
+
+use super::configuration::OnDelete;
+use super::connect::encoding_of;
+use super::halt::Halt;
+use super::job_run::JobRun;
+use crate::model::{Batch, BatchItem, Lane, Outcome, OwnedEntry, RunId, TreePath};
+use crate::observe::Event;
+use crate::transfer::{Place, Session, join};
+
+impl JobRun<'_> {
+    /// Deletes from the mirror by list.
+    pub(super) fn delete(&mut self, items: Vec<BatchItem>) -> Result<(), Halt> {
+        let batch = Batch { lane: Lane::Delete, items };
+        let outcomes = self.send(&batch)?;
+        let mut silent = Vec::new();
+        for (item, outcome) in batch.items.iter().zip(&outcomes) {
+            match outcome {
+                Outcome::Confirmed => {
+                    self.report.files_removed += 1;
+                    self.committed.doubts.remove(&item.path);
+                    self.ledger.gone(item.path.clone());
+                }
+                Outcome::NotAttempted => {}
+                _ => silent.push(item.clone()),
+            }
+        }
+        self.unresolved.extend(silent.iter().map(|item| (Lane::Delete, item.clone())));
+        self.halt_if_hopeless("deleting", &outcomes)?;
+        // A deletion without a receipt is mostly one of something that is not there any more.
+        if !silent.is_empty() {
+            let found = self.look(Place::Mirror, &silent)?;
+            for (item, is_there) in silent.into_iter().zip(found) {
+                if is_there {
+                    self.report.files_failed += 1;
+                    self.warn(format!(
+                        "{}: it could not be deleted on the mirror; the next run tries again",
+                        item.path
+                    ));
+                } else {
+                    self.report.files_removed += 1;
+                    self.committed.doubts.remove(&item.path);
+                    self.ledger.gone(item.path);
+                }
+            }
+        }
+        self.unresolved.clear();
+        Ok(())
+    }
+
+    /// Deletes from this run's trash the old versions of `paths`, whose successors
+    /// are confirmed.
+    pub(super) fn discard(&mut self, items: Vec<BatchItem>) -> Result<(), Halt> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch { lane: Lane::Discard, items };
+        let outcomes = self.send(&batch)?;
+        let discarded = batch
+            .items
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| **outcome == Outcome::Confirmed)
+            .map(|(item, _)| item.path.clone())
+            .collect();
+        self.ledger.discarded(&discarded);
+        // What could not be discarded stays in the run's trash and expires with it.
+        self.halt_if_hopeless("discarding old versions", &outcomes)
+    }
+
+    /// The source lost it, the mirror goes on holding it.
+    pub(super) fn keep(&mut self, path: TreePath, held: OwnedEntry) {
+        self.ledger.keep(path, held);
+    }
+
+    /// Deletes what broken uploads left behind where nothing goes up any more, or
+    /// something of another type.
+    pub(super) fn delete_junk(&mut self) -> Result<(), Halt> {
+        let views = self.views();
+        let mut junk = Vec::new();
+        for path in self.committed.doubts.clone() {
+            if views.base_entry(&path)?.is_some_and(|entry| entry.is_on_mirror()) {
+                // Confirmed since: no doubt any more.
+                self.committed.doubts.remove(&path);
+            } else if !views.pending_entry(&path)?.is_some_and(|entry| entry.is_on_mirror()) {
+                junk.push(BatchItem {
+                    path,
+                    as_link: false,
+                    stamp: Default::default(),
+                    permissions: Default::default(),
+                    digest: None,
+                });
+            }
+        }
+        if junk.is_empty() { Ok(()) } else { self.delete(junk) }
+    }
+
+    /// True when replaced versions stay in the trash.
+    pub(super) fn keeps_versions(&self) -> bool {
+        self.job.keep_versions
+    }
+
+    /// True when vanished files go to the trash instead of being deleted.
+    pub(super) fn trashes_deleted(&self) -> bool {
+        self.job.on_delete != OnDelete::Delete
+    }
+
+    /// True when a vanished folder may leave as one piece.
+    pub(super) fn is_folder_move_wanted(&mut self) -> Result<bool, Halt> {
+        Ok(self.trashes_deleted() && self.open_remote()?.connection.features.dir_move)
+    }
+
+    /// True when the remote has folders of their own, that stay when they are empty.
+    pub(super) fn has_real_folders(&mut self) -> Result<bool, Halt> {
+        Ok(self.open_remote()?.connection.features.can_have_empty_directories)
+    }
+
+    /// Removes the trash of an expired run.
+    pub(super) fn purge(&mut self, expired: RunId) -> Result<(), Halt> {
+        let folder = join(&join(&self.job.companion.to_string(), "trash"), &expired.to_string());
+        let session = self.prune_session()?;
+        let was_there = session.purge(&folder).map_err(|failure| {
+            Halt::from_failure(&format!("emptying the expired trash {folder}"), &failure)
+        })?;
+        let text = if was_there { "removed" } else { "was gone already" };
+        self.observer().event(&Event::Detail(&format!("expired trash {folder} {text}")));
+        Ok(())
+    }
+
+    /// Purging needs no journal and no run of its own.
+    fn prune_session(&mut self) -> Result<Session<'_>, Halt> {
+        if let Some(remote) = &self.remote {
+            return Ok(remote.connection.session);
+        }
+        Ok(self.connector.connect(encoding_of(&self.committed), self.run_id())?.session)
+    }
+}

@@ -1,0 +1,219 @@
+//! Moving versions out of the mirror, and finding out where they went.
+
+use super::halt::Halt;
+use super::job_run::JobRun;
+use super::owner;
+use crate::index::MovedAway;
+use crate::model::{Batch, BatchItem, Change, EntryKind, Lane, Outcome, OwnedEntry, TreePath};
+use crate::plan::mirror_path;
+use crate::transfer::{FolderMove, Place};
+use std::collections::BTreeSet;
+
+/// Why a version leaves the mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Something is to go up in its place, or below it.
+    MakeWay,
+    /// The source has lost it.
+    Remove,
+}
+
+impl JobRun<'_> {
+    /// Moves versions from the mirror to the run's trash. Gives back the paths at
+    /// which the mirror holds nothing any more.
+    pub(super) fn trash(
+        &mut self,
+        items: Vec<BatchItem>,
+        purpose: Purpose,
+    ) -> Result<BTreeSet<TreePath>, Halt> {
+        let mut cleared = BTreeSet::new();
+        if items.is_empty() {
+            return Ok(cleared);
+        }
+        let batch = Batch { lane: Lane::Trash, items };
+        let outcomes = self.send(&batch)?;
+        let mut silent = Vec::new();
+        for (item, outcome) in batch.items.iter().zip(&outcomes) {
+            match outcome {
+                Outcome::Confirmed => self.note_trashed(item, &mut cleared)?,
+                Outcome::NotAttempted => {}
+                Outcome::Failed(failure) => silent.push((item.clone(), failure.reason.clone())),
+                _ => silent.push((item.clone(), "no answer".into())),
+            }
+        }
+        // Where they are is not known: if the run ends before it is, the next one has to look.
+        self.unresolved.extend(silent.iter().map(|(item, _)| (Lane::Trash, item.clone())));
+        self.halt_if_hopeless("moving old versions to the trash", &outcomes)?;
+        self.look_for(silent, purpose, &mut cleared)?;
+        self.unresolved.clear();
+        Ok(cleared)
+    }
+
+    fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
+        self.forget_kept(&item.path)?;
+        self.report.files_trashed += 1;
+        self.ledger.moved_to_trash(moved_away(item));
+        self.ledger.gone(item.path.clone());
+        cleared.insert(item.path.clone());
+        Ok(())
+    }
+
+    /// Moves without a receipt: look at both ends, believe only what is seen.
+    fn look_for(
+        &mut self,
+        silent: Vec<(BatchItem, String)>,
+        purpose: Purpose,
+        cleared: &mut BTreeSet<TreePath>,
+    ) -> Result<(), Halt> {
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let run = self.open_remote()?.run;
+        let (silent, reasons): (Vec<BatchItem>, Vec<String>) = silent.into_iter().unzip();
+        let in_mirror = self.look(Place::Mirror, &silent)?;
+        let in_trash = self.look(Place::Trash(run), &silent)?;
+        let mut lost = Vec::new();
+        let looked = in_mirror.into_iter().zip(in_trash);
+        for ((item, reason), (in_mirror, in_trash)) in silent.into_iter().zip(reasons).zip(looked) {
+            match (in_mirror, in_trash) {
+                (true, _) => {
+                    self.report.files_failed += 1;
+                    let reason = format!("the mirror's version could not be moved to the trash: {reason}");
+                    match purpose {
+                        Purpose::MakeWay => self.unprotected(&item.path, &reason),
+                        // Nothing in scope is less safe for it; the next run tries again.
+                        Purpose::Remove => self.warn(format!("{}: {reason}", item.path)),
+                    }
+                }
+                (false, true) => self.note_trashed(&item, cleared)?,
+                (false, false) => lost.push(item),
+            }
+        }
+        self.accept_as_lost(lost, cleared)
+    }
+
+    pub(super) fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
+        self.open_remote()?.connection.look(place, items)
+    }
+
+    /// Neither in the mirror nor in the trash. A remote that lies answers like
+    /// this for everything, so it must find what is surely there in the same look.
+    fn accept_as_lost(&mut self, lost: Vec<BatchItem>, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
+        let (unheard_of, lost): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|item| self.never_known.contains(&item.path));
+        // Nothing was known to be there, and nothing is.
+        cleared.extend(unheard_of.into_iter().map(|item| item.path));
+        if lost.is_empty() {
+            return Ok(());
+        }
+        for pause_seconds in [0, self.surroundings.second_look_seconds] {
+            self.surroundings.pause(pause_seconds)?;
+            self.prove_remote_answers()?;
+            if self.look(Place::Mirror, &lost)?.contains(&true) {
+                return Err(Halt::RemoteUnwell(
+                    "the remote shows files now that it denied a moment ago: nothing more is sent".into(),
+                ));
+            }
+        }
+        for item in lost {
+            self.warn(format!(
+                "{}: the version that the mirror held is gone, and it is not in the trash either",
+                item.path
+            ));
+            self.ledger.gone(item.path.clone());
+            cleared.insert(item.path);
+        }
+        Ok(())
+    }
+
+    /// The owner file is surely there: a remote that does not show it shows nothing.
+    fn prove_remote_answers(&mut self) -> Result<(), Halt> {
+        let belief = self.belief();
+        let remote = self.open_remote()?;
+        if belief.sequence == 0 {
+            return Ok(());
+        }
+        owner::check(&remote.connection.session, &belief).map(|_| ())
+    }
+
+    /// True when the mirror has a folder at `path`, empty or not.
+    pub(super) fn mirror_has_folder(&mut self, path: &TreePath) -> Result<bool, Halt> {
+        let remote = self.open_remote()?;
+        remote
+            .connection
+            .transfer
+            .has_folder(Place::Mirror, path)
+            .map_err(|failure| Halt::from_failure("looking for a folder on the mirror", &failure))
+    }
+
+    /// Moves a whole folder to the run's trash. True when it is there now; false
+    /// when it is to be done file by file.
+    pub(super) fn trash_folder(&mut self, path: &TreePath) -> Result<bool, Halt> {
+        let remote = self.open_remote()?;
+        if !remote.connection.features.dir_move {
+            return Ok(false);
+        }
+        remote.journal.append_folder_intent(path).map_err(Halt::fatal)?;
+        let moved = remote.connection.transfer.move_folder(path);
+        self.unresolved_folder = Some(path.clone());
+        let is_moved = match moved {
+            FolderMove::Confirmed => true,
+            FolderMove::Failed(_) | FolderMove::Unknown => self.look_for_folder(path)?,
+        };
+        self.unresolved_folder = None;
+        let remote = self.open_remote()?;
+        remote.journal.append_folder_outcome(path, is_moved).map_err(Halt::fatal)?;
+        if is_moved {
+            self.ledger.folder_gone(path.clone());
+            self.moved_folders.insert(path.clone());
+        }
+        self.surroundings.halt_if_stopped()?;
+        Ok(is_moved)
+    }
+
+    /// A folder's move without a receipt is never repeated blindly: presence in
+    /// the trash proves it, and what is still in the mirror goes file by file.
+    fn look_for_folder(&mut self, path: &TreePath) -> Result<bool, Halt> {
+        let failed = |failure| Halt::from_failure("looking where a folder went", &failure);
+        let remote = self.open_remote()?;
+        let transfer = &remote.connection.transfer;
+        let in_mirror = transfer.has_folder(Place::Mirror, path).map_err(failed)?;
+        let in_trash = transfer.has_folder(Place::Trash(remote.run), path).map_err(failed)?;
+        match (in_mirror, in_trash) {
+            (true, _) => Ok(false),
+            (false, true) => Ok(true),
+            (false, false) => Err(Halt::RemoteUnwell(format!(
+                "the folder {path} was to be moved to the trash, and the remote shows it in neither place: nothing more is sent"
+            ))),
+        }
+    }
+
+    /// Notes where a file went that left with its folder.
+    pub(super) fn note_moved_with_folder(&mut self, change: &Change) {
+        if let Some(held) = change.base.as_ref().filter(|entry| entry.is_on_mirror()) {
+            self.ledger.moved_to_trash(moved_away(&removal_item(change.path.clone(), held)));
+            self.report.files_trashed += 1;
+        }
+    }
+}
+
+/// A path that is to leave the mirror.
+pub(super) fn removal_item(path: TreePath, held: &OwnedEntry) -> BatchItem {
+    BatchItem {
+        path,
+        as_link: held.kind == EntryKind::Symlink,
+        stamp: held.stamp,
+        permissions: held.permissions,
+        digest: held.digest,
+    }
+}
+
+/// The row of the run record for a version that left the mirror.
+pub(super) fn moved_away(item: &BatchItem) -> MovedAway {
+    MovedAway {
+        path: mirror_path(&item.path, item.as_link),
+        digest: item.digest,
+        size: item.stamp.size,
+        mtime: item.stamp.mtime,
+    }
+}
