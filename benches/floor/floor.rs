@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Directories and other names that were seen.
 #[derive(Debug, Default)]
@@ -54,8 +55,7 @@ fn work(shared: &Shared<'_>) {
             None
         };
         let Some(directory) = taken else {
-            std::hint::spin_loop();
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_micros(50));
             continue;
         };
         shared.given_count.fetch_sub(1, Ordering::Relaxed);

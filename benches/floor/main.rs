@@ -4,6 +4,9 @@
 //! cargo bench --bench floor -- /some/tree [threads] [rounds]
 //! ```
 //!
+//! With 0 rounds it is the floor alone, once, to be timed from outside beside a
+//! whole `treeferry backup`.
+//!
 //! Each round runs all three in turn; the table shows medians, user and system
 //! time of the process included. The base lies in memory, so that what is measured
 //! is the scan and not the index.
@@ -54,6 +57,9 @@ fn main() {
         |word: Option<String>, otherwise| word.and_then(|word| word.parse().ok()).unwrap_or(otherwise);
     let threads = number(words.next(), std::thread::available_parallelism().map_or(1, usize::from));
     let rounds = number(words.next(), 10);
+    if rounds == 0 {
+        return floor::walk(root, threads, &floor::Seen::default());
+    }
 
     let tree = MemoryTree::default();
     let options = |skip_settled, same_rules_as_base| ScanOptions {

@@ -22,9 +22,10 @@ pub struct Docket {
     pub data_id: DataId,
     /// How much of that file is true, in bytes. Never read past it.
     pub committed_length: u64,
-    /// How much of it the retained roots reach, in bytes. Exact after a
-    /// compaction; then add what each commit appends, and measure anew
-    /// ([`crate::index::live_bytes`]) when runs were purged.
+    /// How much of it the retained roots reach, in bytes; or
+    /// [`Docket::LIVE_BYTES_UNKNOWN`]. Exact after a compaction; then add what
+    /// each commit appends, and measure anew ([`crate::index::live_bytes`]) when
+    /// runs were purged.
     pub live_bytes: u64,
     /// What the mirror holds of the source.
     pub base: Option<Root>,
@@ -94,6 +95,9 @@ pub enum DocketError {
 }
 
 impl Docket {
+    /// Runs were purged since `live_bytes` was measured.
+    pub const LIVE_BYTES_UNKNOWN: u64 = 0;
+
     /// The bytes of the docket's file.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);

@@ -70,33 +70,51 @@ impl Totals {
 /// Names and link targets lie in one arena; [`Directory::clear`] keeps the
 /// memory. `totals` of subdirectories are not known here: whoever writes a node
 /// sums them up (see [`crate::model::DirectorySink`]).
+///
+/// A million files in one directory must fit beside everything else: what only
+/// some entries have stands in tables of its own, so that a file takes 64 bytes,
+/// its name, and 32 bytes once it was read.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     /// The directory's own stat data and marks.
     pub attributes: DirectoryAttributes,
     arena: Vec<u8>,
     records: Vec<Record>,
+    permissions: Vec<Permissions>,
+    digests: Vec<ContentDigest>,
+    children: Vec<DirectoryPointer>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Record {
+    size: u64,
+    inode: u64,
+    mtime_seconds: i64,
+    ctime_seconds: i64,
+    mtime_nanoseconds: u32,
+    ctime_nanoseconds: u32,
     name_start: u32,
     name_length: u16,
     kind: EntryKind,
     flags: EntryFlags,
-    stamp: Stamp,
-    permissions: Permissions,
+    permissions: u32,
     body: Body,
 }
 
+/// Numbers are those of the tables.
 #[derive(Debug, Clone, Copy)]
 enum Body {
-    Read(ContentDigest),
+    Read(u32),
     Unread,
-    Target { start: u32, length: u32 },
-    Child(DirectoryPointer),
+    /// In the arena, right after the name.
+    Target(u32),
+    Child(u32),
     None,
 }
+
+/// Modes and owners are looked for among so many of the last ones; a directory
+/// with more of them writes some down twice.
+const PERMISSIONS_LOOKED_AT: usize = 8;
 
 impl Directory {
     /// Empties the directory and keeps its memory.
@@ -104,6 +122,9 @@ impl Directory {
         self.attributes = DirectoryAttributes::default();
         self.arena.clear();
         self.records.clear();
+        self.permissions.clear();
+        self.digests.clear();
+        self.children.clear();
     }
 
     /// Number of entries.
@@ -132,21 +153,40 @@ impl Directory {
     pub fn push_unsorted(&mut self, entry: Entry<'_>) {
         let name_start = self.keep(entry.name);
         let body = match entry.content {
-            Content::Read(digest) => Body::Read(digest),
+            Content::Read(digest) => Body::Read(numbered(&mut self.digests, digest)),
             Content::Unread => Body::Unread,
-            Content::Target(target) => Body::Target { start: self.keep(target), length: target.len() as u32 },
-            Content::Child(pointer) => Body::Child(pointer),
+            Content::Target(target) => {
+                self.keep(target);
+                Body::Target(target.len() as u32)
+            }
+            Content::Child(pointer) => Body::Child(numbered(&mut self.children, pointer)),
             Content::None => Body::None,
         };
-        self.records.push(Record {
+        let Stamp { size, mtime, ctime, inode } = entry.stamp;
+        let record = Record {
+            size,
+            inode,
+            mtime_seconds: mtime.seconds,
+            ctime_seconds: ctime.seconds,
+            mtime_nanoseconds: mtime.nanoseconds,
+            ctime_nanoseconds: ctime.nanoseconds,
             name_start,
             name_length: entry.name.len() as u16,
             kind: entry.kind,
             flags: entry.flags,
-            stamp: entry.stamp,
-            permissions: entry.permissions,
+            permissions: self.number_of(entry.permissions),
             body,
-        });
+        };
+        self.records.push(record);
+    }
+
+    #[inline]
+    fn number_of(&mut self, permissions: Permissions) -> u32 {
+        let first = self.permissions.len().saturating_sub(PERMISSIONS_LOOKED_AT);
+        match self.permissions[first..].iter().rposition(|known| *known == permissions) {
+            Some(at) => (first + at) as u32,
+            None => numbered(&mut self.permissions, permissions),
+        }
     }
 
     /// Puts the entries into the order of their names and drops doubles (a
@@ -167,8 +207,37 @@ impl Directory {
     ///
     /// # Panics
     /// When `index` is not below [`Directory::len`].
+    #[inline]
     pub fn get(&self, index: usize) -> Entry<'_> {
         self.entry_of(&self.records[index])
+    }
+
+    /// The name at `index`: less work than the whole entry.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Directory::len`].
+    #[inline]
+    pub fn name(&self, index: usize) -> &Name {
+        self.name_of(&self.records[index])
+    }
+
+    /// True when the entry at `index` is a file without marks that has exactly
+    /// these stat data. What a scan asks of every name: less work than the entry.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Directory::len`].
+    #[inline]
+    pub fn is_plain_file(&self, index: usize, stamp: &Stamp, permissions: &Permissions) -> bool {
+        let record = &self.records[index];
+        record.kind == EntryKind::File
+            && record.flags == EntryFlags::NONE
+            && record.inode == stamp.inode
+            && record.size == stamp.size
+            && record.mtime_seconds == stamp.mtime.seconds
+            && record.mtime_nanoseconds == stamp.mtime.nanoseconds
+            && record.ctime_seconds == stamp.ctime.seconds
+            && record.ctime_nanoseconds == stamp.ctime.nanoseconds
+            && self.permissions[record.permissions as usize] == *permissions
     }
 
     /// The entry of that name.
@@ -189,9 +258,10 @@ impl Directory {
     /// # Panics
     /// When `index` is out of range or the entry is no directory.
     pub fn set_child(&mut self, index: usize, pointer: DirectoryPointer) {
-        let record = &mut self.records[index];
-        assert_eq!(record.kind, EntryKind::Directory, "only a directory has a child node");
-        record.body = Body::Child(pointer);
+        let Body::Child(number) = self.records[index].body else {
+            panic!("only a directory has a child node");
+        };
+        self.children[number as usize] = pointer;
     }
 
     /// C of this directory.
@@ -208,26 +278,45 @@ impl Directory {
         start
     }
 
+    #[inline]
     fn name_of(&self, record: &Record) -> &Name {
         &self.arena[range(record.name_start, record.name_length.into())]
     }
 
+    #[inline]
     fn entry_of<'a>(&'a self, record: &Record) -> Entry<'a> {
+        let time = |seconds, nanoseconds| Timestamp { seconds, nanoseconds };
         Entry {
             name: self.name_of(record),
             kind: record.kind,
             flags: record.flags,
-            stamp: record.stamp,
-            permissions: record.permissions,
+            stamp: Stamp {
+                size: record.size,
+                mtime: time(record.mtime_seconds, record.mtime_nanoseconds),
+                ctime: time(record.ctime_seconds, record.ctime_nanoseconds),
+                inode: record.inode,
+            },
+            permissions: self.permissions[record.permissions as usize],
             content: match record.body {
-                Body::Read(digest) => Content::Read(digest),
+                Body::Read(number) => Content::Read(self.digests[number as usize]),
                 Body::Unread => Content::Unread,
-                Body::Target { start, length } => Content::Target(&self.arena[range(start, length)]),
-                Body::Child(pointer) => Content::Child(pointer),
+                Body::Target(length) => {
+                    let start = record.name_start + u32::from(record.name_length);
+                    Content::Target(&self.arena[range(start, length)])
+                }
+                Body::Child(number) => Content::Child(self.children[number as usize]),
                 Body::None => Content::None,
             },
         }
     }
+}
+
+/// Appends to a table; gives back the number. Tables are never longer than
+/// there are names.
+#[inline]
+fn numbered<T>(table: &mut Vec<T>, item: T) -> u32 {
+    table.push(item);
+    (table.len() - 1) as u32
 }
 
 fn range(start: u32, length: u32) -> Range<usize> {

@@ -122,7 +122,8 @@ impl Merge<'_> {
         let (mut known, mut listed) = (0, 0);
         while known < base.len() || listed < names.len() {
             let order = match (known < base.len(), listed < names.len()) {
-                (true, true) => base.get(known).name.cmp(names.get(listed).0.to_bytes()),
+                (true, true) if base.name(known) == names.bytes(listed) => Ordering::Equal,
+                (true, true) => base.name(known).cmp(names.bytes(listed)),
                 (true, false) => Ordering::Less,
                 _ => Ordering::Greater,
             };
@@ -191,22 +192,37 @@ impl Merge<'_> {
 
     /// A name that is there. `at` is how many base entries came before it.
     fn listed(&mut self, name: &CStr, file_type: FileType, known: Option<usize>, at: usize) {
-        let base = known.map(|known| self.base.get(known));
-        let followed = self.options.links == LinkPolicy::Follow;
         if file_type == FileType::Directory {
+            let base = known.map(|known| self.base.get(known));
             if !self.is_excluded(name, true, base.as_ref(), known, at) {
                 self.directory(name, false, base.as_ref(), known, at);
             }
             return;
         }
         self.into.names_statted += 1;
-        let found = match stat_name(self.descriptor, name, &self.file_system, false) {
-            Ok(found) => found,
-            Err(errno) => return self.not_statted(name, known, errno),
-        };
-        let is_link = found.file_type == FileType::Symlink;
-        if is_link && followed {
-            return self.followed_link(name, &found, base.as_ref(), known, at);
+        match stat_name(self.descriptor, name, &self.file_system, false) {
+            Ok(found) if self.is_same_file(&found, known) => self.same(at),
+            Ok(found) => self.statted(name, &found, known, at),
+            Err(errno) => self.not_statted(name, known, errno),
+        }
+    }
+
+    /// What nearly every name comes to, without making an entry of it: in scope
+    /// before, and with exactly the stat data that the base has.
+    #[inline]
+    fn is_same_file(&self, found: &Metadata, known: Option<usize>) -> bool {
+        let Some(known) = known else { return false };
+        let in_scope = self.options.same_rules_as_base || self.options.exclude.is_empty();
+        in_scope
+            && found.file_type == FileType::RegularFile
+            && self.base.is_plain_file(known, &found.stamp, &found.permissions)
+    }
+
+    fn statted(&mut self, name: &CStr, found: &Metadata, known: Option<usize>, at: usize) {
+        let base = known.map(|known| self.base.get(known));
+        let followed = self.options.links == LinkPolicy::Follow;
+        if followed && found.file_type == FileType::Symlink {
+            return self.followed_link(name, found, base.as_ref(), known, at);
         }
         let is_directory = found.file_type == FileType::Directory;
         if self.is_excluded(name, is_directory, base.as_ref(), known, at) {
@@ -214,9 +230,9 @@ impl Merge<'_> {
         }
         match found.file_type {
             FileType::Directory => self.directory(name, false, base.as_ref(), known, at),
-            FileType::RegularFile => self.file(name, &found, EntryFlags::NONE, base.as_ref(), known, at),
-            FileType::Symlink => self.link(name, &found, base.as_ref(), known, at),
-            _ => self.special(name, &found, base.as_ref(), known, at),
+            FileType::RegularFile => self.file(name, found, EntryFlags::NONE, base.as_ref(), known, at),
+            FileType::Symlink => self.link(name, found, base.as_ref(), known, at),
+            _ => self.special(name, found, base.as_ref(), known, at),
         }
     }
 

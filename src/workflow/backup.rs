@@ -9,7 +9,7 @@ use super::opened::{open_to_look, open_to_write};
 use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
-use super::{compare, forecast, guards, lanes, last_run, prune, recover, source};
+use super::{compare, forecast, guards, housekeeping, lanes, last_run, prune, recover, source};
 use crate::index::{MapMode, PendingStore};
 use crate::observe::Event;
 use crate::scan::RootDirectory;
@@ -79,7 +79,9 @@ fn back_up_one(
     let mut run = JobRun::new(&connector, options, committed, &root, &pending, &scanned, report);
     if !run.has_work(&scanned)? {
         run.report.files_unchanged = run.report.files_scanned;
-        return prune::expired_trash(&mut run);
+        prune::expired_trash(&mut run)?;
+        housekeeping::compact_if_needed(run);
+        return Ok(());
     }
     let tally = compare::count_and_guard(&mut run)?;
     forecast::note(&mut run, &tally);
@@ -93,5 +95,7 @@ fn back_up_one(
     // What is confirmed is committed, whatever ended the lanes.
     let finished = run.finish(driven.is_ok());
     driven.and(finished)?;
-    prune::expired_trash(&mut run)
+    prune::expired_trash(&mut run)?;
+    housekeeping::compact_if_needed(run);
+    Ok(())
 }

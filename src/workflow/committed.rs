@@ -102,12 +102,16 @@ impl<'a> Committed<'a> {
     pub(super) fn retire_up_to(&mut self, run: RunId) -> Result<(), Halt> {
         let mut docket = self.docket.clone();
         docket.facts.oldest_retained_sequence = run.sequence + 1;
+        docket.live_bytes = Docket::LIVE_BYTES_UNKNOWN;
         self.promote(docket)
     }
 
     fn promote(&mut self, mut docket: Docket) -> Result<(), Halt> {
         let writer = self.nodes.writer(self.observer);
         docket.committed_length = writer.sync().map_err(|error| self.cannot_write(error))?;
+        if docket.live_bytes != Docket::LIVE_BYTES_UNKNOWN {
+            docket.live_bytes += docket.committed_length - self.docket.committed_length;
+        }
         self.save_doubts()?;
         let bytes = docket.encode();
         self.state.promote(self.disk, &bytes).map_err(Halt::fatal)?;
@@ -115,6 +119,11 @@ impl<'a> Committed<'a> {
         self.docket = docket;
         self.is_claimed = true;
         Ok(())
+    }
+
+    /// Where the docket is written to.
+    pub(super) fn disk(&self) -> &'a RealDisk<'a> {
+        self.disk
     }
 
     fn cannot_write(&self, error: std::io::Error) -> Halt {

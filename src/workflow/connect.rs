@@ -68,11 +68,26 @@ impl<'a> Connector<'a> {
         let features = session
             .features(&mirror)
             .map_err(|failure| Halt::from_failure(&format!("asking rclone about {mirror}"), &failure))?;
+        check_place_beside_bucket(self.job, &features)?;
         let remotes =
             Remotes { source: self.job.source.clone(), mirror, companion: self.job.companion.to_string() };
         let transfer = Transfer::new(session, remotes, run).following_links(self.job.links == Links::Follow);
         Ok(Connection { features, transfer, session })
     }
+}
+
+/// A bucket has no place beside it, and what is a bucket only rclone knows.
+pub(super) fn check_place_beside_bucket(job: &Job, features: &Features) -> Result<(), Halt> {
+    let is_bucket = !job.remote.path().trim_matches('/').contains('/');
+    let is_default = job.companion.path().trim_start_matches('/').starts_with(".treeferry/");
+    if features.bucket_based && is_bucket && is_default {
+        return Err(Halt::Configuration(format!(
+            "job {}: the mirror {:?} is a whole bucket, and there is no place beside it for the trash: use a folder \
+             in the bucket, or give `companion` in another bucket",
+            job.name, job.remote
+        )));
+    }
+    Ok(())
 }
 
 impl Connection<'_> {

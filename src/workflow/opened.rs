@@ -134,7 +134,7 @@ fn begin(path: impl Fn(DataId) -> PathBuf) -> Result<(Docket, NodeFile), Halt> {
     let docket = Docket {
         data_id,
         committed_length: nodes.length(),
-        live_bytes: 0,
+        live_bytes: nodes.length(),
         base: None,
         kept: None,
         newest_record: None,
