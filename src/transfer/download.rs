@@ -153,6 +153,30 @@ impl<'a> Download<'a> {
     }
 }
 
+impl Session<'_> {
+    /// Reads one file through, piece by piece, and keeps none of it. `false`: the
+    /// remote says that it is not there (no proof).
+    ///
+    /// # Errors
+    /// When it could not be read to its end.
+    pub fn read_through(
+        &self,
+        remote: &str,
+        path: &TreePath,
+        tell: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool, Failure> {
+        let line =
+            list_line(*self, path, false).map_err(|reason| Failure { class: FailureClass::File, reason })?;
+        let arguments = vec!["cat".into(), below(remote, &line)];
+        let finished =
+            self.run_streaming(arguments, Vec::new(), Traffic::Bytes, &mut |_| Heard::Nothing, tell)?;
+        if finished.says_absent() {
+            return Ok(false);
+        }
+        if finished.succeeded() { Ok(true) } else { Err(finished.failure("reading a file")) }
+    }
+}
+
 /// No two lines of a group are shown alike in rclone's log.
 fn add(groups: &mut Vec<Group>, index: usize, line: Vec<u8>) {
     let logged = as_logged(&line);

@@ -37,7 +37,7 @@ pub use features::Features;
 pub use folders::{CompanionMove, FolderMove};
 pub use listing::ListedFile;
 pub use looks::{Listed, Place};
-pub use names::{NameEncoding, NotCarried};
+pub use names::{NameEncoding, NotCarried, as_logged as as_listed};
 pub use orphan::{ProcessMark, end_orphan};
 pub use process::{Control, StopSignal};
 pub use rclone::{Rclone, RcloneError, RcloneSettings, Session};

@@ -133,19 +133,19 @@ pub(crate) fn run(
     on_line: &mut dyn FnMut(&str) -> Heard,
 ) -> io::Result<(Ended, Vec<u8>)> {
     let mut output = Vec::new();
-    let ended = run_streaming(call, control, on_line, &mut |bytes| output.extend_from_slice(&bytes))?;
+    let ended = run_streaming(call, control, on_line, &mut |bytes| output.extend_from_slice(bytes))?;
     Ok((ended, output))
 }
 
-/// As [`run`]; what it writes to stdout goes to `on_output`, and is not kept.
+/// As [`run`], but hands over what comes on stdout while it comes.
 ///
 /// # Errors
-/// See [`run`].
+/// As [`run`].
 pub(crate) fn run_streaming(
     call: Call,
     control: &Control,
     on_line: &mut dyn FnMut(&str) -> Heard,
-    on_output: &mut dyn FnMut(Vec<u8>),
+    on_output: &mut dyn FnMut(&[u8]),
 ) -> io::Result<Ended> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).env_clear().envs(call.environment);
@@ -186,7 +186,7 @@ fn listen(
     control: &Control,
     pieces: &Receiver<Piece>,
     on_line: &mut dyn FnMut(&str) -> Heard,
-    on_output: &mut dyn FnMut(Vec<u8>),
+    on_output: &mut dyn FnMut(&[u8]),
 ) -> io::Result<Ended> {
     let mut open_pipes = 2;
     let mut last_progress = Instant::now();
@@ -203,7 +203,7 @@ fn listen(
             },
             Ok(Piece::Output(bytes)) => {
                 last_progress = Instant::now();
-                on_output(bytes);
+                on_output(&bytes);
             }
             Ok(Piece::End) => open_pipes -= 1,
             Err(RecvTimeoutError::Timeout) => {}

@@ -208,19 +208,20 @@ impl<'a> Session<'a> {
         on_line: &mut dyn FnMut(&LogLine) -> Heard,
     ) -> Result<Finished, Failure> {
         let mut output = Vec::new();
-        let mut keep = |bytes: Vec<u8>| output.extend_from_slice(&bytes);
-        let finished = self.run_streaming(arguments, input, traffic, on_line, &mut keep)?;
+        let collect = &mut |bytes: &[u8]| output.extend_from_slice(bytes);
+        let finished = self.run_streaming(arguments, input, traffic, on_line, collect)?;
         Ok(Finished { output, ..finished })
     }
 
-    /// As [`Session::run`]; what it writes to stdout goes to `on_output`, and is not kept.
+    /// As [`Session::run`], but hands over the output while it comes, and keeps
+    /// none of it.
     pub(crate) fn run_streaming(
         &self,
         arguments: Vec<OsString>,
         input: Vec<u8>,
         traffic: Traffic,
         on_line: &mut dyn FnMut(&LogLine) -> Heard,
-        on_output: &mut dyn FnMut(Vec<u8>),
+        on_output: &mut dyn FnMut(&[u8]),
     ) -> Result<Finished, Failure> {
         let settings = &self.rclone.settings;
         let mut arguments = arguments;
@@ -240,7 +241,7 @@ impl<'a> Session<'a> {
         self.observer.count(Counter::RcloneProcesses, 1);
         let mut trouble = Vec::new();
         let mut progress = Progress::default();
-        let mut hear = |line: &str| {
+        let mut on_stderr = |line: &str| {
             let line = LogLine::parse(line);
             if line.stats.is_none() && !line.text.trim().is_empty() {
                 let text = without_credentials(&with_object(&line));
@@ -257,7 +258,7 @@ impl<'a> Session<'a> {
                 heard => heard,
             }
         };
-        let ended = run_streaming(call, self.control, &mut hear, on_output).map_err(|error| {
+        let ended = run_streaming(call, self.control, &mut on_stderr, on_output).map_err(|error| {
             let program = settings.program.display();
             classify::failure(FailureClass::Rclone, &format!("running {program}: {error}"))
         })?;

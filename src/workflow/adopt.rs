@@ -13,9 +13,11 @@ use super::owner::{self, Owner};
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::take_over::{Claimed, ClaimedTime, TakeOver, put_in_order};
+use crate::diff::{Equality, diff};
 use crate::index::find;
 use crate::model::{EntryFlags, TreePath};
 use crate::transfer::{ListedFile, NameEncoding};
+use std::collections::HashMap;
 
 /// What rclone adds to the name of a link that is uploaded.
 const LINK_ENDING: &[u8] = b".rclonelink";
@@ -62,7 +64,7 @@ fn take_over(
         None => (NameEncoding::Default, connection),
     };
     let looked = look_at_source(configuration, job, surroundings, &opened, &connector, report)?;
-    let mut claimed = list_mirror(job, &connection, &looked, report)?;
+    let mut claimed = list_mirror(job, &connection, encoding, &looked, report)?;
     report.not_understood_total += put_in_order(&mut claimed);
     let mut kept_edits = Vec::new();
     let walk = || TakeOver::new(&looked.pending, &claimed, &looked.exclude, &job.source, true);
@@ -98,23 +100,28 @@ fn owned(job: &Job, owner: &Owner) -> Halt {
 fn list_mirror(
     job: &Job,
     connection: &Connection<'_>,
+    encoding: NameEncoding,
     looked: &Looked<'_>,
     report: &mut TakenOver,
 ) -> Result<Vec<Claimed>, Halt> {
     let mirror = job.remote.to_string();
+    let no_text = names_that_are_no_text(looked, encoding)?;
     let mut claimed = Vec::new();
-    let mut take = |file: ListedFile| match (file.path, file.size) {
-        (Ok(path), Some(size)) => claimed.push(claim(job, looked, path, size)),
-        (path, _) => {
-            report.not_understood_total += 1;
-            if report.not_understood.len() < 20 {
-                report.not_understood.push((0, path.map_or_else(|line| line, |path| path.to_string())));
+    let mut take = |file: ListedFile| {
+        let path = file.path().or_else(|| no_text.get(&file.line).cloned());
+        match (path, file.size) {
+            (Some(path), Some(size)) => claimed.push(claim(job, looked, path, size)),
+            _ => {
+                report.not_understood_total += 1;
+                if report.not_understood.len() < 20 {
+                    report.not_understood.push((0, file.line));
+                }
             }
         }
     };
     let found = connection
         .session
-        .list_files(&mirror, &mut take)
+        .list_all(&mirror, &mut take)
         .map_err(|failure| Halt::from_failure(&format!("listing {:?}", job.remote), &failure))?;
     if !found || claimed.is_empty() {
         return Err(Halt::Configuration(format!(
@@ -138,4 +145,21 @@ fn claim(job: &Job, looked: &Looked<'_>, path: TreePath, size: u64) -> Claimed {
             && entry.target.is_some_and(|target| target.len() as u64 == size)
     });
     if is_link { Claimed { path, as_link: true, ..whole } } else { whole }
+}
+
+/// Names that a listing cannot show as they are, by what it shows.
+fn names_that_are_no_text(
+    looked: &Looked<'_>,
+    encoding: NameEncoding,
+) -> Result<HashMap<String, TreePath>, Halt> {
+    let mut names = HashMap::new();
+    for change in diff(&super::take_over::NOTHING, &looked.pending, Equality::Stamp) {
+        let path = change.map_err(Halt::fatal)?.path;
+        if std::str::from_utf8(path.as_bytes()).is_err()
+            && let Ok(line) = encoding.encode(&path)
+        {
+            names.insert(crate::transfer::as_listed(&line), path);
+        }
+    }
+    Ok(names)
 }

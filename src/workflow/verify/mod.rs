@@ -112,6 +112,11 @@ struct Verifying<'a> {
 }
 
 impl Verifying<'_> {
+    /// The mirror holds more than the source had at the last backup.
+    fn has_kept(&self) -> bool {
+        self.opened.docket.kept.is_some_and(|kept| kept.totals.files > 0)
+    }
+
     /// Names something wrong.
     fn find(&mut self, path: &TreePath, reason: &str) {
         self.surroundings.observer.event(&Event::Finding { path, reason });

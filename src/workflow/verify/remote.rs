@@ -6,11 +6,11 @@ use super::sorted_listing::{Listed, Merged, SortedListing};
 use super::{Verifying, What, is_chosen};
 use crate::index::{Tree, find};
 use crate::model::{Entry, EntryFlags, EntryKind, TreePath};
-use crate::transfer::Place;
+use crate::transfer::{NameEncoding, Place, as_listed};
 use crate::workflow::halt::Halt;
 use crate::workflow::tree_walk::{Next, Visit, walk};
 use crate::workflow::way::{Way, control_for_looking};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 /// So many missing files are looked for one by one: a folder that could not be
@@ -21,15 +21,18 @@ pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
     let surroundings = verifying.surroundings;
     let control = control_for_looking(surroundings);
     let way = Way::new(verifying.job, &verifying.opened.docket, &control, surroundings);
-    let listing = list(&mut verifying, &way)?.finish().map_err(cannot_sort)?;
+    let Listing { sorted, by_line } = list(&mut verifying, &way)?;
+    let encoding = way.session()?.encoding();
     let mut comparing = Comparing {
         contents: Contents::new(way),
+        encoding,
+        by_line,
         missing: Vec::new(),
         links: BTreeSet::new(),
         unmatched: SortedListing::new(&surroundings.temporary_directory),
         verifying,
     };
-    comparing.base(listing)?;
+    comparing.base(sorted)?;
     let rest =
         std::mem::replace(&mut comparing.unmatched, SortedListing::new(&surroundings.temporary_directory));
     comparing.kept(rest.finish().map_err(cannot_sort)?)?;
@@ -41,23 +44,31 @@ fn cannot_sort(error: io::Error) -> Halt {
     Halt::Fatal(format!("sorting the listing in a temporary file: {error}"))
 }
 
+/// What the remote lists: in path order, and by their lines those whose path the
+/// listing does not tell (bytes that are no text all look alike in it).
+struct Listing {
+    sorted: Merged,
+    by_line: BTreeMap<String, Vec<Option<u64>>>,
+}
+
 /// The whole mirror; what is not selected is left out.
-fn list(verifying: &mut Verifying<'_>, way: &Way<'_>) -> Result<SortedListing, Halt> {
-    let mut listing = SortedListing::new(&verifying.surroundings.temporary_directory);
+fn list(verifying: &mut Verifying<'_>, way: &Way<'_>) -> Result<Listing, Halt> {
+    let mut sorting = SortedListing::new(&verifying.surroundings.temporary_directory);
     let mut sorted = Ok(());
     let mut files_listed = 0;
-    let mut odd = Vec::new();
-    let listed = way.session()?.list_files(&way.remote(None), &mut |file| {
+    let mut by_line: BTreeMap<String, Vec<Option<u64>>> = BTreeMap::new();
+    let listed = way.session()?.list_all(&way.remote(None), &mut |file| {
         files_listed += 1;
-        match file.path {
-            Ok(path) if sorted.is_ok() && verifying.selection.covers(&path) => {
-                sorted = listing.push((path, file.size));
+        match file.path() {
+            Some(path) if sorted.is_ok() && verifying.selection.covers(&path) => {
+                sorted = sorting.push((path, file.size));
             }
-            Ok(_) => {}
-            Err(printed) => odd.push(printed),
+            Some(_) => {}
+            None => by_line.entry(file.line).or_default().push(file.size),
         }
     });
     verifying.surroundings.halt_if_stopped()?;
+    // A folder that is said not to be there lists nothing, and what that means is judged below.
     listed.map_err(|failure| Halt::from_failure("listing the mirror", &failure))?;
     sorted.map_err(cannot_sort)?;
     let docket = &verifying.opened.docket;
@@ -70,17 +81,14 @@ fn list(verifying: &mut Verifying<'_>, way: &Way<'_>) -> Result<SortedListing, H
             way.remote(None)
         )));
     }
-    for printed in odd {
-        verifying.report.files_surplus += 1;
-        let path = TreePath::from_bytes(printed).unwrap_or_default();
-        verifying.find(&path, "on the remote, under a name that no backup of ours can have written");
-    }
-    Ok(listing)
+    Ok(Listing { sorted: sorting.finish().map_err(cannot_sort)?, by_line })
 }
 
 struct Comparing<'a> {
     verifying: Verifying<'a>,
     contents: Contents<'a>,
+    encoding: NameEncoding,
+    by_line: BTreeMap<String, Vec<Option<u64>>>,
     missing: Vec<TreePath>,
     /// Where uploaded symlinks lie on the mirror.
     links: BTreeSet<TreePath>,
@@ -126,7 +134,16 @@ impl Comparing<'_> {
         while let Some(entry) = listing.next_if(|listed| listed < path).map_err(cannot_sort)? {
             self.unmatched.push(entry).map_err(cannot_sort)?;
         }
-        listing.next_if(|listed| listed == path).map_err(cannot_sort)
+        let listed = listing.next_if(|listed| listed == path).map_err(cannot_sort)?;
+        Ok(listed.or_else(|| Some((path.clone(), self.take_by_line(path)?))))
+    }
+
+    /// The size of a file whose path the listing does not tell.
+    fn take_by_line(&mut self, path: &TreePath) -> Option<Option<u64>> {
+        if self.by_line.is_empty() {
+            return None;
+        }
+        self.by_line.get_mut(&as_listed(&self.encoding.encode(path).ok()?))?.pop()
     }
 
     fn compare(&mut self, path: &TreePath, entry: &Entry<'_>, listed: Option<Listed>) -> Result<(), Halt> {
@@ -166,6 +183,15 @@ impl Comparing<'_> {
                 || matches!(find(&kept, &path), Ok(Some(entry)) if entry.is_on_mirror())
                 || self.is_kept_link(&kept, &path);
             if !is_known {
+                self.verifying.report.files_surplus += 1;
+                self.verifying.find(&path, "on the remote, and unknown to the index");
+            }
+        }
+        // Kept files may be among those without a path: they look like others of their kind.
+        let is_judged = self.verifying.selection.is_all() && !self.verifying.has_kept();
+        for (line, sizes) in std::mem::take(&mut self.by_line) {
+            let path = TreePath::from_bytes(line).unwrap_or_default();
+            for _ in sizes.iter().filter(|_| is_judged) {
                 self.verifying.report.files_surplus += 1;
                 self.verifying.find(&path, "on the remote, and unknown to the index");
             }
