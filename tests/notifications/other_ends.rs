@@ -81,6 +81,9 @@ fn what_telegram_refuses_is_told_with_advice_and_without_the_token() {
     // The address of the request is quoted back to us.
     let echo = WebServer::start(|request, _| Reply::Answer(502, format!("cannot reach {}", request.path())));
     fails(&only(&telegram(echo.url()), &message()), 2, "cannot reach /bot***/sendMessage");
+    let lenient =
+        WebServer::start(|_, _| Reply::Answer(200, "{\"ok\": false, \"description\": \"no\"}".into()));
+    fails(&only(&telegram(lenient.url()), &message()), 2, ": no (200)");
     let portal = WebServer::start(|_, _| Reply::Answer(200, "<html>please log in</html>".into()));
     fails(&only(&telegram(portal.url()), &message()), 2, "what answers is no bot server");
 }
@@ -179,6 +182,15 @@ fn a_webhook_that_answers_no_success_has_failed_and_its_address_is_not_told() {
         fails(&only(&channels, &message()), 2, said);
         assert_eq!(server.requests().len(), 2);
     }
+}
+
+#[test]
+fn a_redirect_is_not_followed_because_the_message_would_be_lost_on_the_way() {
+    let elsewhere = WebServer::start(|_, _| Reply::good());
+    let address = elsewhere.url();
+    let server = WebServer::start(move |_, _| Reply::Redirect(address.clone()));
+    fails(&only(&webhook(&server, &[], ""), &message()), 2, "points to another address");
+    assert!(elsewhere.requests().is_empty());
 }
 
 #[test]

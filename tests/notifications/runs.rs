@@ -173,6 +173,22 @@ fn no_secret_is_in_the_log_at_whatever_level() {
 }
 
 #[test]
+fn a_signal_ends_the_waiting_for_a_server_that_hangs_and_the_backup_is_done_all_the_same() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(3, 1).plant(&world.source());
+    let server = WebServer::start(|_, _| Reply::Hang);
+    configure(&world, &telegram(&server, "always"));
+    let child = world.program.start(&["backup"]);
+    while server.requests().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    Finished::from(child.wait_with_output().unwrap()).expect(0).says("told to end at once");
+    world.assert_mirror_equals_source();
+}
+
+#[test]
 fn a_healthcheck_hears_the_start_and_how_it_ended_with_the_end_of_the_log() {
     let world = World::local(Rclone::Current);
     Plan::plain(3, 1).plant(&world.source());

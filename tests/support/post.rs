@@ -38,6 +38,8 @@ impl Request {
 pub enum Reply {
     /// Status and body.
     Answer(u16, String),
+    /// "It is over there."
+    Redirect(String),
     /// Nothing, for a long time.
     Hang,
     /// The connection ends without a word.
@@ -190,6 +192,12 @@ fn answer(mut stream: TcpStream, reply: Reply) {
                 body.len()
             );
             let _ = stream.write_all((head + &body).as_bytes());
+        }
+        Reply::Redirect(address) => {
+            let head = format!(
+                "HTTP/1.1 302 Found\r\nLocation: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            let _ = stream.write_all(head.as_bytes());
         }
         Reply::Hang => std::thread::sleep(Duration::from_secs(600)),
         Reply::Close => {
