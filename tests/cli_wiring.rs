@@ -186,7 +186,20 @@ fn without_trailing_blanks(text: &str) -> String {
 fn command_line_document_is_that_of_the_program() {
     let home = Home::new();
     let mut text = "# Command line\n\n<!-- Made from the program: UPDATE_DOCS=1 cargo test --test tests command_line_document -->\n".to_owned();
-    for command in ["", "init", "backup", "plan", "status", "config", "config show", "config validate"] {
+    for command in [
+        "",
+        "init",
+        "backup",
+        "plan",
+        "status",
+        "config",
+        "config show",
+        "config validate",
+        "bench",
+        "bench scan",
+        "bench hash",
+        "bench index",
+    ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");
         let help = home.run(&arguments);

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use super::{backup, config, init, plan, status};
+use super::{backup, bench, config, init, plan, status};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -57,6 +57,8 @@ pub(super) enum Command {
     Plan(plan::Plan),
     /// Show the last run of each job and what is not protected
     Status(status::Status),
+    /// Measure how fast this machine walks, reads and remembers files
+    Bench(bench::Bench),
     /// Show or check the configuration
     Config(config::Config),
 }

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod backup;
+mod bench;
 mod config;
 mod configuration_file;
 mod exit_status;
@@ -63,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Backup(command) => backup::run(command, &arguments.global, &output),
         Command::Plan(command) => plan::run(command, &arguments.global, &output),
         Command::Status(command) => status::run(command, &arguments.global, &output),
+        Command::Bench(command) => bench::run(command, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
     };
     match result {

@@ -1,8 +1,10 @@
 //! Where the command line meets the recipes: the world they need is put
 //! together here, because the library looks nothing up by itself.
 
+use std::path::Path;
 use time::OffsetDateTime;
 use treeferry::observe::{Observer, Silent};
+use treeferry::workflow::bench::{self, BenchError, BenchIndexOptions, BenchReport, BenchScanOptions};
 use treeferry::workflow::configuration::{Configuration, Job};
 use treeferry::workflow::options::{BackupOptions, Stop};
 use treeferry::workflow::report::{JobReport, JobStatus};
@@ -33,6 +35,26 @@ pub(super) fn backup(
 /// The recipe `status`.
 pub(super) fn status(configuration: &Configuration, job: &Job) -> JobStatus {
     workflow::status(configuration, job)
+}
+
+/// Walks beside the floor.
+pub(super) fn bench_scan(root: &Path, options: &BenchScanOptions) -> Result<BenchReport, BenchError> {
+    bench::bench_scan(root, options)
+}
+
+/// Reading beside the floor.
+pub(super) fn bench_hash(
+    root: &Path,
+    threads: usize,
+    rounds: usize,
+    temporary_directory: &Path,
+) -> Result<BenchReport, BenchError> {
+    bench::bench_hash(root, threads, rounds, temporary_directory)
+}
+
+/// An index of made-up entries.
+pub(super) fn bench_index(options: &BenchIndexOptions) -> Result<BenchReport, BenchError> {
+    bench::bench_index(options)
 }
 
 fn surroundings<'a>(
