@@ -59,17 +59,52 @@ fn after_the_import_nothing_is_uploaded_and_no_file_is_read() {
             assert_eq!(imported.number(nothing), 0, "{nothing}");
         }
         let index = world.index_bytes();
-        for _ in 0..2 {
-            let finished = world.backup(&[]).expect(0);
-            assert_eq!(finished.number("files_uploaded"), 0);
-            assert_eq!(finished.number("files_unchanged"), files);
-            assert_eq!(finished.number("index_bytes_written"), 0);
-        }
+        let finished = world.backup(&[]).expect(0);
+        assert_eq!(finished.number("files_uploaded"), 0);
+        assert_eq!(finished.number("files_unchanged"), files);
+        assert_eq!(finished.number("index_bytes_written"), 0);
         assert_eq!(world.index_bytes(), index, "an unchanged tree wrote to the index");
+        // Only later runs read the files, for their hashes.
+        assert!(world.backup(&[]).expect(0).number("index_bytes_written") > 0);
+        let index = world.index_bytes();
+        assert_eq!(world.backup(&[]).expect(0).number("index_bytes_written"), 0);
+        assert_eq!(world.index_bytes(), index);
         assert_eq!(world.rclone_calls(), Vec::<String>::new());
         assert_eq!(world.requests(), requests);
         world.assert_mirror_equals_source();
     }
+}
+
+#[test]
+fn hashes_are_filled_in_by_later_runs_within_a_budget() {
+    let mut world = World::local(Rclone::Current);
+    let source = world.source();
+    for number in 0..5 {
+        fs::write(source.join(format!("file {number}")), vec![number; 400]).unwrap();
+    }
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    world.set("hash_fill_per_run", "\"1000\"");
+    import(&world, &file, &[]).expect(0);
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let unverifiable = || world.program.run(&["--json", "verify", "--source"]).number("files_unverifiable");
+    world.backup(&[]).expect(0);
+    assert_eq!(unverifiable(), 5, "the first run after the import reads nothing");
+    for left in [3, 1, 0, 0] {
+        let finished = world.backup(&[]).expect(0);
+        assert_eq!(finished.number("files_uploaded") + finished.number("files_changed"), 0);
+        assert_eq!(finished.summary()["run_id"], serde_json::Value::Null, "{finished}");
+        assert_eq!(unverifiable(), left);
+    }
+    assert_eq!(world.rclone_calls(), Vec::<String>::new());
+    // From now on a touch sends nothing.
+    fs::File::options()
+        .append(true)
+        .open(source.join("file 0"))
+        .unwrap()
+        .set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
 mod import_adopt;
+mod import_guides;
 mod import_settings;
 mod import_snapshot;
 mod index;

@@ -38,7 +38,8 @@ impl Equality {
                 (Content::Read(base_digest), Content::Read(pending_digest)) => {
                     base_digest == pending_digest && is_executable(base) == is_executable(pending)
                 }
-                (Content::Unread, Content::Unread) => {
+                // A hash that was filled in is no change of the content.
+                (Content::Unread | Content::Read(_), Content::Unread | Content::Read(_)) => {
                     base.stamp.size == pending.stamp.size && base.stamp.mtime == pending.stamp.mtime
                 }
                 (base_content, pending_content) => base_content == pending_content,

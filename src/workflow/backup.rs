@@ -9,7 +9,7 @@ use super::opened::{open_to_look, open_to_write};
 use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
-use super::{compare, forecast, guards, housekeeping, lanes, last_run, prune, recover, source};
+use super::{compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, prune, recover, source};
 use crate::index::{MapMode, PendingStore};
 use crate::observe::Event;
 use crate::scan::RootDirectory;
@@ -80,6 +80,7 @@ fn back_up_one(
     if !run.has_work(&scanned)? {
         run.report.files_unchanged = run.report.files_scanned;
         prune::expired_trash(&mut run)?;
+        hash_fill::fill_in(&mut run)?;
         housekeeping::compact_if_needed(run);
         return Ok(());
     }
@@ -96,6 +97,7 @@ fn back_up_one(
     let finished = run.finish(driven.is_ok());
     driven.and(finished)?;
     prune::expired_trash(&mut run)?;
+    hash_fill::fill_in(&mut run)?;
     housekeeping::compact_if_needed(run);
     Ok(())
 }

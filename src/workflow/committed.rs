@@ -197,6 +197,19 @@ impl<'a> Committed<'a> {
         Ok(self.nodes.length() - length_before)
     }
 
+    /// Puts hashes into the base: no change of what the mirror holds, so no run and
+    /// no record. Gives back the bytes appended to the index.
+    pub(super) fn fill_in(&mut self, edits: Vec<Edit>) -> Result<u64, Halt> {
+        let writer = self.nodes.writer(self.observer);
+        let length_before = self.nodes.length();
+        let edits = edits.into_iter().map(Ok::<_, Infallible>);
+        let base = rewrite(&self.tree(self.docket.base), edits, &writer).map_err(Halt::fatal)?;
+        if base != self.docket.base {
+            self.promote(Docket { base, ..self.docket.clone() })?;
+        }
+        Ok(self.nodes.length() - length_before)
+    }
+
     fn tree(&self, root: Option<Root>) -> Tree<'_> {
         Tree::new(self.nodes, root, self.observer)
     }

@@ -24,6 +24,7 @@ mod connect;
 mod forecast;
 mod guards;
 mod halt;
+mod hash_fill;
 mod housekeeping;
 mod import_settings;
 mod import_snapshot;
