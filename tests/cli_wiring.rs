@@ -186,20 +186,33 @@ fn without_trailing_blanks(text: &str) -> String {
 fn command_line_document_is_that_of_the_program() {
     let home = Home::new();
     let mut text = "# Command line\n\n<!-- Made from the program: UPDATE_DOCS=1 cargo test --test tests command_line_document -->\n".to_owned();
-    for command in [
+    let commands = [
         "",
         "init",
         "backup",
         "plan",
         "status",
-        "config",
-        "config show",
-        "config validate",
+        "snapshots",
+        "ls",
+        "restore",
+        "verify",
+        "adopt",
+        "import",
+        "import settings",
+        "import snapshot",
+        "notify",
+        "notify test",
         "bench",
         "bench scan",
         "bench hash",
         "bench index",
-    ] {
+        "config",
+        "config show",
+        "config validate",
+        "completions",
+        "man",
+    ];
+    for command in commands {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");
         let help = home.run(&arguments);

@@ -10,13 +10,21 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod architecture;
+mod backup_clock;
+mod backup_edges;
 mod backup_guards;
 mod backup_kills;
 mod backup_runs;
 mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
+mod import_adopt;
+mod import_settings;
+mod import_snapshot;
 mod index;
+mod notifications;
+mod restore_files;
 mod state_crash;
 mod support;
 mod transfer_conformance;
+mod verify_source;

@@ -1,6 +1,9 @@
 //! What can be typed.
 
-use super::{backup, bench, config, init, plan, status};
+use super::{
+    adopt, backup, bench, completions, config, import, init, ls, man, notify, plan, restore, snapshots,
+    status, verify,
+};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -59,8 +62,26 @@ pub(super) enum Command {
     Status(status::Status),
     /// Measure how fast this machine walks, reads and remembers files
     Bench(bench::Bench),
+    /// Try the channels that tell about runs
+    Notify(notify::Notify),
+    /// List the states that can be restored
+    Snapshots(snapshots::Snapshots),
+    /// List what a state holds, from the index, without a request
+    Ls(ls::Ls),
+    /// Get files back, each checked against its hash before it takes its name
+    Restore(restore::Restore),
+    /// Look whether source or remote are still what the index says
+    Verify(verify::Verify),
     /// Show or check the configuration
     Config(config::Config),
+    /// Take over a mirror that exists already: uploaded by something else, or its index was lost
+    Adopt(adopt::Adopt),
+    /// Take over what the Python script that came before left behind
+    Import(import::Import),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print the manual page
+    Man(man::Man),
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use super::exit_status::ExitStatus;
 use super::log_file::LogFile;
 use super::output::Output;
 use super::progress::{ExcludedList, FanOut, LogListener};
-use super::{Stopped, configuration_file, job_selection, log_file, recipes, signals, summary};
+use super::{Stopped, configuration_file, job_selection, log_file, notify, recipes, signals, summary};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use time::OffsetDateTime;
 use treeferry::workflow::configuration::{Configuration, Job};
+use treeferry::workflow::notification::Notifier;
 use treeferry::workflow::options::{BackupOptions, Guard};
 use treeferry::workflow::report::{JobOutcome, JobReport};
 
@@ -54,6 +55,7 @@ pub(super) fn run_jobs(
     // Before any other thread: see `log_file::start`.
     let log = if options.dry_run { None } else { start_log(&configuration, global, output) };
     let stop = signals::listen()?;
+    let notifier = (!options.dry_run).then(|| Notifier::begin(&configuration));
     let mut reports = Vec::new();
     for job in jobs {
         let report = match stop.signal() {
@@ -69,6 +71,10 @@ pub(super) fn run_jobs(
     }
     summary::tell_all(&reports, output);
     let status = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
+    if let Some(notifier) = notifier {
+        let log = log.as_ref().map(|log| log.path.as_path());
+        notify::tell(notifier, &reports, log, status.code(), &stop, output);
+    }
     if output.json && status.code() != 0 {
         output.exit_error(status, &exit_message(&reports));
     }

@@ -67,7 +67,7 @@ pub(super) fn run(command: &Init, global: &Global, output: &Output) -> Result<Ex
     Ok(ExitStatus::Protected)
 }
 
-fn exists(file: &Path) -> Stopped {
+pub(super) fn exists(file: &Path) -> Stopped {
     Stopped::usage(format!(
         "{} exists already and is left as it is; name another with --output",
         file.display()
@@ -134,7 +134,7 @@ fn answer(given: Option<&str>, flag: &str, question: &str, default: Option<&str>
 }
 
 /// Only the owner may read it: it may come to hold secrets.
-fn write_new(file: &Path, text: &str) -> Result<(), Stopped> {
+pub(super) fn write_new(file: &Path, text: &str) -> Result<(), Stopped> {
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::AlreadyExists => exists(file),
         _ => Stopped::new(ExitStatus::Fatal, format!("writing {}: {error}", file.display())),

@@ -11,9 +11,12 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, UtcOffset};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 const TIME: &[BorrowedFormatItem<'_>] = format_description!(
@@ -51,6 +54,9 @@ pub(super) fn start(log_dir: &Path, level: LogLevel) -> io::Result<LogFile> {
         .with_target(false)
         .with_timer(LocalTime(offset))
         .with_writer(writer)
+        .finish()
+        // Ours only: an HTTP library logs whole requests, keys and all.
+        .with(Targets::new().with_target("treeferry", filter))
         .try_init()
         .map_err(io::Error::other)?;
     Ok(LogFile { path: log_dir.join(file_name(today)) })

@@ -5,30 +5,41 @@
 //! with `--json`, stdout holds JSON lines and nothing else.
 //! Must not know: anything below `workflow`.
 
+mod adopt;
 mod arguments;
 mod backup;
 mod bench;
+mod completions;
 mod config;
 mod configuration_file;
 mod exit_status;
-mod figures;
+mod import;
 mod init;
 mod job_selection;
 mod log_file;
+mod ls;
+mod man;
+mod notify;
 mod output;
+mod paths;
 mod plan;
 mod progress;
 mod recipes;
+mod restore;
 mod signals;
+mod snapshots;
 mod starter;
 mod status;
 mod summary;
+mod taken_over;
+mod verify;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
 use exit_status::ExitStatus;
 use output::Output;
 use std::process::ExitCode;
+use treeferry::workflow::figures;
 
 /// Why a command ended early, told once and in one place.
 #[derive(Debug)]
@@ -65,7 +76,16 @@ pub(crate) fn run() -> ExitCode {
         Command::Plan(command) => plan::run(command, &arguments.global, &output),
         Command::Status(command) => status::run(command, &arguments.global, &output),
         Command::Bench(command) => bench::run(command, &output),
+        Command::Notify(command) => notify::run(command, &arguments.global, &output),
+        Command::Snapshots(command) => snapshots::run(command, &arguments.global, &output),
+        Command::Ls(command) => ls::run(command, &arguments.global, &output),
+        Command::Restore(command) => restore::run(command, &arguments.global, &output),
+        Command::Verify(command) => verify::run(command, &arguments.global, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
+        Command::Adopt(command) => adopt::run(command, &arguments.global, &output),
+        Command::Import(command) => import::run(command, &arguments.global, &output),
+        Command::Completions(command) => Ok(completions::run(command)),
+        Command::Man(command) => man::run(command),
     };
     match result {
         Ok(status) => status.into(),

@@ -6,9 +6,12 @@ use time::OffsetDateTime;
 use treeferry::observe::{Observer, Silent};
 use treeferry::workflow::bench::{self, BenchError, BenchIndexOptions, BenchReport, BenchScanOptions};
 use treeferry::workflow::configuration::{Configuration, Job};
+use treeferry::workflow::history::{ListedEntry, Listing, Snapshot};
 use treeferry::workflow::options::{BackupOptions, Stop};
-use treeferry::workflow::report::{JobReport, JobStatus};
-use treeferry::workflow::{self, Machine, Surroundings};
+use treeferry::workflow::report::{JobOutcome, JobReport, JobStatus};
+use treeferry::workflow::restore::{RestoreOptions, RestoreReport};
+use treeferry::workflow::verify::{VerifyOptions, VerifyReport};
+use treeferry::workflow::{self, ImportOptions, Machine, Surroundings, TakenOver};
 
 /// Refuses rclone flags that would break the protocol.
 pub(super) fn check_rclone_flags(flags: &[String]) -> Result<(), String> {
@@ -55,6 +58,69 @@ pub(super) fn bench_hash(
 /// An index of made-up entries.
 pub(super) fn bench_index(options: &BenchIndexOptions) -> Result<BenchReport, BenchError> {
     bench::bench_index(options)
+}
+
+/// The recipe `snapshots`.
+pub(super) fn snapshots(configuration: &Configuration, job: &Job) -> Result<Vec<Snapshot>, JobOutcome> {
+    let stop = Stop::default();
+    workflow::history::snapshots(configuration, job, &surroundings(configuration, &stop, &Silent))
+}
+
+/// The recipe `ls`.
+pub(super) fn list(
+    configuration: &Configuration,
+    job: &Job,
+    listing: &Listing,
+    tell: &mut dyn FnMut(ListedEntry),
+) -> Result<(), JobOutcome> {
+    let stop = Stop::default();
+    workflow::history::list(configuration, job, listing, &surroundings(configuration, &stop, &Silent), tell)
+}
+
+/// The recipe `restore`.
+pub(super) fn restore(
+    configuration: &Configuration,
+    job: &Job,
+    options: &RestoreOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> RestoreReport {
+    workflow::restore::restore(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
+/// The recipe `verify`.
+pub(super) fn verify(
+    configuration: &Configuration,
+    job: &Job,
+    options: &VerifyOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> VerifyReport {
+    workflow::verify::verify(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
+/// The recipe `adopt`.
+pub(super) fn adopt(
+    configuration: &Configuration,
+    job: &Job,
+    options: &ImportOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> TakenOver {
+    workflow::adopt(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
+/// The recipe `import snapshot`.
+pub(super) fn import_snapshot(
+    configuration: &Configuration,
+    job: &Job,
+    snapshot: &Path,
+    options: &ImportOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> TakenOver {
+    let surroundings = surroundings(configuration, stop, observer);
+    workflow::import_snapshot(configuration, job, snapshot, options, &surroundings)
 }
 
 fn surroundings<'a>(

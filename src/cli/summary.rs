@@ -204,7 +204,8 @@ pub(super) fn timestamp(time: time::OffsetDateTime) -> Value {
     time.format(&Rfc3339).map_or(Value::Null, Value::from)
 }
 
-fn as_json(report: &JobReport) -> Value {
+/// The `summary` of docs/json.md.
+pub(super) fn as_json(report: &JobReport) -> Value {
     let code = ExitStatus::from(&report.outcome).code();
     let mut summary = json!({
         "message_type": "summary",

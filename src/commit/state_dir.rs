@@ -27,6 +27,8 @@ pub enum SideFile {
     Quarantine,
     /// When what was last verified.
     Ledger,
+    /// What could not be told, for `status`.
+    Notification,
 }
 
 impl SideFile {
@@ -36,6 +38,7 @@ impl SideFile {
             SideFile::Doubts => "doubts",
             SideFile::Quarantine => "quarantine",
             SideFile::Ledger => "ledger",
+            SideFile::Notification => "notification.json",
         }
     }
 }

@@ -54,6 +54,29 @@ pub enum Event<'a> {
         /// Names of the files under way, at most a few.
         current: &'a [String],
     },
+    /// What a restore or a verification is about to do: the totals for a progress bar.
+    WorkPlanned {
+        /// Which of them.
+        phase: Phase,
+        /// Files.
+        files: u64,
+        /// Their sizes, in bytes.
+        bytes: u64,
+    },
+    /// A file is done with: restored, or there already, or verified.
+    FileDone {
+        /// Which path.
+        path: &'a TreePath,
+        /// Its size, in bytes.
+        bytes: u64,
+    },
+    /// A restore or a verification found something wrong at a path.
+    Finding {
+        /// Which path; may be a directory, with all below it.
+        path: &'a TreePath,
+        /// What, for people.
+        reason: &'a str,
+    },
     /// A path got its outcome.
     Settled {
         /// In which lane.
@@ -109,6 +132,10 @@ pub enum Phase {
     Commit,
     /// Emptying expired trash.
     Prune,
+    /// Fetching files back.
+    Restore,
+    /// Reading what should be as it was.
+    Verify,
 }
 
 /// Listens. Called from many threads at once.

@@ -35,7 +35,7 @@ pub use floor::{FloorSeen, floor_hash, floor_walk};
 pub use identity::{SourceIdentity, identify};
 pub use open::RootDirectory;
 pub use presence::{Presence, presence};
-pub use read::{ReadFile, ReadFileError, read_file, read_files};
+pub use read::{FolderReader, ReadFile, ReadFileError, read_file, read_files};
 pub use settled::SkipSettled;
 pub use walk::scan;
 

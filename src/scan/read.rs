@@ -92,32 +92,87 @@ pub fn read_file(
     observer: &dyn Observer,
 ) -> Result<ReadFile, ReadFileError> {
     let file = open_file(root, path, follow).map_err(|errno| error_of(path, errno))?;
+    match read_open_file(root, &file, path, None, observer)? {
+        Some(read) => Ok(read),
+        // Only a stamp that was asked for can be another.
+        None => Err(ReadFileError::ChangedWhileReading { path: path.clone() }),
+    }
+}
+
+/// Files of one folder that are to be as they were.
+pub struct FolderReader<'a> {
+    root: &'a RootDirectory,
+    folder: OwnedFd,
+}
+
+impl<'a> FolderReader<'a> {
+    /// Opens the folder at `path` once, for all its files.
+    ///
+    /// # Errors
+    /// When it is gone, or cannot be opened.
+    pub fn open(root: &'a RootDirectory, path: &TreePath, follow: bool) -> Result<Self, ReadFileError> {
+        let folder = root.open_below(path, follow).map_err(|errno| error_of(path, errno))?;
+        Ok(FolderReader { root, folder })
+    }
+
+    /// Reads the file at `path`, which lies in this folder, if it still has this
+    /// size and mtime: a `chmod` makes a new ctime, and no new content. `None`: it
+    /// was written since, and is not read to its end.
+    ///
+    /// # Errors
+    /// See [`ReadFileError`].
+    pub fn read_if(
+        &self,
+        path: &TreePath,
+        stamp: &Stamp,
+        follow: bool,
+        observer: &dyn Observer,
+    ) -> Result<Option<ReadFile>, ReadFileError> {
+        let name = path.name().and_then(|name| CString::new(name).ok());
+        let name = name.ok_or_else(|| ReadFileError::NotAFile { path: path.clone() })?;
+        let file = open_without_atime(&self.folder, &*name, file_flags(follow))
+            .map_err(|errno| error_of(path, errno))?;
+        read_open_file(self.root, &file, path, Some(stamp), observer)
+    }
+}
+
+fn read_open_file(
+    root: &RootDirectory,
+    file: &OwnedFd,
+    path: &TreePath,
+    wanted: Option<&Stamp>,
+    observer: &dyn Observer,
+) -> Result<Option<ReadFile>, ReadFileError> {
     let file_system = root.file_system;
     for _ in 0..READS_MAX {
         let seen_at = now();
-        let before = stat_open(&file, &file_system).map_err(|errno| error_of(path, errno))?;
+        let before = stat_open(file, &file_system).map_err(|errno| error_of(path, errno))?;
         // Another device only when mounts are crossed: ask what lies there.
         let (before, file_system) = if before.device == root.device {
             (before, file_system)
         } else {
-            let file_system = FileSystem::of(&file);
-            (stat_open(&file, &file_system).map_err(|errno| error_of(path, errno))?, file_system)
+            let file_system = FileSystem::of(file);
+            (stat_open(file, &file_system).map_err(|errno| error_of(path, errno))?, file_system)
         };
         if before.file_type != FileType::RegularFile {
             return Err(ReadFileError::NotAFile { path: path.clone() });
         }
-        let (digest, bytes) = hash(&file, before.stamp.size).map_err(|errno| error_of(path, errno))?;
-        let after = stat_open(&file, &file_system).map_err(|errno| error_of(path, errno))?;
+        let is_other = |stamp: &Stamp| stamp.size != before.stamp.size || stamp.mtime != before.stamp.mtime;
+        if wanted.is_some_and(is_other) {
+            return Ok(None);
+        }
+        let (digest, bytes) = hash(file, before.stamp.size).map_err(|errno| error_of(path, errno))?;
+        let after = stat_open(file, &file_system).map_err(|errno| error_of(path, errno))?;
         observer.count(Counter::FilesHashed, 1);
         observer.count(Counter::BytesHashed, bytes);
         if is_same_file(&before, &after) && bytes == after.stamp.size {
-            return Ok(ReadFile {
+            return Ok(Some(ReadFile {
                 digest,
                 stamp: after.stamp,
                 permissions: after.permissions,
                 settled: file_system.is_settled(after.stamp.mtime, after.stamp.ctime, seen_at),
                 recently_written: !self::before(after.stamp.mtime, MAPPED_WRITES_NS, seen_at),
-            });
+            }));
         }
     }
     Err(ReadFileError::ChangedWhileReading { path: path.clone() })
@@ -139,11 +194,13 @@ fn is_same_file(before: &Metadata, after: &Metadata) -> bool {
 }
 
 /// O_NONBLOCK: a FIFO that took the file's place must not hang us.
+fn file_flags(follow: bool) -> OFlags {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if follow { flags } else { flags | OFlags::NOFOLLOW }
+}
+
 fn open_file(root: &RootDirectory, path: &TreePath, follow: bool) -> Result<OwnedFd, Errno> {
-    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    if !follow {
-        flags |= OFlags::NOFOLLOW;
-    }
+    let flags = file_flags(follow);
     let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Err(Errno::ISDIR) };
     let name = CString::new(name).map_err(|_| Errno::NOENT)?;
     let file = if parent.is_root() {

@@ -122,6 +122,8 @@ pub(crate) fn class_of(text: &str) -> FailureClass {
 pub(crate) fn class_of_all(text: &str) -> FailureClass {
     match class_of(text) {
         FailureClass::File if is_refused(text) => FailureClass::Authentication,
+        // The last word of a command that did work on single files.
+        FailureClass::File if is_about_a_file(text) => FailureClass::File,
         FailureClass::File => FailureClass::Rclone,
         class => class,
     }
@@ -183,6 +185,10 @@ pub(crate) fn shortened(text: &str) -> String {
         }
     }
     line
+}
+
+fn is_about_a_file(text: &str) -> bool {
+    ["Failed to copy: ", "Failed to move: ", "Failed to delete: "].iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]

@@ -13,8 +13,10 @@
 mod classify;
 mod command_line;
 mod credentials;
+mod download;
 mod features;
 mod folders;
+mod listing;
 mod log_line;
 mod looks;
 mod names;
@@ -30,10 +32,12 @@ mod user_flags;
 mod version;
 
 pub use credentials::without_credentials;
+pub use download::{Download, Fetched};
 pub use features::Features;
 pub use folders::{CompanionMove, FolderMove};
+pub use listing::ListedFile;
 pub use looks::{Listed, Place};
-pub use names::{NameEncoding, NotCarried};
+pub use names::{NameEncoding, NotCarried, as_logged as as_listed};
 pub use orphan::{ProcessMark, end_orphan};
 pub use process::{Control, StopSignal};
 pub use rclone::{Rclone, RcloneError, RcloneSettings, Session};

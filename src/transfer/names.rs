@@ -17,6 +17,9 @@ pub enum NameEncoding {
     Raw,
     /// For older ones: names with U+201B, and U+FF0E as a whole name, cannot be carried.
     Legacy,
+    /// A mirror that rclone filled with its default settings, before us: its names
+    /// stay as they are. Lists are written as for `Legacy`.
+    Default,
 }
 
 /// A name that cannot be written so that this rclone finds it.
@@ -56,7 +59,7 @@ impl NameEncoding {
 
     fn encode_component(self, component: &[u8], line: &mut Vec<u8>) -> Result<(), NotCarried> {
         if component == FULL_STOP.as_bytes() || component == "\u{FF0E}\u{FF0E}".as_bytes() {
-            if self == NameEncoding::Legacy {
+            if self != NameEncoding::Raw {
                 // 1.60 takes the line for `.` or `..`, a directory, and gives up the whole batch.
                 return Err(not_carried_by_legacy("is U+FF0E (．) alone or twice"));
             }
@@ -79,10 +82,10 @@ impl NameEncoding {
         match character {
             '\u{01}'..='\u{1F}' => push(line, symbol(character as u32)),
             '\u{7F}' => push(line, '\u{2421}'),
-            QUOTE if self == NameEncoding::Legacy => {
+            QUOTE if self != NameEncoding::Raw => {
                 return Err(not_carried_by_legacy("holds the character U+201B (‛)"));
             }
-            '\u{FF0F}' | '\u{2400}' if self == NameEncoding::Legacy => push(line, character),
+            '\u{FF0F}' | '\u{2400}' if self != NameEncoding::Raw => push(line, character),
             '\u{2400}'..='\u{241F}' | '\u{2421}' | '\u{FF0F}' | QUOTE => {
                 push(line, QUOTE);
                 push(line, character);
@@ -92,6 +95,18 @@ impl NameEncoding {
         Ok(())
     }
 
+    /// True when this name may lie on a mirror under other bytes than the ones
+    /// with which a mirror of our own would hold it.
+    pub fn differs_by_default(path: &TreePath) -> bool {
+        path.as_bytes().utf8_chunks().any(|chunk| {
+            let odd = |character: char| {
+                character.is_ascii_control()
+                    || matches!(character, '\u{2400}'..='\u{2421}' | '\u{FF0F}' | '\u{FF0E}' | QUOTE)
+            };
+            !chunk.invalid().is_empty() || chunk.valid().chars().any(odd)
+        })
+    }
+
     /// The flags that go with it, for every command of this mirror.
     pub(crate) fn flags(self) -> &'static [&'static str] {
         match self {
@@ -99,6 +114,7 @@ impl NameEncoding {
                 &["--local-encoding", "Raw", "--webdav-encoding", "Slash,Ctl,Del,InvalidUtf8,Dot"]
             }
             NameEncoding::Legacy => &["--webdav-encoding", "Slash,Ctl,Del,InvalidUtf8,Dot"],
+            NameEncoding::Default => &[],
         }
     }
 }
@@ -122,6 +138,7 @@ impl fmt::Display for NameEncoding {
         f.write_str(match self {
             NameEncoding::Raw => "raw",
             NameEncoding::Legacy => "legacy",
+            NameEncoding::Default => "default",
         })
     }
 }
@@ -133,6 +150,7 @@ impl FromStr for NameEncoding {
         match text {
             "raw" => Ok(NameEncoding::Raw),
             "legacy" => Ok(NameEncoding::Legacy),
+            "default" => Ok(NameEncoding::Default),
             _ => Err(NotCarried { reason: format!("{text:?} is no name encoding known here") }),
         }
     }
@@ -140,7 +158,7 @@ impl FromStr for NameEncoding {
 
 /// How rclone's log shows these bytes: one U+FFFD for each that is not UTF-8.
 /// Rust's own lossy form differs, it writes one for a whole broken sequence.
-pub(crate) fn as_logged(line: &[u8]) -> String {
+pub fn as_logged(line: &[u8]) -> String {
     let mut text = String::with_capacity(line.len());
     for chunk in line.utf8_chunks() {
         text.push_str(chunk.valid());

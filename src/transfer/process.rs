@@ -132,6 +132,21 @@ pub(crate) fn run(
     control: &Control,
     on_line: &mut dyn FnMut(&str) -> Heard,
 ) -> io::Result<(Ended, Vec<u8>)> {
+    let mut output = Vec::new();
+    let ended = run_streaming(call, control, on_line, &mut |bytes| output.extend_from_slice(bytes))?;
+    Ok((ended, output))
+}
+
+/// As [`run`], but hands over what comes on stdout while it comes.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_streaming(
+    call: Call,
+    control: &Control,
+    on_line: &mut dyn FnMut(&str) -> Heard,
+    on_output: &mut dyn FnMut(&[u8]),
+) -> io::Result<Ended> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).env_clear().envs(call.environment);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -156,7 +171,7 @@ pub(crate) fn run(
     }
     drop(sender);
 
-    let result = listen(&mut child.0, control, &pieces, on_line);
+    let result = listen(&mut child.0, control, &pieces, on_line, on_output);
     drop(pieces);
     drop(child);
     for reader in readers {
@@ -171,8 +186,8 @@ fn listen(
     control: &Control,
     pieces: &Receiver<Piece>,
     on_line: &mut dyn FnMut(&str) -> Heard,
-) -> io::Result<(Ended, Vec<u8>)> {
-    let mut output = Vec::new();
+    on_output: &mut dyn FnMut(&[u8]),
+) -> io::Result<Ended> {
     let mut open_pipes = 2;
     let mut last_progress = Instant::now();
     let mut stop_seen: Option<Instant> = None;
@@ -188,7 +203,7 @@ fn listen(
             },
             Ok(Piece::Output(bytes)) => {
                 last_progress = Instant::now();
-                output.extend_from_slice(&bytes);
+                on_output(&bytes);
             }
             Ok(Piece::End) => open_pipes -= 1,
             Err(RecvTimeoutError::Timeout) => {}
@@ -221,7 +236,7 @@ fn listen(
         }
     }
     let status = child.wait()?;
-    Ok((how_it_ended(status, ending.map(|(reason, _)| reason)), output))
+    Ok(how_it_ended(status, ending.map(|(reason, _)| reason)))
 }
 
 fn how_it_ended(status: ExitStatus, reason: Option<Reason>) -> Ended {

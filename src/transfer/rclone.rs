@@ -5,7 +5,7 @@ use crate::observe::{Counter, Event, Observer};
 use crate::transfer::classify;
 use crate::transfer::command_line::{Traffic, common_flags, environment};
 use crate::transfer::log_line::LogLine;
-use crate::transfer::process::{Call, Control, Ended, Heard, Reason, run};
+use crate::transfer::process::{Call, Control, Ended, Heard, Reason, run, run_streaming};
 use crate::transfer::user_flags::words;
 use crate::transfer::version::OLDEST;
 use crate::transfer::{
@@ -207,6 +207,22 @@ impl<'a> Session<'a> {
         traffic: Traffic,
         on_line: &mut dyn FnMut(&LogLine) -> Heard,
     ) -> Result<Finished, Failure> {
+        let mut output = Vec::new();
+        let collect = &mut |bytes: &[u8]| output.extend_from_slice(bytes);
+        let finished = self.run_streaming(arguments, input, traffic, on_line, collect)?;
+        Ok(Finished { output, ..finished })
+    }
+
+    /// As [`Session::run`], but hands over the output while it comes, and keeps
+    /// none of it.
+    pub(crate) fn run_streaming(
+        &self,
+        arguments: Vec<OsString>,
+        input: Vec<u8>,
+        traffic: Traffic,
+        on_line: &mut dyn FnMut(&LogLine) -> Heard,
+        on_output: &mut dyn FnMut(&[u8]),
+    ) -> Result<Finished, Failure> {
         let settings = &self.rclone.settings;
         let mut arguments = arguments;
         arguments.extend(common_flags(
@@ -225,7 +241,7 @@ impl<'a> Session<'a> {
         self.observer.count(Counter::RcloneProcesses, 1);
         let mut trouble = Vec::new();
         let mut progress = Progress::default();
-        let (ended, output) = run(call, self.control, &mut |line| {
+        let mut on_stderr = |line: &str| {
             let line = LogLine::parse(line);
             if line.stats.is_none() && !line.text.trim().is_empty() {
                 let text = without_credentials(&with_object(&line));
@@ -241,12 +257,12 @@ impl<'a> Session<'a> {
                 Heard::Nothing if progress.moved(&line) => Heard::Progress,
                 heard => heard,
             }
-        })
-        .map_err(|error| {
+        };
+        let ended = run_streaming(call, self.control, &mut on_stderr, on_output).map_err(|error| {
             let program = settings.program.display();
             classify::failure(FailureClass::Rclone, &format!("running {program}: {error}"))
         })?;
-        Ok(Finished { ended, output, trouble })
+        Ok(Finished { ended, output: Vec::new(), trouble })
     }
 
     /// A command without a list, and without special interest in its lines.

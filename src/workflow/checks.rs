@@ -1,7 +1,7 @@
 //! What can be said of a configuration before any run.
 
-use super::configuration::Configuration;
-use super::connect::control_without_record;
+use super::configuration::{Configuration, Job};
+use super::connect::{check_place_beside_bucket, control_without_record};
 use super::surroundings::Surroundings;
 use crate::observe::Observer;
 use crate::transfer;
@@ -27,9 +27,12 @@ pub fn check_remotes(configuration: &Configuration, surroundings: &Surroundings<
         Ok(session) => session,
         Err(error) => return vec![error.to_string()],
     };
-    let problem_of = |job: &super::configuration::Job| {
-        let failure = session.features(&job.remote.to_string()).err()?;
-        Some(format!("job {}: rclone can't use the remote {:?}: {}", job.name, job.remote, failure.reason))
+    let problem_of = |job: &Job| match session.features(&job.remote.to_string()) {
+        Ok(features) => check_place_beside_bucket(job, &features).err().map(|halt| halt.to_string()),
+        Err(failure) => Some(format!(
+            "job {}: rclone can't use the remote {:?}: {}",
+            job.name, job.remote, failure.reason
+        )),
     };
     configuration.jobs.iter().filter_map(problem_of).collect()
 }

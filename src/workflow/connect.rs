@@ -7,6 +7,7 @@ use super::halt::Halt;
 use super::surroundings::Surroundings;
 use crate::commit::{RcloneProcess, StateDir};
 use crate::disk::RealDisk;
+use crate::index::Facts;
 use crate::model::{BatchItem, RunId};
 use crate::transfer::{Control, Features, NameEncoding, Place, ProcessMark, Remotes, Session, Transfer};
 use std::time::Duration;
@@ -67,11 +68,26 @@ impl<'a> Connector<'a> {
         let features = session
             .features(&mirror)
             .map_err(|failure| Halt::from_failure(&format!("asking rclone about {mirror}"), &failure))?;
+        check_place_beside_bucket(self.job, &features)?;
         let remotes =
             Remotes { source: self.job.source.clone(), mirror, companion: self.job.companion.to_string() };
         let transfer = Transfer::new(session, remotes, run).following_links(self.job.links == Links::Follow);
         Ok(Connection { features, transfer, session })
     }
+}
+
+/// A bucket has no place beside it, and what is a bucket only rclone knows.
+pub(super) fn check_place_beside_bucket(job: &Job, features: &Features) -> Result<(), Halt> {
+    let is_bucket = !job.remote.path().trim_matches('/').contains('/');
+    let is_default = job.companion.path().trim_start_matches('/').starts_with(".treeferry/");
+    if features.bucket_based && is_bucket && is_default {
+        return Err(Halt::Configuration(format!(
+            "job {}: the mirror {:?} is a whole bucket, and there is no place beside it for the trash: use a folder \
+             in the bucket, or give `companion` in another bucket",
+            job.name, job.remote
+        )));
+    }
+    Ok(())
 }
 
 impl Connection<'_> {
@@ -95,9 +111,15 @@ pub(super) fn read_process_mark(state: &StateDir) -> Result<Option<ProcessMark>,
 /// How the names of a mirror are written, as its docket keeps it. Never varies
 /// once something was sent.
 pub(super) fn encoding_of(committed: &Committed<'_>) -> Option<NameEncoding> {
-    match committed.docket.facts.name_encoding {
+    encoding_in(&committed.docket.facts)
+}
+
+/// The same, for those who only look.
+pub(super) fn encoding_in(facts: &Facts) -> Option<NameEncoding> {
+    match facts.name_encoding {
         1 => Some(NameEncoding::Raw),
         2 => Some(NameEncoding::Legacy),
+        3 => Some(NameEncoding::Default),
         _ => None,
     }
 }
@@ -107,5 +129,6 @@ pub(super) fn code_of(encoding: NameEncoding) -> u8 {
     match encoding {
         NameEncoding::Raw => 1,
         NameEncoding::Legacy => 2,
+        NameEncoding::Default => 3,
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Halt {
     },
     /// Another run holds the lock of this job.
     Locked { holder: String },
+    /// There is no index to answer from.
+    NoIndex,
     /// The remote does not let us in.
     Authentication(String),
     /// The remote has no room left.
@@ -55,6 +57,7 @@ impl std::fmt::Display for Halt {
         match self {
             Halt::Guard { message, .. } => f.write_str(message),
             Halt::Locked { holder } => write!(f, "another run holds the lock: {holder}"),
+            Halt::NoIndex => f.write_str("there is no index yet"),
             Halt::Interrupted { signal } => write!(f, "interrupted by signal {signal}"),
             Halt::Authentication(message)
             | Halt::RemoteFull(message)
@@ -70,6 +73,7 @@ impl From<Halt> for JobOutcome {
         match halt {
             Halt::Guard { guard, message } => JobOutcome::GuardStopped { guard, message },
             Halt::Locked { holder } => JobOutcome::LockHeld { holder },
+            Halt::NoIndex => JobOutcome::NoIndex,
             Halt::Authentication(reason) => JobOutcome::Authentication { reason },
             Halt::RemoteFull(reason) => JobOutcome::RemoteFull { reason },
             Halt::RemoteUnwell(reason) => JobOutcome::RemoteUnwell { reason },

@@ -9,6 +9,7 @@ use super::halt::Halt;
 use super::lanes::{Candidate, Prepared};
 use super::ledger::Ledger;
 use super::options::{BackupOptions, Guard};
+use super::quarantine::{Quarantine, Verdict};
 use super::remote::OpenRemote;
 use super::report::JobReport;
 use super::source::Scanned;
@@ -62,6 +63,7 @@ pub(super) struct JobRun<'a> {
     pub(super) unresolved_folder: Option<TreePath>,
     /// Paths below a damaged node of the base: something may lie there or not.
     pub(super) never_known: BTreeSet<TreePath>,
+    quarantine: Quarantine,
     last_checkpoint_seconds: i64,
 }
 
@@ -98,6 +100,7 @@ impl<'a> JobRun<'a> {
             unresolved: Vec::new(),
             unresolved_folder: None,
             never_known: BTreeSet::new(),
+            quarantine: Quarantine::default(),
             last_checkpoint_seconds: connector.surroundings.now_seconds(),
         }
     }
@@ -106,8 +109,10 @@ impl<'a> JobRun<'a> {
     /// docket says so already.
     ///
     /// # Errors
-    /// When the job means another remote than before, and that is not ours.
+    /// When the job means another remote than before, and that is not ours; when
+    /// the quarantine cannot be read.
     pub(super) fn has_work(&mut self, scanned: &Scanned) -> Result<bool, Halt> {
+        self.quarantine = Quarantine::load(self.committed.state)?;
         let facts = &self.committed.docket.facts;
         let is_other_remote = facts.remote != self.job.remote.to_string();
         if self.committed.is_claimed && is_other_remote && !self.options.dry_run {
@@ -204,7 +209,7 @@ impl<'a> JobRun<'a> {
         let mut ready = Vec::with_capacity(prepared.len());
         for one in prepared {
             match one {
-                Prepared::Ready(candidate) => ready.push(*candidate),
+                Prepared::Ready(candidate) => ready.extend(self.out_of_quarantine(*candidate)),
                 // Deleted since the scan: the next run sees it as such.
                 Prepared::Vanished => {}
                 Prepared::Refused(path, reason) => {
@@ -216,10 +221,38 @@ impl<'a> JobRun<'a> {
         ready
     }
 
+    /// Holds back what is known to be rotten: the mirror has the good version.
+    fn out_of_quarantine(&mut self, candidate: Candidate) -> Option<Candidate> {
+        let Candidate { path, pending, .. } = &candidate;
+        let is_accepted = self.options.accepts(Guard::ChangedContent);
+        match self.quarantine.verdict(path, &pending.stamp, pending.digest) {
+            Verdict::Rotten if !is_accepted => {
+                let path = path.clone();
+                self.unprotected(
+                    &path,
+                    "bit rot, found by `verify --source`: it does not replace the good version on the remote. \
+                     `treeferry restore` gets that back; --accept changed-content sends the file as it is",
+                );
+                return None;
+            }
+            Verdict::Rewritten => {
+                self.warn(format!("{path}: it was rotten, and was written since: its new content is sent"));
+            }
+            Verdict::Rotten | Verdict::Free => {}
+        }
+        self.quarantine.lift(path);
+        Some(candidate)
+    }
+
     /// The mirror holds this content already: only the stamp is new.
     pub(super) fn refresh(&mut self, candidate: Candidate) -> Result<(), Halt> {
         self.forget_kept(&candidate.path)?;
         self.ledger.held(candidate.path, candidate.pending);
+        // The plan counted it as changed, for want of a look.
+        if self.report.files_changed > 0 {
+            self.report.files_changed -= 1;
+            self.report.files_unchanged += 1;
+        }
         Ok(())
     }
 
@@ -303,6 +336,7 @@ impl<'a> JobRun<'a> {
         }
         self.report.index_bytes_written += written;
         self.end_journal()?;
+        self.quarantine.save_lifted(self.committed.state, &self.connector.disk)?;
         owned
     }
 

@@ -61,6 +61,39 @@ pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt>
     }
 }
 
+/// Who says that a mirror is theirs; for taking it over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) mirror_id: [u8; 16],
+    /// Number of the owner file.
+    pub(super) sequence: u64,
+    /// The run that wrote it.
+    pub(super) last_run: Option<RunId>,
+}
+
+/// The newest owner file. `None`: there is none, as far as the remote says.
+pub(super) fn find(session: &Session<'_>, companion: &str) -> Result<Option<Owner>, Halt> {
+    let listing = session
+        .list_folder(companion)
+        .map_err(|failure| Halt::from_failure("reading who owns the mirror", &failure))?;
+    let sequence = newest(listing.as_deref().unwrap_or_default());
+    if sequence == 0 {
+        return Ok(None);
+    }
+    let file = read(session, companion, sequence)?;
+    let digit =
+        |at: usize| file.mirror_id.get(2 * at..2 * at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+    let mut mirror_id = [0; 16];
+    for (at, byte) in mirror_id.iter_mut().enumerate() {
+        *byte = digit(at).ok_or_else(|| {
+            Halt::RemoteUnwell(format!(
+                "the owner file {companion}/owner-{sequence} names no mirror: nothing is taken over"
+            ))
+        })?;
+    }
+    Ok(Some(Owner { mirror_id, sequence, last_run: file.run_id.parse().ok() }))
+}
+
 /// Writes the next owner file and removes the one before. Gives back its number.
 pub(super) fn write(session: &Session<'_>, belief: &Belief, newest: u64, run: RunId) -> Result<u64, Halt> {
     let owner = OwnerFile { mirror_id: hex(&belief.mirror_id), run_id: run.to_string() };

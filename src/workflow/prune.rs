@@ -19,7 +19,7 @@ pub(super) fn expired_trash(run: &mut JobRun<'_>) -> Result<(), Halt> {
         return Ok(());
     }
     let now = run.surroundings.now_seconds();
-    let expired = expired_runs(run, now - days * DAY_SECONDS)?;
+    let expired = expired_runs(run, now - days * DAY_SECONDS);
     if expired.is_empty() {
         return Ok(());
     }
@@ -45,12 +45,21 @@ pub(super) fn expired_trash(run: &mut JobRun<'_>) -> Result<(), Halt> {
 /// Runs whose trash holds something and was made more than the retention ago,
 /// newest first. A version is as old as its replacement: age counts from the
 /// next later run.
-fn expired_runs(run: &JobRun<'_>, before_seconds: i64) -> Result<Vec<RunId>, Halt> {
+fn expired_runs(run: &mut JobRun<'_>, before_seconds: i64) -> Vec<RunId> {
     let oldest = run.committed.docket.facts.oldest_retained_sequence;
     let mut expired: Vec<RunId> = Vec::new();
     let mut next_later_started = None;
     for stored in run_records(run.committed.nodes, run.committed.docket.newest_record) {
-        let stored = stored.map_err(Halt::fatal)?;
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(error) => {
+                run.warn(format!(
+                    "the history of older runs can't be read ({error}): their trash is not purged any more; what the \
+                     mirror holds is not concerned"
+                ));
+                break;
+            }
+        };
         let id = stored.record.run;
         if id.sequence < oldest {
             break;
@@ -61,5 +70,5 @@ fn expired_runs(run: &JobRun<'_>, before_seconds: i64) -> Result<Vec<RunId>, Hal
         }
         next_later_started = Some(id.started_seconds);
     }
-    Ok(expired)
+    expired
 }

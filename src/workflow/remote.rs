@@ -172,12 +172,16 @@ impl<'a> JobRun<'a> {
             Outcome::Failed(failure) => Some(failure),
             _ => None,
         });
+        // rclone ends a command with the last error of a file as if it were one of its own; as long
+        // as single files were told apart, the command as a whole did work.
+        let told_apart = outcomes.iter().any(|outcome| {
+            matches!(outcome, Outcome::Confirmed | Outcome::ChangedMeanwhile | Outcome::Vanished)
+                || matches!(outcome, Outcome::Failed(failure) if failure.class == FailureClass::File)
+        });
         let hopeless = failures.chain(remote.connection.transfer.last_trouble()).find(|failure| {
             remote.equal_failures >= EQUAL_FAILURES_MAX
-                || matches!(
-                    failure.class,
-                    FailureClass::Authentication | FailureClass::RemoteFull | FailureClass::Rclone
-                )
+                || matches!(failure.class, FailureClass::Authentication | FailureClass::RemoteFull)
+                || (failure.class == FailureClass::Rclone && !told_apart)
         });
         hopeless.map_or(Ok(()), |failure| Err(Halt::from_failure(doing, failure)))
     }

@@ -3,8 +3,9 @@
 
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
-use super::last_run;
+use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
+use super::{last_run, notification};
 use crate::commit::StateDir;
 use crate::index::Docket;
 
@@ -52,6 +53,13 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         }
         status.outcome = JobOutcome::Protected;
     }
+    let rotten = Quarantine::load(&state)?.len();
+    if rotten > 0 {
+        status.notes.push(format!(
+            "{rotten} files rotted in the source, and are held back from the remote, which has the good versions \
+             (`verify --source` names them)"
+        ));
+    }
     if let Some(last) = last_run::read(&state).map_err(Halt::fatal)? {
         status.last_started = Some(last.started);
         status.last_finished = Some(last.finished);
@@ -59,6 +67,7 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         status.unprotected = last.unprotected();
         status.outcome = last.outcome;
     }
+    status.notes.extend(notification::last_failures(&state));
     status.running = state.lock_holder();
     if state.journal_path().exists() && status.running.is_none() {
         status

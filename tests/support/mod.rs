@@ -9,6 +9,7 @@
 
 pub mod mirror;
 pub mod openlist;
+pub mod post;
 pub mod program;
 pub mod proxy;
 pub mod servers;

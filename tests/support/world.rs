@@ -122,6 +122,21 @@ impl World {
         give_away(self.scratch.path());
     }
 
+    /// Fills the mirror as other programs do: rclone with its own defaults.
+    pub fn copy_with_plain_rclone(&self) {
+        let text = self.configuration.text();
+        let remote = text.lines().find_map(|line| line.strip_prefix("remote = ")).unwrap().trim_matches('"');
+        let copied = self
+            .rclone
+            .command(&self.rclone_configuration.path)
+            .arg("copy")
+            .arg(self.source())
+            .arg(remote)
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    }
+
     /// `treeferry --json backup ARGUMENTS`.
     pub fn backup(&self, arguments: &[&str]) -> Finished {
         let all: Vec<&str> = ["--json", "backup"].iter().chain(arguments).copied().collect();

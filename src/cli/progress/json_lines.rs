@@ -50,7 +50,9 @@ impl Observer for JsonLines {
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
         meter.take_in(event);
         match event {
-            Event::PhaseStarted(_) | Event::TransferPlanned { .. } => json_line(&status(&meter)),
+            Event::PhaseStarted(_) | Event::TransferPlanned { .. } | Event::WorkPlanned { .. } => {
+                json_line(&status(&meter))
+            }
             other => {
                 if let Some(line) = error_line(&meter, other) {
                     json_line(&line);
@@ -83,7 +85,7 @@ fn status(meter: &Meter) -> Value {
 
 fn error_line(meter: &Meter, event: &Event<'_>) -> Option<Value> {
     let (path, reason) = match event {
-        Event::Unprotected { path, reason } => (path, (*reason).to_owned()),
+        Event::Unprotected { path, reason } | Event::Finding { path, reason } => (path, (*reason).to_owned()),
         Event::Warning(text) => {
             return Some(json!({"message_type": "warning", "job": meter.job, "message": text}));
         }

@@ -32,6 +32,11 @@ impl Observer for LogListener {
             Event::Unprotected { path, reason } => {
                 warn!("{job}: not protected: {path}: {}", one_line(reason))
             }
+            Event::Finding { path, reason } => warn!("{job}: {path}: {}", one_line(reason)),
+            Event::WorkPlanned { phase, files, bytes } => {
+                info!("{job}: {}: {files} files, {bytes} bytes", phase_name(*phase));
+            }
+            Event::FileDone { path, bytes } => debug!("{job}: {path} ({bytes} bytes)"),
             Event::Excluded { path, rule } => debug!("{job}: excluded: {path} by {}", one_line(rule)),
             Event::Warning(text) => warn!("{job}: {}", one_line(text)),
             Event::Detail(text) => debug!("{job}: {}", one_line(text)),

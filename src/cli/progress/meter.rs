@@ -54,7 +54,7 @@ impl Meter {
                 self.directories_scanned = *directories;
                 self.files_expected = *files_expected;
             }
-            Event::TransferPlanned { files, bytes } => {
+            Event::TransferPlanned { files, bytes } | Event::WorkPlanned { files, bytes, .. } => {
                 self.total_files = *files;
                 self.total_bytes = *bytes;
             }
@@ -63,7 +63,8 @@ impl Meter {
                 self.current = current.to_vec();
                 self.advance(*files, *bytes);
             }
-            Event::Settled { lane: Lane::Upload, bytes, outcome: Outcome::Confirmed, .. } => {
+            Event::FileDone { bytes, .. }
+            | Event::Settled { lane: Lane::Upload, bytes, outcome: Outcome::Confirmed, .. } => {
                 self.files_settled += 1;
                 self.bytes_settled += bytes;
                 self.advance(self.files_settled, self.bytes_settled);

@@ -61,6 +61,8 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Transfer => "transfer",
         Phase::Commit => "commit",
         Phase::Prune => "prune",
+        Phase::Restore => "restore",
+        Phase::Verify => "verify",
     }
 }
 
@@ -95,7 +97,10 @@ fn detail_line(event: &Event<'_>, verbose: u8) -> Option<String> {
             Some(reason) if verbose >= 2 => Some(format!("! {path}: {lane}: {reason}")),
             _ => None,
         },
-        Event::Unprotected { path, reason } if verbose >= 1 => Some(format!("! {path}: {reason}")),
+        Event::Unprotected { path, reason } | Event::Finding { path, reason } if verbose >= 1 => {
+            Some(format!("! {path}: {reason}"))
+        }
+        Event::FileDone { path, .. } if verbose >= 1 => Some(format!("= {path}")),
         Event::Warning(text) => Some(format!("warning: {text}")),
         Event::Detail(text) if verbose >= 2 => Some((*text).to_owned()),
         Event::RcloneLine { level, text } if verbose >= 3 => Some(format!("rclone {level}: {text}")),

@@ -39,6 +39,9 @@ pub(super) fn phase_line(event: &Event<'_>) -> Option<String> {
         Event::TransferPlanned { files, bytes } if *files > 0 => {
             Some(format!("sending {}, {}", figures::files(*files), figures::bytes(*bytes)))
         }
+        Event::WorkPlanned { phase, files, bytes } => {
+            Some(format!("{}: {}, {}", phase_name(*phase), figures::files(*files), figures::bytes(*bytes)))
+        }
         _ => None,
     }
 }

@@ -34,7 +34,7 @@ impl TerminalProgress {
 
     fn start_phase(&self, phase: Phase) {
         self.set_style(match phase {
-            Phase::Transfer => "[{bar:16}] {percent:>3}% {wide_msg}",
+            Phase::Transfer | Phase::Restore | Phase::Verify => "[{bar:16}] {percent:>3}% {wide_msg}",
             _ => "{spinner} {wide_msg}",
         });
         self.bar.enable_steady_tick(Duration::from_millis(250));
@@ -55,7 +55,7 @@ fn message(meter: &Meter) -> String {
             figures::count(meter.files_expected)
         ),
         "scan" => format!("{job}: scan {}", figures::files(meter.files_scanned)),
-        "transfer" => {
+        "transfer" | "restore" | "verify" => {
             let left = meter.remaining().map(|left| format!(", {} left", figures::duration(left)));
             // What matters most comes first: a narrow terminal cuts off the end.
             format!(

@@ -23,7 +23,7 @@ pub use error::{ConfigurationError, Problem};
 pub use jobs::Job;
 pub use keys::{KEYS, Key, SECTIONS};
 pub use masking::{mask_flags, mask_remote, mask_url};
-pub use notification::{Healthcheck, Mail, MailBy, Notify, Telegram, Webhook};
+pub use notification::{Channels, Healthcheck, Mail, MailBy, Notify, Telegram, Webhook};
 pub use reference::reference;
 pub use remote_path::RemotePath;
 pub use values::{

@@ -1,114 +1,17 @@
 //! `[notify]`: who is told after a run.
 
-use super::masking::mask_url;
 use super::reader::Section;
 use super::values::{self, NotifyOn, Secret};
+pub use crate::notify::{Channels, Healthcheck, Mail, MailBy, Telegram, Webhook};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
 
-/// All ways of telling; none of them by default.
-#[derive(Clone, PartialEq, Eq)]
+/// `[notify]`: when, and through what.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notify {
     /// When.
     pub on: NotifyOn,
-    /// For HTTP; `None`: directly.
-    pub proxy: Option<String>,
-    /// `[notify.telegram]`.
-    pub telegram: Option<Telegram>,
-    /// `[notify.mail]`.
-    pub mail: Option<Mail>,
-    /// `[notify.webhook]`.
-    pub webhook: Option<Webhook>,
-    /// `[notify.healthcheck]`.
-    pub healthcheck: Option<Healthcheck>,
-}
-
-/// A Telegram bot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Telegram {
-    /// Of the bot.
-    pub bot_token: Secret,
-    /// Who gets the message.
-    pub chat_id: String,
-    /// Address of the bot server.
-    pub api_base: String,
-}
-
-/// A mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mail {
-    /// How it leaves.
-    pub by: MailBy,
-    /// Sender; `None`: chosen by the program.
-    pub from: Option<String>,
-    /// Receivers, at least one.
-    pub to: Vec<String>,
-    /// May hold `{job}` and `{result}`.
-    pub subject: String,
-}
-
-/// How a mail leaves.
-#[derive(Clone, PartialEq, Eq)]
-pub enum MailBy {
-    /// Through a server.
-    Smtp {
-        /// `smtps://user@host:465`; may hold the password.
-        url: String,
-        /// Where it does not.
-        password: Option<Secret>,
-    },
-    /// Through a program.
-    Sendmail(PathBuf),
-}
-
-/// An HTTP POST.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Webhook {
-    /// Where to.
-    pub url: Secret,
-    /// Sent with it; values are secrets.
-    pub headers: BTreeMap<String, String>,
-    /// Template; empty: the JSON summary.
-    pub body: String,
-}
-
-/// Dead-man pings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Healthcheck {
-    /// Without `/start` and `/fail`.
-    pub url: Secret,
-}
-
-// By hand, because these hold what must not be shown.
-impl fmt::Debug for Notify {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notify")
-            .field("on", &self.on)
-            .field("proxy", &self.proxy.as_deref().map(mask_url))
-            .field("telegram", &self.telegram)
-            .field("mail", &self.mail)
-            .field("webhook", &self.webhook)
-            .field("healthcheck", &self.healthcheck)
-            .finish()
-    }
-}
-
-impl fmt::Debug for MailBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MailBy::Smtp { url, password } => {
-                f.debug_struct("Smtp").field("url", &mask_url(url)).field("password", password).finish()
-            }
-            MailBy::Sendmail(program) => f.debug_tuple("Sendmail").field(program).finish(),
-        }
-    }
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhook").field("url", &self.url).field("body", &self.body).finish_non_exhaustive()
-    }
+    /// Through what.
+    pub channels: Channels,
 }
 
 pub(super) fn read(section: &Section<'_>) -> Notify {
@@ -118,15 +21,15 @@ pub(super) fn read(section: &Section<'_>) -> Notify {
         let part = section.subsection(name, &format!("[{title}]"), &title);
         (!part.is_empty()).then_some(part)
     };
-    Notify {
-        on: section.read("on", NotifyOn::Always, values::choice),
+    let channels = Channels {
         proxy: section.optional("proxy", proxy).flatten(),
         telegram: part("telegram").and_then(|part| telegram(&part)),
         mail: part("mail").and_then(|part| mail(&part)),
         webhook: part("webhook").and_then(|part| webhook(&part)),
         healthcheck: part("healthcheck")
             .and_then(|part| Some(Healthcheck { url: required_secret(&part, "url", Some("http"))? })),
-    }
+    };
+    Notify { on: section.read("on", NotifyOn::Always, values::choice), channels }
 }
 
 fn proxy(value: &toml::de::DeValue<'_>) -> Result<Option<String>, String> {
@@ -153,7 +56,10 @@ fn mail(section: &Section<'_>) -> Option<Mail> {
     let smtp = section.optional("smtp", |value| {
         let url = values::text(value)?;
         let fits = url.starts_with("smtps://") || url.starts_with("smtp://");
-        if fits { Ok(url) } else { Err("must be a URL like \"smtps://user@host:465\"".into()) }
+        if !fits {
+            return Err("must be a URL like \"smtps://user@host:465\"".into());
+        }
+        crate::notify::check_smtp_address(&url).map(|()| url)
     });
     let password = secret(section, "password");
     let sendmail = section.optional("sendmail", values::absolute_path);
@@ -161,9 +67,12 @@ fn mail(section: &Section<'_>) -> Option<Mail> {
         list if list.is_empty() || list.iter().any(|to| !to.contains('@')) => {
             Err("must name at least one mail address".into())
         }
-        list => Ok(list),
+        list => list.iter().try_for_each(|to| crate::notify::check_mail_address(to)).map(|()| list),
     });
-    let from = section.optional("from", filled);
+    let from = section.optional("from", |value| {
+        let from = filled(value)?;
+        crate::notify::check_mail_address(&from).map(|()| from)
+    });
     let subject = section.read("subject", "treeferry: {job}: {result}".into(), filled);
     let by = match (smtp, sendmail) {
         (Some(url), None) => {

@@ -68,14 +68,15 @@ fn job_lines(job: &Job) -> Lines {
 }
 
 fn show_notify(text: &mut String, notify: &Notify) {
+    let channels = &notify.channels;
     let line = |name: &str, value: Value| (name.to_owned(), value);
     let url = |url: &str| Value::from(mask_url(url));
     section(
         text,
         "[notify]",
-        vec![line("on", word(notify.on)), line("proxy", url(notify.proxy.as_deref().unwrap_or_default()))],
+        vec![line("on", word(notify.on)), line("proxy", url(channels.proxy.as_deref().unwrap_or_default()))],
     );
-    if let Some(telegram) = &notify.telegram {
+    if let Some(telegram) = &channels.telegram {
         let lines = vec![
             secret("bot_token", &telegram.bot_token),
             line("chat_id", Value::from(telegram.chat_id.clone())),
@@ -83,7 +84,7 @@ fn show_notify(text: &mut String, notify: &Notify) {
         ];
         section(text, "[notify.telegram]", lines);
     }
-    if let Some(mail) = &notify.mail {
+    if let Some(mail) = &channels.mail {
         let mut lines = match &mail.by {
             MailBy::Smtp { url, .. } => vec![line("smtp", Value::from(mask_url(url)))],
             MailBy::Sendmail(program) => vec![line("sendmail", path(program))],
@@ -96,7 +97,7 @@ fn show_notify(text: &mut String, notify: &Notify) {
         lines.push(line("subject", Value::from(mail.subject.clone())));
         section(text, "[notify.mail]", lines);
     }
-    if let Some(webhook) = &notify.webhook {
+    if let Some(webhook) = &channels.webhook {
         let headers: toml::Table =
             webhook.headers.keys().map(|name| (name.clone(), Value::from(MASK))).collect();
         let lines = vec![
@@ -106,7 +107,7 @@ fn show_notify(text: &mut String, notify: &Notify) {
         ];
         section(text, "[notify.webhook]", lines);
     }
-    if let Some(healthcheck) = &notify.healthcheck {
+    if let Some(healthcheck) = &channels.healthcheck {
         section(text, "[notify.healthcheck]", vec![secret("url", &healthcheck.url)]);
     }
 }

@@ -238,16 +238,15 @@ url_file = "/etc/hc"
 "#;
 
 #[test]
-fn notifications_are_read_whole_and_said_to_come_later() {
+fn notifications_are_read_whole() {
     let configuration = parse(&format!("{JOB}{NOTIFY}")).unwrap();
-    let notify = &configuration.notify;
+    let notify = &configuration.notify.channels;
     assert_eq!(notify.telegram.as_ref().unwrap().chat_id, "-100123");
     assert_eq!(notify.mail.as_ref().unwrap().to, ["me@example.org"]);
     assert_eq!(notify.healthcheck.as_ref().unwrap().url, Secret::File("/etc/hc".into()));
-    assert_eq!(configuration.warnings.len(), 4, "{:?}", configuration.warnings);
-    assert!(configuration.warnings[0].contains("[notify.telegram]"));
+    assert_eq!(configuration.warnings, Vec::<String>::new());
     let prepared = format!("{JOB}[notify.telegram]\n[notify.mail]\n");
-    assert_eq!(parse(&prepared).unwrap().notify.telegram, None);
+    assert_eq!(parse(&prepared).unwrap().notify.channels.telegram, None);
 }
 
 #[test]
@@ -267,6 +266,13 @@ fn half_a_notification_is_refused() {
     );
     refused(&with("[notify.mail]\nto = \"a@b\"\nsmtp = \"smtp://h\""), "`from` is missing");
     refused(&with("[notify.mail]\nsendmail = \"/usr/sbin/sendmail\"\nto = []"), "at least one mail address");
+    let mail = "[notify.mail]\nto = \"a@b\"\nfrom = \"a@b\"\n";
+    refused(&with(&format!("{mail}smtp = \"smtps://u:secret@:465\"")), "`smtp`");
+    refused(&with(&format!("{mail}smtp = \"smtps://h?tls=none\"")), "?tls=none, with smtp:// only");
+    refused(
+        &with(&format!("{}smtp = \"smtps://h\"", mail.replace("\"a@b\"", "\"a b@\""))),
+        "is no mail address",
+    );
     refused(&with("[notify.webhook]\nurl = \"ftp://x\""), "begins with http:// or https://");
     refused(&with("[notify]\nproxy = \"host:1\""), "`proxy` must be a URL");
 }

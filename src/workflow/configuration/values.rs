@@ -1,31 +1,10 @@
 //! What may be written as a value: sizes, durations, limits, choices, secrets.
 
+pub use crate::notify::Secret;
 pub use crate::plan::Limit;
-use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeValue;
-
-/// Something that must not be shown: given as it is, in a file, or by a command.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// The secret itself.
-    Value(String),
-    /// The first line of this file.
-    File(PathBuf),
-    /// The first line that `/bin/sh -c` prints for this text.
-    Command(String),
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Secret::Value(_) => f.write_str("Value(***)"),
-            Secret::File(file) => f.debug_tuple("File").field(file).finish(),
-            Secret::Command(_) => f.write_str("Command(***)"),
-        }
-    }
-}
 
 /// A value that is one of a few words.
 pub trait Choice: Copy + PartialEq + 'static {

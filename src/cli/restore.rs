@@ -1,0 +1,165 @@
+//! `treeferry restore`.
+
+use super::arguments::Global;
+use super::exit_status::ExitStatus;
+use super::figures;
+use super::output::{Output, json_line, one_line, to_stdout};
+use super::paths::{job_and_paths, parse_at};
+use super::progress::FanOut;
+use super::summary::{outcome_words, timestamp, unprotected_json};
+use super::{Stopped, configuration_file, recipes, signals};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+use treeferry::workflow::history::At;
+use treeferry::workflow::report::{JobOutcome, Unprotected};
+use treeferry::workflow::restore::{Overwrite, RestoreOptions, RestoreReport};
+
+/// How many paths are shown by name; `--json` has more.
+const NAMES_SHOWN: usize = 20;
+
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// Files and folders, below the source or absolute; everything when none is named
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Folder to restore into; it is made when it is not there
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// The job, when there are several
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// State of that day or time (local), or of that snapshot [default: the newest]
+    #[arg(long, value_name = "TIME|ID", value_parser = parse_at)]
+    at: Option<At>,
+    /// What becomes of files that are there with other content
+    #[arg(long, value_name = "WHEN", default_value = "never")]
+    overwrite: OverwriteArgument,
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// As it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OverwriteArgument {
+    /// They stay, and are named
+    Never,
+    /// They are replaced
+    IfDifferent,
+    /// Everything is fetched again, without a look at what is there
+    Always,
+}
+
+pub(super) fn run(command: &Restore, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
+    let configuration = configuration_file::load(global, output)?;
+    let (job, paths) = job_and_paths(&configuration, command.job.as_deref(), &command.paths)?;
+    let options = RestoreOptions {
+        paths,
+        to: command.to.clone(),
+        at: command.at.clone().unwrap_or_default(),
+        overwrite: match command.overwrite {
+            OverwriteArgument::Never => Overwrite::Never,
+            OverwriteArgument::IfDifferent => Overwrite::IfDifferent,
+            OverwriteArgument::Always => Overwrite::Always,
+        },
+        dry_run: command.dry_run,
+    };
+    let stop = signals::listen()?;
+    let report = {
+        let observer = FanOut::for_output(output);
+        recipes::restore(&configuration, job, &options, &stop, &observer)
+    };
+    let status = ExitStatus::from(&report.outcome);
+    if output.json {
+        json_line(&as_json(&report));
+        if status != ExitStatus::Protected {
+            output.exit_error(status, &words(&report));
+        }
+    } else {
+        to_stdout(&as_text(&report));
+    }
+    Ok(status)
+}
+
+fn words(report: &RestoreReport) -> String {
+    match &report.outcome {
+        JobOutcome::Protected if report.dry_run => "this would be restored".into(),
+        JobOutcome::Protected => "everything that was asked for is there".into(),
+        JobOutcome::Unprotected => "finished, but not everything could be restored".into(),
+        JobOutcome::Interrupted { signal } => {
+            format!("interrupted by signal {signal}; the same command goes on where it stopped")
+        }
+        JobOutcome::Configuration { message } => message.clone(),
+        outcome => outcome_words(outcome),
+    }
+}
+
+fn as_text(report: &RestoreReport) -> String {
+    let took = Duration::try_from(report.finished - report.started).unwrap_or_default();
+    let mut text = format!("{}: {} ({})\n", report.job, one_line(&words(report)), figures::duration(took));
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<14} {value}");
+    };
+    if let Some(snapshot) = report.snapshot {
+        line("snapshot", snapshot.to_string());
+    }
+    line("to", one_line(&report.to.to_string_lossy()));
+    let fetched = if report.dry_run { "would restore" } else { "restored" };
+    line(
+        fetched,
+        format!("{}, {}", figures::files(report.files_restored), figures::bytes(report.bytes_restored)),
+    );
+    if report.files_unchanged > 0 {
+        line("there already", figures::files(report.files_unchanged));
+    }
+    for warning in &report.warnings {
+        line("warning", one_line(warning));
+    }
+    text + &findings("not restored", &report.not_restored)
+}
+
+/// Paths with their reasons, as an indented list; empty when there are none.
+pub(super) fn findings(name: &str, found: &Unprotected) -> String {
+    if found.total == 0 {
+        return String::new();
+    }
+    let mut text = format!("  {name:<14} {}:\n", figures::counted(found.total, "path", "paths"));
+    let shown = &found.named[..found.named.len().min(NAMES_SHOWN)];
+    for (path, reason) in shown {
+        let _ = writeln!(text, "    {path}: {}", one_line(reason));
+    }
+    let others = found.total.saturating_sub(shown.len() as u64);
+    if others > 0 {
+        let _ = writeln!(text, "    and {} more, named with -v or --json", figures::count(others));
+    }
+    text
+}
+
+fn as_json(report: &RestoreReport) -> Value {
+    json!({
+        "message_type": "summary",
+        "job": report.job,
+        "snapshot": report.snapshot.map(|run| run.to_string()),
+        "to": report.to.to_string_lossy(),
+        "started": timestamp(report.started),
+        "finished": timestamp(report.finished),
+        "dry_run": report.dry_run,
+        "files_selected": report.files_selected,
+        "files_restored": report.files_restored,
+        "bytes_restored": report.bytes_restored,
+        "files_unchanged": report.files_unchanged,
+        "files_unchecked": report.files_unchecked,
+        "files_damaged": report.files_damaged,
+        "files_not_restored": report.not_restored.total,
+        "directories": report.directories,
+        "links": report.links,
+        "specials_skipped": report.specials_skipped,
+        "not_restored": unprotected_json(&report.not_restored),
+        "warnings": report.warnings,
+        "message": words(report),
+        "exit_code": ExitStatus::from(&report.outcome).code(),
+    })
+}

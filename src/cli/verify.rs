@@ -1,0 +1,136 @@
+//! `treeferry verify`.
+
+use super::arguments::Global;
+use super::exit_status::ExitStatus;
+use super::figures;
+use super::output::{Output, json_line, one_line, to_stdout};
+use super::paths::job_and_paths;
+use super::progress::FanOut;
+use super::restore::findings;
+use super::summary::{outcome_words, timestamp, unprotected_json};
+use super::{Stopped, configuration_file, recipes, signals};
+use clap::Args;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+use treeferry::workflow::configuration::Job;
+use treeferry::workflow::report::JobOutcome;
+use treeferry::workflow::verify::{Subset, VerifyOptions, VerifyReport, What};
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(super) struct Verify {
+    /// The job; all when none is named
+    #[arg(value_name = "JOB")]
+    job: Option<String>,
+    /// Files and folders, below the source or absolute; everything when none is named
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Read every local file again: content that changed under an unchanged time and size is bit rot
+    #[arg(long, group = "what")]
+    source: bool,
+    /// Only a share of the files: the first of thirty parts (1/30), 5%, or about 10G
+    #[arg(long, value_name = "SHARE")]
+    subset: Option<Subset>,
+}
+
+pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
+    let configuration = configuration_file::load(global, output)?;
+    let mut work: Vec<(&Job, VerifyOptions)> = Vec::new();
+    let options =
+        |paths| VerifyOptions { what: What::Source, paths, subset: command.subset.unwrap_or_default() };
+    match &command.job {
+        Some(name) => {
+            let (job, paths) = job_and_paths(&configuration, Some(name), &command.paths)?;
+            work.push((job, options(paths)));
+        }
+        None => work.extend(configuration.jobs.iter().map(|job| (job, options(Vec::new())))),
+    }
+    let stop = signals::listen()?;
+    let mut statuses = Vec::new();
+    for (job, options) in &work {
+        if let Some(signal) = stop.signal() {
+            statuses.push(ExitStatus::from_signal(signal));
+            break;
+        }
+        let report = {
+            let observer = FanOut::for_output(output);
+            recipes::verify(&configuration, job, options, &stop, &observer)
+        };
+        let status = ExitStatus::from(&report.outcome);
+        if output.json {
+            json_line(&as_json(&report));
+            if status != ExitStatus::Protected {
+                output.exit_error(status, &format!("{}: {}", report.job, words(&report)));
+            }
+        } else {
+            to_stdout(&as_text(&report));
+        }
+        statuses.push(status);
+    }
+    Ok(ExitStatus::worst(statuses))
+}
+
+fn words(report: &VerifyReport) -> String {
+    match &report.outcome {
+        JobOutcome::Protected => "nothing wrong was found".into(),
+        JobOutcome::Unprotected => "finished, but not everything could be verified".into(),
+        JobOutcome::Interrupted { signal } => format!("interrupted by signal {signal}, before its end"),
+        JobOutcome::Configuration { message } => message.clone(),
+        outcome => outcome_words(outcome),
+    }
+}
+
+fn as_text(report: &VerifyReport) -> String {
+    let took = Duration::try_from(report.finished - report.started).unwrap_or_default();
+    let mut text = format!("{}: {} ({})\n", report.job, one_line(&words(report)), figures::duration(took));
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<14} {value}");
+    };
+    let verified = figures::files(report.files_verified);
+    line("verified", format!("{verified}, {}", figures::bytes(report.bytes_verified)));
+    for (number, name) in [
+        (report.files_changed, "changed since"),
+        (report.files_unverifiable, "not verifiable"),
+        (report.files_damaged, "damaged"),
+        (report.files_missing, "missing"),
+        (report.files_surplus, "surplus"),
+        (report.files_failed, "failed"),
+    ] {
+        if number > 0 {
+            line(name, figures::files(number));
+        }
+    }
+    for warning in &report.warnings {
+        line("warning", one_line(warning));
+    }
+    text + &findings("found", &report.findings)
+}
+
+fn as_json(report: &VerifyReport) -> Value {
+    json!({
+        "message_type": "summary",
+        "job": report.job,
+        "verified": match report.what {
+            What::Source => "source",
+            What::Listing => "remote",
+            What::Download => "remote-download",
+        },
+        "started": timestamp(report.started),
+        "finished": timestamp(report.finished),
+        "files_selected": report.files_selected,
+        "files_verified": report.files_verified,
+        "bytes_verified": report.bytes_verified,
+        "files_changed": report.files_changed,
+        "files_unverifiable": report.files_unverifiable,
+        "files_damaged": report.files_damaged,
+        "files_missing": report.files_missing,
+        "files_surplus": report.files_surplus,
+        "files_failed": report.files_failed,
+        "findings": unprotected_json(&report.findings),
+        "warnings": report.warnings,
+        "message": words(report),
+        "exit_code": ExitStatus::from(&report.outcome).code(),
+    })
+}

@@ -1,0 +1,234 @@
+//! All channels at once, each tried twice, nobody waited for without end.
+
+use super::healthcheck::{self, Ping};
+use super::http::Http;
+use super::message::{Message, one_line};
+use super::secret::Masks;
+use super::settings::{Channel, Channels};
+use super::{mail, telegram, webhook};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How long we wait for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For one attempt, and for each step of a mail.
+    pub attempt: Duration,
+    /// Between two attempts.
+    pub pause: Duration,
+    /// The longest pause that a server may ask for; beyond it there is no second attempt.
+    pub pause_max: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            attempt: Duration::from_secs(30),
+            pause: Duration::from_secs(5),
+            pause_max: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Patience {
+    /// After this a channel is given up, whatever it does.
+    fn altogether(&self) -> Duration {
+        // A mail takes several steps, each within its own limit.
+        self.attempt * 4 + self.pause_max
+    }
+}
+
+/// What became of a message on one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Which.
+    pub channel: Channel,
+    /// Whether the other end has taken it.
+    pub is_delivered: bool,
+    /// Why attempts failed, one sentence each, without secrets. There may be
+    /// one although a later attempt worked.
+    pub failures: Vec<String>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// What was being done and what went wrong. May still hold secrets.
+    pub(super) reason: String,
+    /// When the other end wants us to come back.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Trouble {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Trouble { reason: reason.into(), retry_after: None }
+    }
+}
+
+/// Sends `message` through every channel that is for messages (all but
+/// healthchecks), at the same time. `is_urgent` is asked now and then: once it
+/// says yes, nobody is waited for any longer.
+pub fn send(
+    channels: &Channels,
+    message: &Message,
+    patience: &Patience,
+    is_urgent: &dyn Fn() -> bool,
+) -> Vec<Delivery> {
+    let patience = *patience;
+    let mut running = Vec::new();
+    if let Some(settings) = channels.telegram.clone() {
+        let (message, proxy) = (message.clone(), channels.proxy.clone());
+        running.push(Running::start(Channel::Telegram, patience, move |masks| {
+            telegram::send(&settings, &message, &Http::new(proxy.as_deref(), patience.attempt, masks)?, masks)
+        }));
+    }
+    if let Some(settings) = channels.mail.clone() {
+        let message = message.clone();
+        running.push(Running::start(Channel::Mail, patience, move |masks| {
+            mail::send(&settings, &message, patience.attempt, masks)
+        }));
+    }
+    if let Some(settings) = channels.webhook.clone() {
+        let (message, proxy) = (message.clone(), channels.proxy.clone());
+        running.push(Running::start(Channel::Webhook, patience, move |masks| {
+            webhook::send(&settings, &message, &Http::new(proxy.as_deref(), patience.attempt, masks)?, masks)
+        }));
+    }
+    running.into_iter().map(|channel| channel.wait(is_urgent)).collect()
+}
+
+/// Begins to send a ping; `None` where no healthcheck is configured. The caller
+/// collects what became of it by calling what is returned, which waits.
+pub fn ping(
+    channels: &Channels,
+    ping: Ping,
+    patience: &Patience,
+) -> Option<impl FnOnce(&dyn Fn() -> bool) -> Delivery + use<>> {
+    let settings = channels.healthcheck.clone()?;
+    let (patience, proxy) = (*patience, channels.proxy.clone());
+    let running = Running::start(Channel::Healthcheck, patience, move |masks| {
+        healthcheck::send(&settings, &ping, &Http::new(proxy.as_deref(), patience.attempt, masks)?, masks)
+    });
+    Some(move |is_urgent: &dyn Fn() -> bool| running.wait(is_urgent))
+}
+
+/// A channel at work in a thread of its own. Name resolution and a server that
+/// drips cannot be ended from outside: such a thread is left behind.
+struct Running {
+    channel: Channel,
+    deadline: Instant,
+    failures: Receiver<Attempted>,
+}
+
+enum Attempted {
+    Failed(String),
+    Worked,
+}
+
+impl Running {
+    fn start(
+        channel: Channel,
+        patience: Patience,
+        attempt: impl Fn(&mut Masks) -> Result<(), Trouble> + Send + 'static,
+    ) -> Running {
+        let (tell, failures) = mpsc::channel();
+        let deadline = Instant::now() + patience.altogether();
+        let told = tell.clone();
+        let work = move || {
+            for is_last in [false, true] {
+                let mut masks = Masks::default();
+                let Err(trouble) = attempt(&mut masks) else {
+                    let _ = tell.send(Attempted::Worked);
+                    return;
+                };
+                let _ = tell.send(Attempted::Failed(one_line(&masks.clean(&trouble.reason))));
+                let pause = trouble.retry_after.unwrap_or(patience.pause);
+                if is_last || pause > patience.pause_max {
+                    return;
+                }
+                std::thread::sleep(pause);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name(channel.name().to_owned()).spawn(work) {
+            let _ = told.send(Attempted::Failed(format!("no thread could be started: {error}")));
+        }
+        Running { channel, deadline, failures }
+    }
+
+    fn wait(self, is_urgent: &dyn Fn() -> bool) -> Delivery {
+        let mut delivery = Delivery { channel: self.channel, is_delivered: false, failures: Vec::new() };
+        loop {
+            match self.failures.recv_timeout(Duration::from_millis(100)) {
+                Ok(Attempted::Failed(reason)) => delivery.failures.push(reason),
+                Ok(Attempted::Worked) => {
+                    delivery.is_delivered = true;
+                    return delivery;
+                }
+                Err(RecvTimeoutError::Disconnected) => return delivery,
+                Err(RecvTimeoutError::Timeout) if is_urgent() => {
+                    delivery.failures.push("given up, because the run was told to end at once".into());
+                    return delivery;
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= self.deadline => {
+                    delivery.failures.push("given up: no end of it".into());
+                    return delivery;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const PATIENCE: Patience = Patience {
+        attempt: Duration::from_millis(50),
+        pause: Duration::from_millis(1),
+        pause_max: Duration::from_millis(100),
+    };
+
+    fn tried(attempt: impl Fn(usize) -> Result<(), Trouble> + Send + 'static) -> (Delivery, usize) {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&tries);
+        let running = Running::start(Channel::Webhook, PATIENCE, move |masks| {
+            masks.hide("hunter2");
+            attempt(counted.fetch_add(1, Ordering::SeqCst))
+        });
+        (running.wait(&|| false), tries.load(Ordering::SeqCst))
+    }
+
+    #[test]
+    fn what_fails_is_tried_once_more_and_no_more() {
+        let (delivery, tries) = tried(|_| Err(Trouble::new("hunter2\nis wrong")));
+        assert_eq!((delivery.is_delivered, tries), (false, 2));
+        assert_eq!(delivery.failures, ["*** is wrong", "*** is wrong"]);
+        let (delivery, tries) = tried(|number| if number == 0 { Err(Trouble::new("busy")) } else { Ok(()) });
+        assert_eq!((delivery.is_delivered, tries), (true, 2));
+        assert_eq!(delivery.failures, ["busy"]);
+        assert_eq!(tried(|_| Ok(())).1, 1);
+    }
+
+    #[test]
+    fn a_server_that_asks_for_too_long_a_pause_is_not_asked_again() {
+        let ask =
+            |seconds| Trouble { reason: "slow".into(), retry_after: Some(Duration::from_secs(seconds)) };
+        assert_eq!(tried(move |_| Err(ask(0))).1, 2);
+        assert_eq!(tried(move |_| Err(ask(3_600))).1, 1);
+    }
+
+    #[test]
+    fn what_never_ends_is_given_up_and_at_once_when_it_is_urgent() {
+        let hang = |_| -> Result<(), Trouble> {
+            std::thread::sleep(Duration::from_secs(3_600));
+            Ok(())
+        };
+        assert_eq!(tried(hang).0.failures, ["given up: no end of it"]);
+        let running = Running::start(Channel::Mail, Patience::default(), move |_| hang(0));
+        let delivery = running.wait(&|| true);
+        assert!(delivery.failures[0].contains("told to end at once"), "{delivery:?}");
+    }
+}

@@ -1,0 +1,116 @@
+//! A mail: written once, sent by a server or by a program.
+
+use super::attempt::Trouble;
+use super::message::{Message, one_line};
+use super::secret::Masks;
+use super::settings::{Mail, MailBy};
+use super::{program, smtp};
+use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// Stands in for a sender that the program will choose; never sent.
+const NO_SENDER: &str = "nobody@localhost";
+
+pub(super) fn send(
+    settings: &Mail,
+    message: &Message,
+    limit: Duration,
+    masks: &mut Masks,
+) -> Result<(), Trouble> {
+    let letter = write(settings, message)?;
+    match &settings.by {
+        MailBy::Smtp { url, password } => smtp::send(url, password.as_ref(), &letter, limit, masks),
+        MailBy::Sendmail(program) => by_program(program, &letter, limit),
+    }
+}
+
+fn write(settings: &Mail, message: &Message) -> Result<lettre::Message, Trouble> {
+    let from = mailbox(settings.from.as_deref().unwrap_or(NO_SENDER))?;
+    let mut letter = lettre::Message::builder().from(from);
+    for to in &settings.to {
+        letter = letter.to(mailbox(to)?);
+    }
+    let subject = one_line(&message.fill(&settings.subject, str::to_owned));
+    let mut letter = letter
+        .subject(subject)
+        .header(ContentType::TEXT_PLAIN)
+        .body(message.text.clone())
+        .map_err(|error| Trouble::new(format!("writing the mail: {error}")))?;
+    if settings.from.is_none() {
+        letter.headers_mut().remove_raw("From");
+    }
+    Ok(letter)
+}
+
+/// Whether this is an address like `me@example.org` or `Me <me@example.org>`.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_mail_address(address: &str) -> Result<(), String> {
+    mailbox(address).map(|_| ()).map_err(|trouble| trouble.reason)
+}
+
+fn mailbox(address: &str) -> Result<Mailbox, Trouble> {
+    address.parse().map_err(|error| Trouble::new(format!("{address:?} is no mail address: {error}")))
+}
+
+/// `-t`: the receivers stand in the head; `-i`: a line with one dot is text.
+/// cron calls it so, and every program of that name knows it.
+fn by_program(program: &Path, letter: &lettre::Message, limit: Duration) -> Result<(), Trouble> {
+    let mut command = Command::new(program);
+    command.args(["-i", "-t"]);
+    // Programs read lines as files hold them, not as they go over the wire.
+    let text = String::from_utf8_lossy(&letter.formatted()).replace("\r\n", "\n");
+    let trouble = |reason: String| Trouble::new(format!("{} -i -t {reason}", program.display()));
+    let ended = program::run(command, text.into_bytes(), limit).map_err(trouble)?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    let said: String = String::from_utf8_lossy(&ended.stderr).trim().chars().take(300).collect();
+    Err(trouble(format!("ended with {}: {said}", ended.status)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn written(from: Option<&str>, subject: &str) -> String {
+        let settings = Mail {
+            by: MailBy::Sendmail("/bin/true".into()),
+            from: from.map(str::to_owned),
+            to: vec!["me@example.org".into(), "You <you@example.org>".into()],
+            subject: subject.into(),
+        };
+        let message = Message {
+            job: "照片".into(),
+            result: "ok\r\nBcc: thief@example.org".into(),
+            text: "一\n.\nFrom here\n".into(),
+            ..Message::default()
+        };
+        String::from_utf8(write(&settings, &message).unwrap().formatted()).unwrap()
+    }
+
+    #[test]
+    fn no_value_can_add_a_line_to_the_head_of_a_mail() {
+        let mail = written(Some("ferry <f@example.org>"), "treeferry: {result}");
+        let head = mail.split("\r\n\r\n").next().unwrap();
+        assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{mail}");
+        assert!(
+            head.contains("From: \"ferry\" <f@example.org>") || head.contains("From: ferry <f@example.org>"),
+            "{mail}"
+        );
+        assert!(head.contains("me@example.org") && head.contains("you@example.org"), "{mail}");
+    }
+
+    #[test]
+    fn without_a_sender_the_program_chooses_one() {
+        let mail = written(None, "treeferry: {job}");
+        assert!(!mail.contains("From:") && !mail.contains("nobody"), "{mail}");
+        // "照片" as the mail standards want it.
+        assert!(mail.contains("=?utf-8?b?"), "{mail}");
+    }
+}

@@ -1,0 +1,202 @@
+//! Where secrets come from, and how they stay out of what is told.
+
+use super::program;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// Something that must not be shown: given as it is, in a file, or by a command.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The secret itself.
+    Value(String),
+    /// The first line of this file.
+    File(PathBuf),
+    /// The first line that `/bin/sh -c` prints for this text.
+    Command(String),
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Secret::Value(_) => f.write_str("Value(***)"),
+            Secret::File(file) => f.debug_tuple("File").field(file).finish(),
+            Secret::Command(_) => f.write_str("Command(***)"),
+        }
+    }
+}
+
+/// A secret could not be had. Neither it nor the command is in the message.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("reading the secret from {file}: {source}; make it readable for the user that runs the backup")]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// Its first line is empty.
+    #[error("the secret from {0} is empty: its first line must hold it")]
+    Empty(String),
+    /// The command failed.
+    #[error("the command for a secret {0}; try it in a shell, as the user that runs the backup")]
+    Command(String),
+}
+
+impl Secret {
+    /// The secret itself: the first line, without blanks around it. A command
+    /// may take `limit`.
+    ///
+    /// # Errors
+    /// When the file or the command gives none.
+    pub fn reveal(&self, limit: Duration) -> Result<String, SecretError> {
+        let (text, from) = match self {
+            Secret::Value(value) => return Ok(value.clone()),
+            Secret::File(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|source| SecretError::File { file: file.clone(), source })?;
+                (text, file.display().to_string())
+            }
+            Secret::Command(text) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.arg("-c").arg(text);
+                let ended = program::run(shell, Vec::new(), limit).map_err(SecretError::Command)?;
+                if !ended.status.success() {
+                    return Err(SecretError::Command(format!("ended with {}", ended.status)));
+                }
+                (String::from_utf8_lossy(&ended.stdout).into_owned(), "its command".to_owned())
+            }
+        };
+        match text.lines().next().unwrap_or_default().trim() {
+            "" => Err(SecretError::Empty(from)),
+            line => Ok(line.to_owned()),
+        }
+    }
+}
+
+const MASK: &str = "***";
+
+/// All secrets of one attempt, in every form in which they may come back to us.
+#[derive(Default)]
+pub(super) struct Masks(Vec<String>);
+
+impl Masks {
+    /// From now on this is masked, as it is and percent-encoded.
+    pub(super) fn hide(&mut self, secret: &str) {
+        if secret.is_empty() {
+            return;
+        }
+        self.0.push(secret.to_owned());
+        self.0.push(utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string());
+        self.0.push(percent_decode_str(secret).decode_utf8_lossy().into_owned());
+        // The longest first, so that no part of one shields the rest of another.
+        self.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        self.0.dedup();
+    }
+
+    /// From now on the password of this address is masked.
+    pub(super) fn hide_password_of(&mut self, url: &str) {
+        if let Some((_, password)) = user_and_password(url)
+            && let Some(password) = password
+        {
+            self.hide(password);
+        }
+    }
+
+    /// From now on everything of this address but scheme and host is masked:
+    /// webhooks and pings carry their key in the path.
+    pub(super) fn hide_all_but_host_of(&mut self, url: &str) {
+        self.hide_password_of(url);
+        let after_scheme = url.find("://").map_or(0, |at| at + 3);
+        if let Some(path) = url[after_scheme..].find(['/', '?', '#']).map(|at| &url[after_scheme + at..])
+            && path.len() > 1
+        {
+            self.hide(path);
+            // The parts as well: the other end may quote only one of them.
+            for part in path.split(['/', '?', '&', '=', '#']).filter(|part| part.len() >= 8) {
+                self.hide(part);
+            }
+        }
+    }
+
+    /// The text without any of them.
+    pub(super) fn clean(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
+    }
+}
+
+/// Of `scheme://user:password@host`.
+fn user_and_password(url: &str) -> Option<(&str, Option<&str>)> {
+    let start = url.find("://")? + 3;
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |length| start + length);
+    let user_info = &url[start..start + url[start..end].rfind('@')?];
+    Some(match user_info.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (user_info, None),
+    })
+}
+
+/// The address with its password masked.
+pub(super) fn without_password(url: &str) -> String {
+    match user_and_password(url) {
+        Some((user, Some(password))) => {
+            url.replacen(&format!("{user}:{password}@"), &format!("{user}:{MASK}@"), 1)
+        }
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_secret_comes_by_value_by_file_and_by_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "  to:ken\r\nsecond line\n").unwrap();
+        assert_eq!(Secret::Value(" a ".into()).reveal(LIMIT).unwrap(), " a ");
+        assert_eq!(Secret::File(file.clone()).reveal(LIMIT).unwrap(), "to:ken");
+        let command = format!("cat '{}'", file.display());
+        assert_eq!(Secret::Command(command).reveal(LIMIT).unwrap(), "to:ken");
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_had_says_why_and_shows_neither_it_nor_its_command() {
+        let failing = Secret::Command("echo hunter2; echo hunter2 >&2; exit 3".into());
+        let told = failing.reveal(LIMIT).unwrap_err().to_string();
+        assert!(told.contains("exit status: 3") && !told.contains("hunter2"), "{told}");
+        let told = Secret::Command("echo hunter2; sleep 60".into()).reveal(Duration::from_millis(300));
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("no end after") && !told.contains("hunter2"), "{told}");
+        let told = Secret::Command("true".into()).reveal(LIMIT).unwrap_err().to_string();
+        assert!(told.contains("is empty"), "{told}");
+        let told = Secret::File("/nowhere/token".into()).reveal(LIMIT).unwrap_err().to_string();
+        assert!(told.contains("/nowhere/token: No such file"), "{told}");
+    }
+
+    #[test]
+    fn whatever_form_a_secret_comes_back_in_it_is_masked() {
+        let mut masks = Masks::default();
+        masks.hide("12:a/b");
+        masks.hide_password_of("socks5://me:pa%40ss@host:1");
+        masks.hide_all_but_host_of("https://hooks.example/services/T0001234/KEYKEYKEY?x=1");
+        let told =
+            "12:a/b 12%3Aa%2Fb pa@ss pa%40ss https://hooks.example/services/T0001234/KEYKEYKEY?x=1 KEYKEYKEY";
+        assert_eq!(masks.clean(told), "*** *** *** *** https://hooks.example*** ***");
+        assert_eq!(Masks::default().clean("nothing to hide"), "nothing to hide");
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_never_shown() {
+        assert_eq!(without_password("smtps://me:se:c@ret@host:465/x"), "smtps://me:***@host:465/x");
+        assert_eq!(without_password("smtps://me@host"), "smtps://me@host");
+    }
+}

@@ -1,0 +1,235 @@
+//! SYNC_PAIRS, and what the script did alike for all of them.
+
+use super::patterns;
+use super::python::Literal;
+use super::script::Script;
+use super::written::{Written, one_line};
+use crate::scan::ExcludeRules;
+use crate::workflow::configuration::{Configuration, Defaults, format_duration};
+use std::path::Path;
+
+/// Between the two folders of a pair that is one string. A single colon is tried last:
+/// a remote's name ends with one.
+const SEPARATORS: [&str; 6] = ["=>", "->", "|", "::", "\t", ":"];
+
+/// `[defaults]`
+pub(super) fn defaults(script: &mut Script) -> Written {
+    let mut defaults = Written::section("[defaults]");
+    let trash = script.text("REMOTE_TRASH");
+    let protects = script.truth("PROTECT_MODE").unwrap_or(false);
+    script.done("REMOTE_TRASH");
+    match (protects, &trash) {
+        (true, _) => defaults.key("on_delete", "keep", "PROTECT_MODE: the mirror never loses a file"),
+        (false, Some(_)) => defaults.key("on_delete", "trash", "PROTECT_MODE is off, REMOTE_TRASH is set"),
+        (false, None) => defaults.key(
+            "on_delete",
+            "delete",
+            "PROTECT_MODE is off and there is no REMOTE_TRASH: deleted files are deleted; \"trash\" would keep them for a while",
+        ),
+    }
+    defaults.comment("The script overwrote changed files; here the old version goes to the trash as well, unless keep_versions = false.");
+    if let Some(trash) = trash {
+        defaults.comment(&format!(
+            "REMOTE_TRASH was {trash:?}. The trash of treeferry lies elsewhere (`companion`), and that folder is left as it is."
+        ));
+    }
+    if let Some(days) = script.whole_number("TRASH_RETENTION_DAYS") {
+        defaults.key("trash_retention_days", i64::from(days), "TRASH_RETENTION_DAYS; 0 means for ever");
+    }
+    check(script, &mut defaults);
+    if let Some(pause) = script.seconds("OPERATION_INTERVAL_SECONDS").filter(|pause| !pause.is_zero()) {
+        defaults.key("pause", format_duration(pause), "OPERATION_INTERVAL_SECONDS");
+    }
+    excludes(script, &mut defaults);
+    defaults
+}
+
+fn check(script: &mut Script, defaults: &mut Written) {
+    let is_on = script.truth("ENABLE_FULL_CHECK").unwrap_or(true);
+    if let Some(days) = script.whole_number("FULL_CHECK_DAYS") {
+        if is_on {
+            defaults.key("check_every_days", i64::from(days), "FULL_CHECK_DAYS");
+        } else {
+            defaults.comment(&format!(
+                "ENABLE_FULL_CHECK was False; FULL_CHECK_DAYS was {days} (check_every_days)"
+            ));
+        }
+    }
+    if let Some(action) = script.text("FULL_CHECK_ACTION") {
+        match action.to_lowercase().as_str() {
+            word @ ("warn" | "repair") => {
+                script.done("FULL_CHECK_ACTION");
+                defaults.key("check_action", word, "FULL_CHECK_ACTION");
+            }
+            _ => script.leave("FULL_CHECK_ACTION", "it is neither \"warn\" nor \"repair\"; a check warns"),
+        }
+    }
+}
+
+fn excludes(script: &mut Script, defaults: &mut Written) {
+    let Some(patterns) = script.texts("EXCLUDES") else { return };
+    let mut translated: Vec<String> = Vec::new();
+    for pattern in patterns {
+        let compiles =
+            |ways: Vec<String>| ExcludeRules::compile(&ways).map(|_| ways).map_err(|error| error.reason);
+        match patterns::translate(&pattern).and_then(compiles) {
+            Ok(ways) => translated.extend(ways),
+            Err(reason) => script.leave("EXCLUDES", &format!("the pattern {pattern:?}: {reason}")),
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    translated.retain(|pattern| seen.insert(pattern.clone()));
+    if !translated.is_empty() {
+        defaults.list("exclude", &translated, "EXCLUDES, in .gitignore syntax; chooses the same files");
+    }
+}
+
+/// One pair of folders as the script wrote it.
+struct Pair {
+    source: String,
+    remote: String,
+}
+
+/// All `[[job]]` that can be used. The others are comments, with the reason.
+pub(super) fn jobs(script: &mut Script, before: &str, defaults: &Defaults) -> String {
+    let remote_name = script.text("REMOTE_NAME");
+    script.done("REMOTE_NAME");
+    let pairs = pairs(script);
+    let mut text = String::new();
+    let mut names: Vec<String> = Vec::new();
+    for (number, pair) in pairs.iter().enumerate() {
+        let from = format!("SYNC_PAIRS, pair {}", number + 1);
+        let name = fresh_name(&pair.source, &names);
+        let mut job = Written::section("[[job]]");
+        job.key("name", name.clone(), &from);
+        job.key("source", without_end(&pair.source), "");
+        job.key("remote", full_remote(remote_name.as_deref(), &pair.remote), "");
+        let job = job.text();
+        match Configuration::parse(&format!("{before}{text}{job}"), Path::new("c"), defaults) {
+            Ok(_) => {
+                text.push_str(&job);
+                names.push(name);
+            }
+            Err(error) => {
+                let reasons: Vec<&str> =
+                    error.problems.iter().map(|problem| problem.message.as_str()).collect();
+                let reason = reasons.join("; ");
+                script.leave("SYNC_PAIRS", &format!("pair {}: {reason}", number + 1));
+                text.push_str(&format!("\n# Cannot be used: {}\n", one_line(&reason)));
+                text.extend(job.trim().lines().map(|line| format!("# {line}\n")));
+            }
+        }
+    }
+    text
+}
+
+fn pairs(script: &mut Script) -> Vec<Pair> {
+    let Some(value) = script.value("SYNC_PAIRS") else {
+        script.leave("SYNC_PAIRS", "no pair could be read");
+        return Vec::new();
+    };
+    script.done("SYNC_PAIRS");
+    let items = match value {
+        Literal::List(items) if is_plain_pair(&items) => vec![Literal::List(items)],
+        Literal::List(items) => items,
+        // `{"/local": "remote"}`
+        Literal::Table(pairs) => pairs.into_iter().map(|(a, b)| Literal::List(vec![a, b])).collect(),
+        one => vec![one],
+    };
+    let mut pairs = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        match pair(item) {
+            Some(pair) => pairs.push(pair),
+            None => script
+                .leave("SYNC_PAIRS", &format!("pair {} is no local folder and remote folder", number + 1)),
+        }
+    }
+    pairs
+}
+
+/// `("/local", "remote")` alone, and not two strings that are a pair each.
+fn is_plain_pair(items: &[Literal]) -> bool {
+    match items {
+        [Literal::Text(source), Literal::Text(remote)] => split(source).is_none() || !remote.starts_with('/'),
+        _ => false,
+    }
+}
+
+fn pair(item: &Literal) -> Option<Pair> {
+    match item {
+        Literal::Text(text) => split(text),
+        Literal::List(items) => match &items[..] {
+            [Literal::Text(source), Literal::Text(remote), ..] => {
+                Some(Pair { source: source.clone(), remote: remote.clone() })
+            }
+            _ => None,
+        },
+        Literal::Table(fields) => {
+            let field = |names: &[&str]| {
+                fields.iter().find_map(|(key, value)| match (key, value) {
+                    (Literal::Text(key), Literal::Text(value))
+                        if names.contains(&key.to_lowercase().as_str()) =>
+                    {
+                        Some(value.clone())
+                    }
+                    _ => None,
+                })
+            };
+            let source = field(&["local", "source", "src", "local_dir", "local_path", "from", "path"])?;
+            let remote = field(&[
+                "remote",
+                "target",
+                "dst",
+                "dest",
+                "destination",
+                "remote_dir",
+                "remote_path",
+                "to",
+            ])?;
+            Some(Pair { source, remote })
+        }
+        _ => None,
+    }
+}
+
+fn split(text: &str) -> Option<Pair> {
+    let (source, remote) = SEPARATORS.iter().find_map(|separator| text.split_once(separator))?;
+    Some(Pair { source: source.trim().to_owned(), remote: remote.trim().to_owned() })
+}
+
+/// The remote's name stands in a constant of its own, unless the folder has one.
+fn full_remote(name: Option<&str>, folder: &str) -> String {
+    let has_name = folder.find(':').is_some_and(|colon| !folder[..colon].contains('/'));
+    match name {
+        Some(name) if !has_name => match name.split_once(':') {
+            // `REMOTE_NAME = "alist:115"`
+            Some((_, path)) if !path.is_empty() => {
+                format!("{}/{}", name.trim_end_matches('/'), folder.trim_start_matches('/'))
+            }
+            Some(_) => format!("{name}{folder}"),
+            None => format!("{name}:{folder}"),
+        },
+        _ => folder.to_owned(),
+    }
+}
+
+fn without_end(source: &str) -> String {
+    match source.trim_end_matches('/') {
+        "" => source.to_owned(),
+        trimmed => trimmed.to_owned(),
+    }
+}
+
+/// The last part of the source, with a number if that is taken.
+fn fresh_name(source: &str, taken: &[String]) -> String {
+    let last = source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let fitting: String = last
+        .chars()
+        .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .take(60)
+        .collect();
+    let fitting = fitting.trim_start_matches('.');
+    let first = if fitting.is_empty() { "root" } else { fitting };
+    let candidates = std::iter::once(first.to_owned()).chain((2..).map(|number| format!("{first}-{number}")));
+    candidates.into_iter().find(|name| !taken.contains(name)).unwrap_or_default()
+}

@@ -1,0 +1,122 @@
+//! ENABLE_NOTIFY and what belongs to it.
+
+use super::python::Literal;
+use super::script::Script;
+use super::written::Written;
+
+/// Programs that take a mail as sendmail does: headers and body on standard input.
+const LIKE_SENDMAIL: [&str; 6] = ["sendmail", "msmtp", "ssmtp", "exim", "exim4", "nullmailer-inject"];
+
+/// All constants of notifications.
+const NAMES: [&str; 7] =
+    ["NOTIFY_MODE", "MAIL_TO", "MAIL_SUBJECT", "MAIL_BIN", "TG_BOT_TOKEN", "TG_CHAT_ID", "PROXY_URL"];
+
+pub(super) fn sections(script: &mut Script) -> String {
+    if script.truth("ENABLE_NOTIFY") == Some(false) {
+        for name in NAMES {
+            script.done(name);
+        }
+        return "\n# ENABLE_NOTIFY was False: nobody is told, and the other constants of notifications are left out.\n".into();
+    }
+    let (wants_telegram, wants_mail) = channels(script);
+    let telegram =
+        if wants_telegram { telegram(script) } else { unused(script, &["TG_BOT_TOKEN", "TG_CHAT_ID"]) };
+    let mail =
+        if wants_mail { mail(script) } else { unused(script, &["MAIL_TO", "MAIL_SUBJECT", "MAIL_BIN"]) };
+    let mut notify = Written::section("[notify]");
+    if let Some(proxy) = script.text("PROXY_URL") {
+        let schemes = ["http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"];
+        if schemes.iter().any(|scheme| proxy.starts_with(scheme)) {
+            script.done("PROXY_URL");
+            notify.key("proxy", proxy, "PROXY_URL");
+        } else {
+            script.leave("PROXY_URL", "it is no URL like http://host:port or socks5://host:port");
+        }
+    }
+    format!("{}{}{}", notify.text(), telegram.text(), mail.text())
+}
+
+/// Whether Telegram and mail are wanted.
+fn channels(script: &mut Script) -> (bool, bool) {
+    let Some(mode) = script.texts("NOTIFY_MODE") else { return (true, true) };
+    let mode = mode.join(" ").to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| mode.contains(word));
+    let both = has(&["both", "all"]);
+    let wanted = (both || has(&["tg", "telegram"]), both || has(&["mail"]));
+    if wanted == (false, false) && !mode.is_empty() && !has(&["none", "off"]) {
+        script.leave("NOTIFY_MODE", "it names neither telegram nor mail; what is configured below is used");
+        return (true, true);
+    }
+    wanted
+}
+
+fn unused(script: &mut Script, names: &[&str]) -> Written {
+    names.iter().for_each(|name| script.done(name));
+    Written::section("")
+}
+
+fn telegram(script: &mut Script) -> Written {
+    let mut telegram = Written::section("[notify.telegram]");
+    let token = script.text("TG_BOT_TOKEN");
+    let chat = match script.value("TG_CHAT_ID") {
+        Some(Literal::Number(number)) => Some(number),
+        Some(Literal::Text(text)) if !text.is_empty() => Some(text),
+        _ => None,
+    };
+    script.done("TG_CHAT_ID");
+    match (token, chat) {
+        (Some(token), Some(chat)) => {
+            script.done("TG_BOT_TOKEN");
+            telegram.key("bot_token", token, "TG_BOT_TOKEN; `bot_token_file` keeps it out of this file");
+            telegram.key("chat_id", chat, "TG_CHAT_ID");
+        }
+        (None, None) => {}
+        (Some(_), None) => script.leave("TG_BOT_TOKEN", "there is no TG_CHAT_ID beside it"),
+        (None, Some(_)) => script.leave("TG_CHAT_ID", "there is no TG_BOT_TOKEN beside it"),
+    }
+    telegram
+}
+
+fn mail(script: &mut Script) -> Written {
+    let mut mail = Written::section("[notify.mail]");
+    let to: Vec<String> = script
+        .texts("MAIL_TO")
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|to| to.split([',', ';']))
+        .map(|to| to.trim().to_owned())
+        .filter(|to| !to.is_empty())
+        .collect();
+    let program = script.text("MAIL_BIN");
+    let subject = script.text("MAIL_SUBJECT");
+    script.done("MAIL_BIN");
+    script.done("MAIL_SUBJECT");
+    if to.is_empty() {
+        return mail;
+    }
+    if let Some(wrong) = to.iter().find(|to| !to.contains('@')) {
+        script.leave("MAIL_TO", &format!("{wrong:?} is no mail address, so that no mail is configured"));
+        return mail;
+    }
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    match program {
+        Some(program) if program.starts_with('/') && LIKE_SENDMAIL.contains(&&*name(&program)) => {
+            mail.key("sendmail", program, "MAIL_BIN");
+        }
+        program => {
+            if let Some(program) = program {
+                script.leave("MAIL_BIN", &format!("{program:?} is not known to take a mail as sendmail does; /usr/sbin/sendmail stands instead (`smtp` sends through a server)"));
+            }
+            mail.key(
+                "sendmail",
+                "/usr/sbin/sendmail",
+                "the usual place; `smtp` sends through a server instead",
+            );
+        }
+    }
+    mail.key("to", to, "MAIL_TO");
+    if let Some(subject) = subject {
+        mail.key("subject", subject, "MAIL_SUBJECT; may hold {job} and {result}");
+    }
+    mail
+}

@@ -1,0 +1,92 @@
+//! RCLONE_BIN and RCLONE_OPTS.
+
+use super::script::Script;
+use super::written::Written;
+use crate::workflow::configuration::Defaults;
+
+pub(super) fn section(script: &mut Script, defaults: &Defaults) -> Written {
+    let mut rclone = Written::section("[rclone]");
+    if let Some(program) = script.text("RCLONE_BIN") {
+        if program.contains('/') && !program.starts_with('/') {
+            script.leave("RCLONE_BIN", &format!("{program:?} is neither a name nor an absolute path"));
+        } else {
+            script.done("RCLONE_BIN");
+            rclone.key("program", program, "RCLONE_BIN");
+        }
+    }
+    if let Some(options) = script.texts("RCLONE_OPTS") {
+        flags(script, &options, defaults, &mut rclone);
+    }
+    rclone
+}
+
+fn flags(script: &mut Script, options: &[String], defaults: &Defaults, rclone: &mut Written) {
+    let words: Vec<String> = options.iter().flat_map(|option| shell_words(option)).collect();
+    let mut taken = Vec::new();
+    for flag in joined(&words) {
+        if let Some(file) = flag.strip_prefix("--config=") {
+            if file.starts_with('/') {
+                rclone.key("config", file, "RCLONE_OPTS, --config");
+            } else {
+                script.leave("RCLONE_OPTS", &format!("--config: {file:?} is no absolute path"));
+            }
+            continue;
+        }
+        match (defaults.check_rclone_flags)(std::slice::from_ref(&flag)) {
+            Ok(()) => taken.push(flag),
+            Err(reason) => {
+                let reason = reason.trim_end_matches("; take it out of [rclone] flags");
+                script.leave("RCLONE_OPTS", reason);
+            }
+        }
+    }
+    if !taken.is_empty() {
+        rclone.list("flags", &taken, "RCLONE_OPTS; given to every transfer");
+    }
+}
+
+/// A flag and the value that stands behind it, as one: `--transfers=4`.
+fn joined(words: &[String]) -> Vec<String> {
+    let mut flags: Vec<String> = Vec::new();
+    for word in words {
+        match flags.last_mut() {
+            Some(flag) if !word.starts_with('-') && flag.starts_with("--") && !flag.contains('=') => {
+                flag.push('=');
+                flag.push_str(word);
+            }
+            _ => flags.push(word.clone()),
+        }
+    }
+    flags
+}
+
+/// Splits as a shell does; the script may have used `shlex`, or written the words
+/// of a flag into one string.
+fn shell_words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    // A string that is one flag keeps its blanks: `--header=Name: value`.
+    if text.starts_with("--")
+        && text.split('=').next().is_some_and(|name| !name.contains(' '))
+        && text.contains('=')
+    {
+        let is_several = text.split_whitespace().skip(1).any(|word| word.starts_with('-'));
+        if !is_several {
+            return vec![text.to_owned()];
+        }
+    }
+    for character in text.chars() {
+        match (character, quote) {
+            (_, Some(open)) if character == open => quote = None,
+            ('\'' | '"', None) => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (_, None) if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}

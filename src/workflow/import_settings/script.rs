@@ -1,0 +1,177 @@
+//! The constants of the script, and what became of each.
+
+use super::python::{Constant, Literal, constants};
+use super::written::shown;
+
+/// Constants that mean nothing here, and why.
+const NEEDLESS: &[(&str, &str)] = &[
+    ("LOCK_FILE", "the state folder of each job has a lock of its own"),
+    ("LOCK_PATH", "the state folder of each job has a lock of its own"),
+    ("LOCK_DIR", "the state folder of each job has a lock of its own"),
+];
+
+/// The script while it is being taken over.
+pub(super) struct Script {
+    constants: Vec<Constant>,
+    /// Names of those that were dealt with.
+    done: Vec<String>,
+    left: Vec<(usize, String)>,
+}
+
+impl Script {
+    pub(super) fn read(source: &str) -> Self {
+        let constants = constants(source);
+        let mut script = Script { constants, done: Vec::new(), left: Vec::new() };
+        if script.constants.is_empty() {
+            script.left.push((0, "there is no constant at the top level of this file".into()));
+        }
+        script
+    }
+
+    /// The constant's value; what cannot be read is left behind, and `None`.
+    pub(super) fn value(&mut self, name: &str) -> Option<Literal> {
+        let constant = self.constants.iter().find(|constant| constant.name == name)?.clone();
+        match constant.value {
+            Ok(literal) => Some(literal),
+            Err(reason) => {
+                self.leave(name, &format!("it is {reason}"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn done(&mut self, name: &str) {
+        self.done.push(name.to_owned());
+    }
+
+    /// Says that `name`, or a part of it, is not carried over.
+    pub(super) fn leave(&mut self, name: &str, reason: &str) {
+        let line = self.constants.iter().find(|constant| constant.name == name).map_or(0, |found| found.line);
+        let sentence = format!("{name} (line {line}): {reason}");
+        if !self.left.iter().any(|(_, known)| *known == sentence) {
+            self.left.push((line, sentence));
+        }
+        self.done(name);
+    }
+
+    fn wrong(&mut self, name: &str, wanted: &str, literal: &Literal) {
+        self.leave(name, &format!("it should be {wanted}, and is {}", shown(literal)));
+    }
+
+    /// Text that is not empty. Empty text and `None` mean "not set".
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        match self.value(name)? {
+            Literal::Text(text) if !text.is_empty() => Some(text),
+            Literal::Text(_) | Literal::Nothing => {
+                self.done(name);
+                None
+            }
+            other => {
+                self.wrong(name, "text", &other);
+                None
+            }
+        }
+    }
+
+    pub(super) fn absolute_path(&mut self, name: &str) -> Option<String> {
+        let path = self.text(name)?;
+        if path.starts_with('/') {
+            self.done(name);
+            return Some(path);
+        }
+        self.leave(name, &format!("{path:?} is no absolute path, and treeferry is started from anywhere"));
+        None
+    }
+
+    pub(super) fn truth(&mut self, name: &str) -> Option<bool> {
+        let value = match self.value(name)? {
+            Literal::Truth(truth) => truth,
+            Literal::Nothing => false,
+            Literal::Number(number) if number == "0" || number == "1" => number == "1",
+            other => {
+                self.wrong(name, "True or False", &other);
+                return None;
+            }
+        };
+        self.done(name);
+        Some(value)
+    }
+
+    pub(super) fn whole_number(&mut self, name: &str) -> Option<u32> {
+        let literal = self.value(name)?;
+        let number = match &literal {
+            Literal::Number(number) => number.parse::<u32>().ok(),
+            Literal::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(_) => self.done(name),
+            None => self.wrong(name, "a whole number", &literal),
+        }
+        number
+    }
+
+    /// Seconds, which may have a fraction.
+    pub(super) fn seconds(&mut self, name: &str) -> Option<std::time::Duration> {
+        let literal = self.value(name)?;
+        let seconds = match &literal {
+            Literal::Number(number) => number.parse::<f64>().ok(),
+            Literal::Nothing => Some(0.0),
+            _ => None,
+        };
+        let seconds = seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
+        match seconds {
+            Some(_) => self.done(name),
+            None => self.wrong(name, "a number of seconds", &literal),
+        }
+        seconds
+    }
+
+    /// A list of text, or one text.
+    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let literal = self.value(name)?;
+        self.done(name);
+        match literal {
+            Literal::Nothing => Some(Vec::new()),
+            Literal::Text(text) => Some(vec![text]),
+            Literal::List(items) => {
+                let mut texts = Vec::new();
+                for item in items {
+                    match item {
+                        Literal::Text(text) => texts.push(text),
+                        other => self.wrong(name, "a list of text", &other),
+                    }
+                }
+                Some(texts)
+            }
+            other => {
+                self.wrong(name, "a list of text", &other);
+                None
+            }
+        }
+    }
+
+    /// Names what nobody asked for.
+    pub(super) fn leave_the_rest(&mut self) {
+        let rest: Vec<String> = self
+            .constants
+            .iter()
+            .filter(|constant| !self.done.contains(&constant.name))
+            .map(|constant| constant.name.clone())
+            .collect();
+        for name in rest {
+            let needless = NEEDLESS.iter().find(|(known, _)| *known == name);
+            match needless {
+                Some((_, reason)) => self.leave(&name, &format!("not needed: {reason}")),
+                None => self.leave(&name, "nothing here corresponds to it"),
+            }
+        }
+    }
+
+    /// What was left behind, in the order of the script.
+    pub(super) fn left_behind(&self) -> Vec<String> {
+        let mut left = self.left.clone();
+        left.sort();
+        left.into_iter().map(|(_, sentence)| sentence).collect()
+    }
+}

@@ -1,0 +1,74 @@
+//! What could not be told is remembered per job, for `status`.
+
+use super::newest;
+use crate::commit::{SideFile, StateDir, StateError};
+use crate::disk::RealDisk;
+use crate::notify::Delivery;
+use crate::observe::Silent;
+use crate::workflow::configuration::Configuration;
+use crate::workflow::report::{JobOutcome, JobReport};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A channel whose last message did not get through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Undelivered {
+    channel: String,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    reason: String,
+}
+
+/// A state that cannot be written was told by the backup already.
+pub(super) fn remember(configuration: &Configuration, reports: &[JobReport], deliveries: &[Delivery]) {
+    for report in reports {
+        // A lock of another run: its state is not ours to touch.
+        if !matches!(report.outcome, JobOutcome::LockHeld { .. }) {
+            let _ = remember_for(configuration, report, deliveries);
+        }
+    }
+}
+
+fn remember_for(
+    configuration: &Configuration,
+    report: &JobReport,
+    deliveries: &[Delivery],
+) -> Result<(), StateError> {
+    let Some(state) = StateDir::open_existing(&configuration.state_dir, &report.job)? else {
+        return Ok(());
+    };
+    let before = read(&state);
+    let mut after = before.clone();
+    for delivery in deliveries {
+        let channel = delivery.channel.to_string();
+        after.retain(|undelivered| undelivered.channel != channel);
+        if !delivery.is_delivered {
+            let reason = delivery.failures.last().cloned().unwrap_or_default();
+            after.push(Undelivered { channel, at: newest(std::slice::from_ref(report)), reason });
+        }
+    }
+    // A run that changes nothing writes nothing.
+    if after == before {
+        return Ok(());
+    }
+    let bytes = serde_json::to_vec(&after).unwrap_or_default();
+    state.write_side_file(&RealDisk::new(&Silent), SideFile::Notification, &bytes)
+}
+
+fn read(state: &StateDir) -> Vec<Undelivered> {
+    let bytes = state.read_side_file(SideFile::Notification).ok().flatten();
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// One sentence for each channel whose last message did not get through.
+pub(in crate::workflow) fn last_failures(state: &StateDir) -> Vec<String> {
+    let sentence = |undelivered: Undelivered| {
+        let at = undelivered.at.format(&Rfc3339).unwrap_or_default();
+        format!(
+            "the last notification by {} failed ({at}): {}; try it with `treeferry notify test`",
+            undelivered.channel, undelivered.reason
+        )
+    };
+    read(state).into_iter().map(sentence).collect()
+}

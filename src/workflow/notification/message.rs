@@ -1,0 +1,156 @@
+//! Reports to a message for people.
+
+use super::words::Speech;
+use super::{Announcement, as_json, is_trouble, newest};
+use crate::notify::Message;
+use crate::workflow::configuration::Configuration;
+use crate::workflow::report::JobReport;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How many paths and warnings are named per job; the log has all.
+const NAMED_MAX: usize = 10;
+/// A reason is one line of a chat, not a page.
+const REASON_CHARACTERS_MAX: usize = 300;
+
+/// What matters first, so that a channel that cuts cuts the rest.
+pub(super) fn build(announcement: &Announcement<'_>, speech: Speech) -> Message {
+    let reports = announcement.reports;
+    let job = names(reports, speech);
+    let result = result(reports, speech);
+    let mut text = String::new();
+    for report in reports {
+        put_job(&mut text, report, speech);
+        text.push('\n');
+    }
+    if let Some(log) = announcement.log {
+        let _ = writeln!(text, "{}: {}", speech.log(), log.display());
+    }
+    let _ = writeln!(text, "{}: {}", speech.host(), plain(announcement.host));
+    let mut message = Message {
+        subject: format!("treeferry: {job}: {result}"),
+        job,
+        result,
+        text,
+        cut_note: speech.cut_note(announcement.log),
+        fields: fields(announcement, speech),
+        json: String::new(),
+    };
+    message.json = as_json(announcement, &message);
+    message
+}
+
+/// What `notify test` sends.
+pub(super) fn test(configuration: &Configuration, host: &str, speech: Speech) -> Message {
+    let jobs: Vec<&str> = configuration.jobs.iter().map(|job| job.name.as_str()).collect();
+    let announcement =
+        Announcement { reports: &[], summaries: Vec::new(), log: None, exit_code: 0, host, locale: "" };
+    let (job, result) = (jobs.join(", "), speech.test_result().to_owned());
+    let mut message = Message {
+        subject: format!("treeferry: {job}: {result}"),
+        job,
+        result,
+        text: format!("{}\n\n{}: {}\n", speech.test_text(), speech.host(), plain(host)),
+        cut_note: speech.cut_note(None),
+        fields: fields(&announcement, speech),
+        json: String::new(),
+    };
+    message.json = as_json(&announcement, &message);
+    message
+}
+
+fn names(reports: &[JobReport], speech: Speech) -> String {
+    match reports {
+        reports if reports.len() > 3 => speech.jobs(reports.len()),
+        reports => reports.iter().map(|report| report.job.as_str()).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn result(reports: &[JobReport], speech: Speech) -> String {
+    let troubled: Vec<&JobReport> = reports.iter().filter(|report| is_trouble(&report.outcome)).collect();
+    match (troubled.as_slice(), reports) {
+        ([], [only]) => speech.short(&only.outcome, only.unprotected.total),
+        ([], _) => speech.all_well().to_owned(),
+        ([one], [_]) => speech.short(&one.outcome, one.unprotected.total),
+        (troubled, reports) => speech.some_troubled(troubled.len(), reports.len()),
+    }
+}
+
+fn put_job(text: &mut String, report: &JobReport, speech: Speech) {
+    let _ = writeln!(text, "{}: {}", report.job, plain(&speech.long(&report.outcome)));
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "  {label}: {value}");
+    };
+    if let Some(advice) = speech.advice(&report.job, &report.outcome) {
+        line(speech.what_to_do(), advice);
+    }
+    if report.files_uploaded > 0 {
+        line(speech.went_up(), speech.files_and_bytes(report.files_uploaded, report.bytes_uploaded));
+    }
+    for (label, number) in [
+        (speech.moved(), report.files_moved),
+        (speech.trashed(), report.files_trashed),
+        (speech.deleted(), report.files_removed),
+        (speech.failed(), report.files_failed),
+    ] {
+        if number > 0 {
+            line(label, speech.files(number));
+        }
+    }
+    if report.files_uploaded + report.files_trashed + report.files_removed + report.files_failed == 0 {
+        line(speech.went_up(), speech.nothing().to_owned());
+    }
+    line(speech.time_taken(), speech.duration(report.duration()));
+    if report.unprotected.total > 0 {
+        line(speech.not_protected(), speech.paths(report.unprotected.total));
+    }
+    let named = &report.unprotected.named[..report.unprotected.named.len().min(NAMED_MAX)];
+    for (path, reason) in named {
+        let _ = writeln!(text, "    {path}: {}", plain(reason));
+    }
+    put_others(text, report.unprotected.total.saturating_sub(named.len() as u64), speech);
+    for warning in report.warnings.iter().take(NAMED_MAX) {
+        let _ = writeln!(text, "  {}: {}", speech.warning(), plain(warning));
+    }
+    put_others(text, report.warnings.len().saturating_sub(NAMED_MAX) as u64, speech);
+}
+
+fn put_others(text: &mut String, others: u64, speech: Speech) {
+    if others > 0 {
+        let _ = writeln!(text, "    {}", speech.and_more(others));
+    }
+}
+
+/// One line of bounded length.
+fn plain(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .take(REASON_CHARACTERS_MAX)
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect();
+    if text.chars().nth(REASON_CHARACTERS_MAX).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// The sums over all jobs, for templates.
+fn fields(announcement: &Announcement<'_>, speech: Speech) -> Vec<(&'static str, String)> {
+    let reports = announcement.reports;
+    let sum = |figure: fn(&JobReport) -> u64| reports.iter().map(figure).sum::<u64>().to_string();
+    let began = reports.iter().map(|report| report.started).min();
+    let took = began.and_then(|began| Duration::try_from(newest(reports) - began).ok()).unwrap_or_default();
+    vec![
+        ("host", announcement.host.to_owned()),
+        ("log", announcement.log.map(|log| log.display().to_string()).unwrap_or_default()),
+        ("exit_code", announcement.exit_code.to_string()),
+        ("duration", speech.duration(took)),
+        ("duration_seconds", took.as_secs().to_string()),
+        ("files_uploaded", sum(|report| report.files_uploaded)),
+        ("bytes_uploaded", sum(|report| report.bytes_uploaded)),
+        ("files_trashed", sum(|report| report.files_trashed)),
+        ("files_removed", sum(|report| report.files_removed)),
+        ("files_failed", sum(|report| report.files_failed)),
+        ("files_unprotected", sum(|report| report.unprotected.total)),
+    ]
+}

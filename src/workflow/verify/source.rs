@@ -1,0 +1,218 @@
+//! Reads the source again. What has another content under the same size and
+//! mtime has rotted: nobody wrote it, or somebody hid that he did.
+
+use super::{Verifying, is_chosen};
+use crate::disk::RealDisk;
+use crate::model::{ContentDigest, Entry, EntryFlags, Stamp, TreePath};
+use crate::scan::{FolderReader, ReadFile, ReadFileError, RootDirectory};
+use crate::workflow::halt::Halt;
+use crate::workflow::quarantine::{Quarantine, Rotten};
+use crate::workflow::source::cannot_open;
+use crate::workflow::tree_walk::{Next, Visit, walk};
+use rayon::prelude::*;
+
+/// Files and bytes that are read together: so long the memory of one round, and
+/// so long the time until a signal is heard.
+const ROUND_FILES: usize = 8_192;
+const ROUND_BYTES: u64 = 1 << 30;
+
+/// What the index says of a file.
+struct Known {
+    path: TreePath,
+    stamp: Stamp,
+    digest: ContentDigest,
+    followed: bool,
+    racy: bool,
+}
+
+/// Files of one folder.
+struct Folder {
+    path: TreePath,
+    followed: bool,
+    files: Vec<Known>,
+}
+
+/// What reading a file came to.
+enum Found {
+    Good,
+    /// Changed or gone since the last backup.
+    Changed,
+    /// It may have been written without a trace.
+    Racy,
+    Rotten(ReadFile),
+    Unstable,
+    Unreadable {
+        is_damage: bool,
+        reason: String,
+    },
+}
+
+pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
+    let root = RootDirectory::open(&verifying.job.source).map_err(cannot_open)?;
+    let mut quarantine = Quarantine::load(&verifying.opened.state)?;
+    let mut round = Round::default();
+    let (tree, selection) = (verifying.tree, verifying.selection.clone());
+    let walked = walk(&tree, &selection, &mut |path, visit| {
+        match visit {
+            Visit::Entry(entry) if is_chosen(path, entry, &verifying.chooser) => match entry.digest() {
+                Some(digest) => round.add(path, entry, digest),
+                None => verifying.report.files_unverifiable += 1,
+            },
+            Visit::Damaged(reason) => {
+                verifying.report.files_failed += 1;
+                verifying
+                    .find(path, &format!("the index is damaged here, the next backup mends it: {reason}"));
+            }
+            _ => {}
+        }
+        if round.is_full() {
+            round.read(&root, &mut verifying, &mut quarantine)?;
+        }
+        Ok(Next::Into)
+    });
+    let read = walked.and_then(|()| round.read(&root, &mut verifying, &mut quarantine));
+    // What was found so far counts, whatever ended the walk.
+    quarantine.save(&verifying.opened.state, &RealDisk::new(verifying.surroundings.observer))?;
+    read
+}
+
+#[derive(Default)]
+struct Round {
+    folders: Vec<Folder>,
+    files: usize,
+    bytes: u64,
+}
+
+impl Round {
+    fn add(&mut self, path: &TreePath, entry: &Entry<'_>, digest: ContentDigest) {
+        let Some(folder) = path.parent() else { return };
+        let followed = entry.flags.contains(EntryFlags::FOLLOWED);
+        let is_same = |last: &&mut Folder| last.path == folder && last.followed == followed;
+        let known = Known {
+            path: path.clone(),
+            stamp: entry.stamp,
+            digest,
+            followed,
+            racy: entry.flags.contains(EntryFlags::RACY),
+        };
+        self.files += 1;
+        self.bytes += entry.stamp.size;
+        match self.folders.last_mut().filter(is_same) {
+            Some(last) => last.files.push(known),
+            None => self.folders.push(Folder { path: folder, followed, files: vec![known] }),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.files >= ROUND_FILES || self.bytes >= ROUND_BYTES
+    }
+
+    /// Reads everything in it, in parallel, and starts anew.
+    fn read(
+        &mut self,
+        root: &RootDirectory,
+        verifying: &mut Verifying<'_>,
+        quarantine: &mut Quarantine,
+    ) -> Result<(), Halt> {
+        let surroundings = verifying.surroundings;
+        surroundings.halt_if_stopped()?;
+        let round = std::mem::take(self);
+        let observer = surroundings.observer;
+        let stop = surroundings.stop;
+        let found: Vec<Vec<Option<Found>>> = round
+            .folders
+            .par_iter()
+            .map(|folder| {
+                let reader = FolderReader::open(root, &folder.path, folder.followed);
+                let read = |known: &Known| {
+                    if stop.is_requested() {
+                        return None;
+                    }
+                    Some(match &reader {
+                        Ok(reader) => judge(known, || {
+                            reader.read_if(&known.path, &known.stamp, known.followed, observer)
+                        }),
+                        Err(error) => unreadable(error),
+                    })
+                };
+                folder.files.par_iter().map(read).collect()
+            })
+            .collect();
+        for (folder, found) in round.folders.iter().zip(found) {
+            for (known, found) in folder.files.iter().zip(found) {
+                if let Some(found) = found {
+                    take_in(verifying, quarantine, known, found);
+                }
+            }
+        }
+        surroundings.halt_if_stopped()
+    }
+}
+
+/// Reads twice before it says that a file is rotten.
+fn judge(known: &Known, read: impl Fn() -> Result<Option<ReadFile>, ReadFileError>) -> Found {
+    match read() {
+        Ok(None) => Found::Changed,
+        Ok(Some(first)) if first.digest == known.digest => Found::Good,
+        Ok(Some(first)) if known.racy || !first.settled => Found::Racy,
+        Ok(Some(first)) => match read() {
+            Ok(None) => Found::Changed,
+            Ok(Some(second)) if second.digest == first.digest => Found::Rotten(second),
+            Ok(Some(_)) => Found::Unstable,
+            Err(error) => unreadable(&error),
+        },
+        Err(error) => unreadable(&error),
+    }
+}
+
+fn unreadable(error: &ReadFileError) -> Found {
+    match error {
+        ReadFileError::Vanished { .. }
+        | ReadFileError::NotAFile { .. }
+        | ReadFileError::ChangedWhileReading { .. } => Found::Changed,
+        ReadFileError::Io { source, .. } => {
+            let is_damage = source.raw_os_error() == Some(libc::EIO);
+            Found::Unreadable { is_damage, reason: source.to_string() }
+        }
+    }
+}
+
+fn take_in(verifying: &mut Verifying<'_>, quarantine: &mut Quarantine, known: &Known, found: Found) {
+    let path = &known.path;
+    match found {
+        Found::Good => {
+            quarantine.remove(path);
+            verifying.good(path, known.stamp.size);
+        }
+        Found::Changed => verifying.report.files_changed += 1,
+        Found::Racy => verifying.report.files_unverifiable += 1,
+        Found::Rotten(read) => {
+            verifying.report.files_damaged += 1;
+            let Stamp { size, mtime, .. } = known.stamp;
+            quarantine.add(path.clone(), Rotten { digest: read.digest, size, mtime });
+            let times = if read.stamp == known.stamp { "times" } else { "modification time" };
+            verifying.find(
+                path,
+                &format!(
+                    "bit rot: its content changed, but neither its size nor its {times} did (BLAKE3 {} instead of {}). \
+                     The remote holds the good version, and no backup replaces it; `treeferry restore` gets it back, \
+                     or `treeferry backup --accept changed-content` sends the file as it is now",
+                    read.digest, known.digest
+                ),
+            );
+        }
+        Found::Unstable => {
+            verifying.report.files_damaged += 1;
+            verifying.find(path, "it reads differently each time: its disk, cable or memory is failing");
+        }
+        Found::Unreadable { is_damage, reason } => {
+            let count = if is_damage {
+                &mut verifying.report.files_damaged
+            } else {
+                &mut verifying.report.files_failed
+            };
+            *count += 1;
+            verifying.find(path, &format!("it cannot be read: {reason}"));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What hangs on the time: expired trash, a clock that jumps, checkpoints. The
+//! recipe is called with a clock of the test's own, the rclone is real.
+
+use crate::support::servers::Rclone;
+use crate::support::trees::Plan;
+use crate::support::world::{JOB, World};
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use treeferry::observe::{Counter, Recorder};
+use treeferry::workflow::configuration::{Configuration, Defaults};
+use treeferry::workflow::options::{BackupOptions, Guard, Stop};
+use treeferry::workflow::report::{JobOutcome, JobReport};
+use treeferry::workflow::{Machine, Surroundings, backup, check_rclone_flags};
+
+const DAY: i64 = 24 * 60 * 60;
+const START: i64 = 1_790_000_000;
+
+fn back_up(
+    world: &World,
+    clock: &(dyn Fn() -> i64 + Sync),
+    accept: &[Guard],
+    recorder: &Recorder,
+) -> JobReport {
+    let defaults = Defaults { state_home: None, check_rclone_flags };
+    let text = world.configuration.text();
+    let configuration = Configuration::parse(&text, Path::new("config.toml"), &defaults).unwrap();
+    let machine =
+        Machine { environment: std::env::vars_os().collect(), temporary_directory: std::env::temp_dir() };
+    let stop = Stop::default();
+    let surroundings = Surroundings::new(&configuration, machine, &stop, clock, recorder);
+    let options = BackupOptions { accept: accept.to_vec(), ..BackupOptions::default() };
+    backup(&configuration, configuration.job(JOB).unwrap(), &options, &surroundings)
+}
+
+fn on_day(world: &World, day: i64, accept: &[Guard]) -> JobReport {
+    let report = back_up(world, &|| START + day * DAY, accept, &Recorder::default());
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    report
+}
+
+#[test]
+fn trash_older_than_its_retention_is_purged_and_younger_is_not() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(5, 1).plant(&world.source());
+    fs::write(world.source().join("a"), "version 0").unwrap();
+    on_day(&world, 0, &[]);
+    for day in [1, 20, 31] {
+        fs::write(world.source().join("a"), format!("version of day {day}")).unwrap();
+        on_day(&world, day, &[]);
+    }
+    assert_eq!(world.trash().len(), 3, "day 31: the trash of day 1 was in use until day 20");
+    on_day(&world, 51, &[]);
+    let left: Vec<String> = world.trash().into_keys().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.iter().all(|run| !run.starts_with("000002-")), "the oldest went: {left:?}");
+    on_day(&world, 80, &[]);
+    assert_eq!(world.trash().len(), 0, "all three are older than 30 days now");
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_clock_that_jumps_purges_nothing_until_somebody_accepts() {
+    let world = World::local(Rclone::Current);
+    fs::write(world.source().join("a"), "version 0").unwrap();
+    on_day(&world, 0, &[]);
+    fs::write(world.source().join("a"), "another version").unwrap();
+    on_day(&world, 1, &[]);
+    let jumped = on_day(&world, 5_000, &[]);
+    assert_eq!(world.trash().len(), 1);
+    assert!(jumped.warnings.iter().any(|warning| warning.contains("--accept clock")), "{jumped:?}");
+    on_day(&world, 5_000, &[Guard::Clock]);
+    assert_eq!(world.trash().len(), 0);
+}
+
+#[test]
+fn trash_that_is_to_be_kept_for_ever_is() {
+    let mut world = World::local(Rclone::Current);
+    world.set("trash_retention_days", "0");
+    fs::write(world.source().join("a"), "version 0").unwrap();
+    on_day(&world, 0, &[]);
+    fs::write(world.source().join("a"), "another version").unwrap();
+    on_day(&world, 1, &[]);
+    on_day(&world, 50, &[Guard::Clock]);
+    assert_eq!(world.trash().len(), 1);
+}
+
+/// Time flies: a quarter of an hour at every look at the clock. Each batch is
+/// followed by a checkpoint, and the end must be as without them.
+#[test]
+fn checkpoints_in_between_change_nothing_about_the_end() {
+    let time = AtomicI64::new(START);
+    let clock = || time.fetch_add(16 * 60, Ordering::Relaxed);
+    let mut world = World::local(Rclone::Current);
+    world.set("max_delete", "\"off\"");
+    world.set("max_change", "\"off\"");
+    world.set("trash_retention_days", "0");
+    Plan::odd(700, 2).plant(&world.source());
+    let recorder = Recorder::default();
+    let report = back_up(&world, &clock, &[], &recorder);
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    world.assert_mirror_equals_source();
+    for seed in 0..4 {
+        crate::support::trees::edit(&world.source(), 60, 50 + seed);
+        let recorder = Recorder::default();
+        let report = back_up(&world, &clock, &[], &recorder);
+        assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+        world.assert_mirror_equals_source();
+        assert!(recorder.counted(Counter::Syncs) > 10, "no checkpoint was made");
+    }
+    let recorder = Recorder::default();
+    let report = back_up(&world, &clock, &[], &recorder);
+    assert_eq!((report.files_uploaded, report.index_bytes_written), (0, 0));
+    assert_eq!(recorder.counted(Counter::RcloneProcesses), 0);
+}

@@ -1,0 +1,139 @@
+//! `adopt`: a mirror that exists already is taken over, and nothing that is there
+//! is uploaded.
+
+use crate::support::program::Finished;
+use crate::support::proxy::Fault;
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::{Plan, files_below};
+use crate::support::world::{JOB, World};
+use std::fs;
+use std::path::PathBuf;
+
+fn adopt(world: &World, more: &[&str]) -> Finished {
+    let mut arguments = vec!["--json", "adopt", JOB];
+    arguments.extend(more);
+    world.program.run(&arguments)
+}
+
+#[test]
+fn a_mirror_that_rclone_filled_is_taken_over_and_nothing_is_uploaded() {
+    for world in [
+        World::local(Rclone::Oldest),
+        World::served(Protocol::Webdav, Rclone::Current),
+        World::served(Protocol::Wsgidav, Rclone::Oldest),
+        World::served(Protocol::S3, Rclone::Current),
+    ] {
+        Plan::plain(150, 11).plant(&world.source());
+        fs::create_dir_all(world.source().join("照片/空 格")).unwrap();
+        fs::write(world.source().join("照片/空 格/a|b %41#.jpg"), "图").unwrap();
+        world.copy_with_plain_rclone();
+        let files = files_below(&world.source()).len() as u64;
+        let adopted = adopt(&world, &[]).expect(0);
+        assert_eq!(adopted.number("files_held"), files);
+        assert_eq!(adopted.number("files_new") + adopted.number("files_changed"), 0);
+        let (calls, requests) = (world.rclone_calls().len(), world.requests());
+        let finished = world.backup(&[]).expect(0);
+        assert_eq!(finished.number("files_unchanged"), files);
+        assert_eq!((world.rclone_calls().len(), world.requests()), (calls, requests));
+        world.assert_mirror_equals_source();
+        fs::write(world.source().join("照片/空 格/a|b %41#.jpg"), "another size").unwrap();
+        assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 1);
+        world.assert_mirror_equals_source();
+    }
+}
+
+#[test]
+fn one_listing_is_all_that_is_asked_of_the_remote() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(100, 12).plant(&world.source());
+    world.copy_with_plain_rclone();
+    world.proxy.as_ref().unwrap().forget();
+    adopt(&world, &[]).expect(0);
+    let seen = world.proxy.as_ref().unwrap().seen();
+    let odd: Vec<_> = seen.iter().filter(|seen| seen.method != "PROPFIND").collect();
+    assert!(odd.is_empty(), "{odd:?}");
+    let folders = walk_folders(&world.source());
+    assert!(seen.len() <= folders + 8, "{} requests for {folders} folders", seen.len());
+}
+
+fn walk_folders(folder: &std::path::Path) -> usize {
+    let below = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    1 + below.map(|path| walk_folders(&path)).sum::<usize>()
+}
+
+#[test]
+fn what_differs_is_shown_first_and_what_only_the_mirror_has_is_left_alone() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(100, 13).plant(&world.source());
+    fs::write(world.source().join("grown"), "short").unwrap();
+    fs::write(world.source().join("surplus"), "only here").unwrap();
+    world.copy_with_plain_rclone();
+    fs::remove_file(world.source().join("surplus")).unwrap();
+    fs::write(world.source().join("grown"), "not so short").unwrap();
+    fs::write(world.source().join("new"), "new").unwrap();
+    for arguments in [&["-n"][..], &[]] {
+        let adopted = adopt(&world, arguments).expect(0);
+        assert_eq!(adopted.summary()["changed"], serde_json::json!(["grown"]));
+        assert_eq!(adopted.summary()["new"], serde_json::json!(["new"]));
+        assert_eq!(adopted.summary()["surplus"], serde_json::json!(["surplus"]));
+        assert_eq!(world.configuration.state_dir.join(JOB).exists(), arguments.is_empty());
+    }
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!((finished.number("files_uploaded"), finished.number("files_trashed")), (2, 1));
+    assert_eq!(world.all_trash(), [(PathBuf::from("grown"), b"short".to_vec())]);
+    assert_eq!(fs::read(world.mirror().join("surplus")).unwrap(), b"only here");
+    // Nothing is overwritten in place, not even what nobody knew.
+    fs::write(world.source().join("surplus"), "here again").unwrap();
+    world.backup(&[]).expect(0);
+    assert!(world.all_trash().contains(&(PathBuf::from("surplus"), b"only here".to_vec())));
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_lost_index_is_made_anew_after_a_person_said_so() {
+    for rclone in Rclone::BOTH {
+        let world = World::local(rclone);
+        Plan::odd(100, 14).plant(&world.source());
+        world.backup(&[]);
+        fs::write(world.source().join("second run"), "x").unwrap();
+        world.backup(&[]);
+        let state = world.configuration.state_dir.join(JOB);
+        let held = files_below(&world.mirror()).len() as u64;
+        fs::rename(&state, world.root().join("lost")).unwrap();
+        adopt(&world, &[]).expect(13).says("--accept foreign-writer");
+        let adopted = adopt(&world, &["--accept", "foreign-writer"]).expect(0);
+        assert_eq!(adopted.number("files_held"), held, "{adopted}");
+        assert_eq!(adopted.number("files_surplus"), 0, "{adopted}");
+        fs::write(world.source().join("third run"), "x").unwrap();
+        let finished = world.backup(&[]);
+        assert_eq!(finished.number("files_uploaded"), 1);
+        // The machine that was thought to be lost comes back: it must not go on.
+        fs::remove_dir_all(&state).unwrap();
+        fs::rename(world.root().join("lost"), &state).unwrap();
+        fs::write(world.source().join("fourth run"), "x").unwrap();
+        world.backup(&[]).expect(13).says("foreign-writer");
+    }
+}
+
+#[test]
+fn an_index_that_exists_an_empty_mirror_and_a_remote_that_fails_are_refused() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(20, 15).plant(&world.source());
+    fs::create_dir_all(world.source().join("deep/er")).unwrap();
+    fs::write(world.source().join("deep/er/file"), "x").unwrap();
+    adopt(&world, &[]).expect(2).says("nothing to adopt");
+    world.copy_with_plain_rclone();
+    // One folder that cannot be listed: the rest is not all.
+    world.proxy.as_ref().unwrap().fail(|seen| {
+        (seen.method == "PROPFIND" && seen.path.trim_end_matches('/').matches('/').count() > 2)
+            .then_some(Fault::Status(500))
+    });
+    adopt(&world, &[]).expect(5);
+    assert!(
+        world.index_bytes().iter().all(|(path, _)| path.to_str() != Some("docket")),
+        "half a listing counted"
+    );
+    world.proxy.as_ref().unwrap().heal();
+    adopt(&world, &[]).expect(0);
+    adopt(&world, &[]).expect(2).says("has an index already");
+}

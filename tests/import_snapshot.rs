@@ -1,0 +1,248 @@
+//! Moving over from the Python script: its snapshot becomes the first index, and
+//! nothing is uploaded again.
+
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::{Plan, files_below};
+use crate::support::world::{JOB, World};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// A line as the script writes it: `f"{path}|{st.st_size}|{st.st_mtime}"`.
+fn line(source: &Path, path: &Path) -> Vec<u8> {
+    let found = fs::metadata(source.join(path)).unwrap();
+    let mtime = found.mtime() as f64 + 1e-9 * found.mtime_nsec() as f64;
+    let mut line = path.as_os_str().as_bytes().to_vec();
+    line.extend(format!("|{}|{mtime:?}\n", found.size()).bytes());
+    line
+}
+
+/// The script's snapshot of everything that lies in the source now.
+fn snapshot(world: &World) -> PathBuf {
+    let source = world.source();
+    let lines: Vec<u8> = files_below(&source).iter().flat_map(|path| line(&source, path)).collect();
+    let file = world.root().join("photos.snapshot");
+    fs::write(&file, lines).unwrap();
+    file
+}
+
+/// A tree that the script could keep: names in Chinese, with `|`, no line breaks.
+fn plant(world: &World, files: usize) {
+    let source = world.source();
+    Plan::plain(files, 5).plant(&source);
+    for name in ["照片/2024年/图 1.jpg", "a|b|3.txt", "照片/x|y", "leer/.versteckt", "plus+ %41 #.txt"]
+    {
+        let path = source.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, name).unwrap();
+    }
+}
+
+fn import(world: &World, file: &Path, more: &[&str]) -> crate::support::program::Finished {
+    let mut arguments = vec!["--json", "import", "snapshot", file.to_str().unwrap(), "--job", JOB];
+    arguments.extend(more);
+    world.program.run(&arguments)
+}
+
+#[test]
+fn after_the_import_nothing_is_uploaded_and_no_file_is_read() {
+    for world in [World::local(Rclone::Current), World::served(Protocol::Webdav, Rclone::Oldest)] {
+        plant(&world, 200);
+        world.copy_with_plain_rclone();
+        let file = snapshot(&world);
+        let (requests, files) = (world.requests(), files_below(&world.source()).len() as u64);
+        let imported = import(&world, &file, &[]).expect(0);
+        assert_eq!(imported.number("files_held"), files);
+        for nothing in ["files_changed", "files_new", "files_deleted", "files_out_of_scope", "lines_left_out"]
+        {
+            assert_eq!(imported.number(nothing), 0, "{nothing}");
+        }
+        let index = world.index_bytes();
+        for _ in 0..2 {
+            let finished = world.backup(&[]).expect(0);
+            assert_eq!(finished.number("files_uploaded"), 0);
+            assert_eq!(finished.number("files_unchanged"), files);
+            assert_eq!(finished.number("index_bytes_written"), 0);
+        }
+        assert_eq!(world.index_bytes(), index, "an unchanged tree wrote to the index");
+        assert_eq!(world.rclone_calls(), Vec::<String>::new());
+        assert_eq!(world.requests(), requests);
+        world.assert_mirror_equals_source();
+    }
+}
+
+#[test]
+fn what_changed_since_the_snapshot_is_new_changed_or_deleted_and_nothing_else() {
+    for world in [World::local(Rclone::Current), World::served(Protocol::Webdav, Rclone::Current)] {
+        plant(&world, 200);
+        world.copy_with_plain_rclone();
+        let file = snapshot(&world);
+        let source = world.source();
+        fs::write(source.join("照片/new"), "new").unwrap();
+        fs::write(source.join("a|b|3.txt"), "another size than before").unwrap();
+        // The same size, another time within the same second.
+        let same_size = source.join("照片/x|y");
+        let before = fs::metadata(&same_size).unwrap().modified().unwrap();
+        let old = fs::read(&same_size).unwrap();
+        fs::write(&same_size, vec![b'z'; old.len()]).unwrap();
+        let time = before + std::time::Duration::from_nanos(700);
+        fs::File::options().append(true).open(&same_size).unwrap().set_modified(time).unwrap();
+        fs::remove_file(source.join("照片/2024年/图 1.jpg")).unwrap();
+        // A folder that became a file.
+        fs::remove_dir_all(source.join("leer")).unwrap();
+        fs::write(source.join("leer"), "now a file").unwrap();
+
+        let imported = import(&world, &file, &[]).expect(0);
+        assert_eq!(imported.number("files_changed"), 2);
+        assert_eq!(imported.number("files_new"), 2);
+        assert_eq!(imported.number("files_deleted"), 2);
+
+        let finished = world.backup(&[]).expect(0);
+        assert_eq!(finished.number("files_uploaded"), 4);
+        assert_eq!(finished.number("files_changed"), 2);
+        assert_eq!(finished.number("files_new"), 2);
+        assert_eq!(finished.number("files_deleted"), 2);
+        let mut trash = world.all_trash();
+        trash.sort();
+        let trash: Vec<_> = trash.iter().map(|(path, _)| path.to_str().unwrap()).collect();
+        assert_eq!(trash, ["a|b|3.txt", "leer/.versteckt", "照片/2024年/图 1.jpg", "照片/x|y"]);
+        assert!(world.all_trash().iter().any(|(_, bytes)| *bytes == old));
+        world.assert_mirror_equals_source();
+        assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
+    }
+}
+
+#[test]
+fn the_temporary_file_of_an_interrupted_run_is_the_newer_truth() {
+    let world = World::local(Rclone::Current);
+    plant(&world, 20);
+    let source = world.source();
+    let file = snapshot(&world);
+    let all = files_below(&source);
+    let (known, late) = all.split_at(10);
+    let lines = |paths: &[PathBuf]| paths.iter().flat_map(|path| line(&source, path)).collect::<Vec<u8>>();
+    fs::write(&file, lines(known)).unwrap();
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(".tmp");
+    // Whole: it alone counts.
+    fs::write(&temporary, lines(late)).unwrap();
+    let finished = import(&world, &file, &["-n"]).expect(0);
+    assert_eq!((finished.number("files_held"), finished.number("files_new")), (late.len() as u64, 10));
+    // Broken off in the middle of a line: the older one speaks for the rest.
+    let mut broken = lines(late);
+    broken.truncate(broken.len() - 3);
+    fs::write(&temporary, broken).unwrap();
+    let finished = import(&world, &file, &["-n"]).expect(0);
+    assert_eq!((finished.number("files_held"), finished.number("files_new")), (all.len() as u64 - 1, 1));
+    // Alone: a first run that was interrupted.
+    fs::remove_file(&file).unwrap();
+    fs::write(&temporary, lines(&all)).unwrap();
+    assert_eq!(import(&world, &file, &[]).expect(0).number("files_held"), all.len() as u64);
+}
+
+#[test]
+fn an_index_that_exists_is_left_as_it_is_and_a_dry_run_makes_none() {
+    let world = World::local(Rclone::Current);
+    plant(&world, 20);
+    let file = snapshot(&world);
+    import(&world, &file, &["--dry-run"]).expect(0);
+    assert!(!world.configuration.state_dir.join(JOB).exists());
+    import(&world, &file, &[]).expect(0);
+    let index = world.index_bytes();
+    import(&world, &file, &[]).expect(2).says("has an index already").says("move ");
+    assert_eq!(world.index_bytes(), index);
+}
+
+#[test]
+fn what_is_no_snapshot_makes_no_index() {
+    let world = World::local(Rclone::Current);
+    plant(&world, 20);
+    let file = world.root().join("odd");
+    import(&world, &file, &[]).expect(2).says("there is no snapshot");
+    fs::write(&file, "nothing\nof | the sort\n").unwrap();
+    import(&world, &file, &[]).expect(2).says("names no file below");
+    let source = world.source();
+    fs::rename(&source, world.root().join("elsewhere")).unwrap();
+    fs::write(&file, "a|1|2.0\n").unwrap();
+    import(&world, &file, &[]).expect(13).says("does not exist");
+    fs::rename(world.root().join("elsewhere"), &source).unwrap();
+    // Nothing is in the way of a first run.
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn what_the_rules_leave_out_stays_on_the_mirror_and_is_no_deletion() {
+    let mut world = World::local(Rclone::Current);
+    plant(&world, 50);
+    let source = world.source();
+    fs::create_dir(source.join("tmp")).unwrap();
+    fs::write(source.join("tmp/x"), "x").unwrap();
+    symlink("a|b|3.txt", source.join("link")).unwrap();
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    // The script followed the link when it took its size and time; rclone did not upload it.
+    let mut lines = fs::read(&file).unwrap();
+    if !files_below(&source).contains(&PathBuf::from("link")) {
+        lines.extend(line(&source, Path::new("link")));
+    }
+    fs::write(&file, lines).unwrap();
+    world.set("exclude", "[\"tmp/\"]");
+    let imported = import(&world, &file, &[]).expect(0);
+    assert_eq!(imported.number("files_out_of_scope"), 2);
+    assert_eq!(imported.number("files_deleted"), 0);
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!((finished.number("files_uploaded"), finished.number("files_trashed")), (0, 0));
+    assert_eq!(world.rclone_calls(), Vec::<String>::new());
+    assert!(world.mirror().join("tmp/x").exists());
+}
+
+#[test]
+fn a_mirror_that_was_taken_over_is_guarded_like_any_other() {
+    let world = World::local(Rclone::Current);
+    plant(&world, 200);
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    import(&world, &file, &[]).expect(0);
+    let source = world.source();
+    for path in files_below(&source).iter().take(100) {
+        fs::remove_file(source.join(path)).unwrap();
+    }
+    world.backup(&[]).expect(13).says("max-delete");
+    world.backup(&["--accept", "max-delete", JOB]).expect(0);
+    world.assert_mirror_equals_source();
+    // The owner file that this run wrote is ours.
+    fs::write(source.join("later"), "later").unwrap();
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 1);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn names_on_which_the_encodings_differ_are_listed_and_stay_as_they_are() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    plant(&world, 20);
+    let odd = world.source().join("with ␁ symbol and ／");
+    fs::write(&odd, "odd").unwrap();
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    let imported = import(&world, &file, &[]).expect(0);
+    assert_eq!(imported.number("files_with_odd_names"), 1);
+    fs::write(world.source().join("another"), "x").unwrap();
+    fs::write(&odd, "another size").unwrap();
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!((finished.number("files_new"), finished.number("files_changed")), (1, 1));
+    // Seen with rclone's own names: one file under one name, as the script left it.
+    let checked = world
+        .rclone
+        .command(&world.rclone_configuration.path)
+        .args(["check", "--download"])
+        .arg(world.source())
+        .arg(format!("remote:backup/{JOB}"))
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let calls = world.rclone_calls().join("\n");
+    assert!(calls.contains("files-from-raw"), "{calls}");
+    assert!(!calls.contains("-encoding"), "the mirror was begun with rclone's own names:\n{calls}");
+}

@@ -1,0 +1,150 @@
+//! Reading the source again: bit rot is found, named and kept from the mirror;
+//! nothing else is called rot.
+
+use crate::support::program::{Finished, chmod};
+use crate::support::servers::Rclone;
+use crate::support::trees::{Plan, edit, files_below};
+use crate::support::world::{JOB, World};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+fn verify(world: &World, arguments: &[&str]) -> Finished {
+    let fixed = ["--json", "verify", JOB, "--source"];
+    let all: Vec<&str> = fixed.iter().chain(arguments).copied().collect();
+    world.program.run(&all)
+}
+
+fn set_mtime(file: &Path, mtime: SystemTime) {
+    let file = fs::File::options().append(true).open(file).unwrap();
+    file.set_times(fs::FileTimes::new().set_modified(mtime)).unwrap();
+}
+
+/// Flips a bit and sets the time back.
+fn rot(file: &Path) {
+    let mtime = fs::metadata(file).unwrap().modified().unwrap();
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(file, bytes).unwrap();
+    set_mtime(file, mtime);
+    // The margin below which no stamp is trusted.
+    std::thread::sleep(Duration::from_millis(30));
+}
+
+/// Some files of yesterday, on the mirror.
+fn backed_up() -> World {
+    let world = World::local(Rclone::Current);
+    Plan::odd(60, 3).plant(&world.source());
+    fs::write(world.source().join("picture"), "a picture").unwrap();
+    for file in files_below(&world.source()) {
+        set_mtime(&world.source().join(file), SystemTime::now() - Duration::from_secs(86_400));
+    }
+    world.backup(&[]).expect(0);
+    world
+}
+
+#[test]
+fn a_source_as_it_was_is_verified_without_a_request() {
+    let world = backed_up();
+    let files = files_below(&world.source()).len() as u64;
+    let calls = world.rclone_calls().len();
+    let state = world.index_bytes();
+    let told = verify(&world, &[]).expect(0);
+    assert_eq!((told.number("files_verified"), told.number("files_selected")), (files, files), "{told}");
+    assert_eq!(verify(&world, &["odd kinds/empty file"]).expect(0).number("files_verified"), 1);
+    let parts: u64 = (1..=3)
+        .map(|part| verify(&world, &["--subset", &format!("{part}/3")]).expect(0).number("files_verified"))
+        .sum();
+    assert_eq!(parts, files);
+    assert_eq!(world.rclone_calls().len(), calls);
+    assert_eq!(world.index_bytes(), state);
+    verify(&world, &["nothing there"]).expect(2);
+    world.program.run(&["verify"]).expect(2);
+}
+
+#[test]
+fn ordinary_changes_are_no_rot() {
+    let world = backed_up();
+    let edited = edit(&world.source(), 6, 5);
+    let told = verify(&world, &[]).expect(0);
+    let gone_or_changed = edited.changed.len() + edited.touched.len() + edited.removed.len();
+    assert!(told.number("files_changed") >= gone_or_changed as u64 - 6, "{told}");
+    assert_eq!(told.number("files_damaged"), 0, "{told}");
+}
+
+#[test]
+fn a_flipped_byte_is_named_and_does_not_reach_the_mirror_until_it_is_accepted() {
+    let world = backed_up();
+    let picture = world.source().join("picture");
+    rot(&picture);
+    let told = verify(&world, &[]).expect(15).says("bit rot").says("picture");
+    assert_eq!(told.number("files_damaged"), 1, "{told}");
+    let held = || fs::read_to_string(world.mirror().join("picture")).unwrap();
+
+    world.backup(&[]).expect(3).says("bit rot");
+    assert_eq!(held(), "a picture");
+    world.program.run(&["status"]).says("rotted in the source");
+
+    // Neither a new ctime nor a new mode heals it.
+    chmod(&picture, 0o600);
+    world.backup(&[]).expect(3).says("bit rot");
+    assert_eq!(held(), "a picture");
+    verify(&world, &[]).expect(15);
+
+    world.backup(&["--accept", "changed-content"]).expect(0);
+    assert_ne!(held(), "a picture");
+    world.backup(&[]).expect(0);
+    verify(&world, &[]).expect(0);
+}
+
+#[test]
+fn a_rotten_file_that_was_restored_is_free_again() {
+    let world = backed_up();
+    let picture = world.source().join("picture");
+    rot(&picture);
+    verify(&world, &[]).expect(15);
+    let to = world.source();
+    let to = to.to_str().unwrap();
+    world.program.run(&["restore", "picture", "--to", to, "--overwrite", "if-different"]).expect(0);
+    assert_eq!(fs::read_to_string(&picture).unwrap(), "a picture");
+    world.backup(&[]).expect(0);
+    verify(&world, &[]).expect(0);
+    let status = world.program.run(&["status"]).expect(0);
+    assert!(!status.stdout.contains("rotted"), "{status}");
+}
+
+#[test]
+fn a_rotten_file_that_was_written_since_is_sent_with_a_word() {
+    let world = backed_up();
+    let picture = world.source().join("picture");
+    rot(&picture);
+    verify(&world, &[]).expect(15);
+    fs::write(&picture, "another picture").unwrap();
+    world.backup(&[]).expect(0).says("was written since");
+    assert_eq!(fs::read_to_string(world.mirror().join("picture")).unwrap(), "another picture");
+    verify(&world, &[]).expect(0);
+}
+
+#[test]
+fn a_file_that_may_have_been_written_without_a_trace_is_never_called_rotten() {
+    let world = World::local(Rclone::Current);
+    let file = world.source().join("file");
+    fs::write(&file, "content").unwrap();
+    // A time in the future is never settled.
+    set_mtime(&file, SystemTime::now() + Duration::from_secs(3_600));
+    world.backup(&[]).expect(0);
+    rot(&file);
+    let told = verify(&world, &[]).expect(0);
+    assert_eq!(told.number("files_unverifiable"), 1, "{told}");
+}
+
+#[test]
+fn a_missing_source_is_no_damage_and_no_index_is_said_so() {
+    let world = World::local(Rclone::Current);
+    verify(&world, &[]).expect(10);
+    fs::write(world.source().join("file"), "content").unwrap();
+    world.backup(&[]).expect(0);
+    fs::rename(world.source(), world.root().join("elsewhere")).unwrap();
+    verify(&world, &[]).expect(13);
+}
