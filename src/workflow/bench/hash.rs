@@ -26,7 +26,8 @@ pub fn bench_hash(
     let wrong = |reason: &dyn std::fmt::Display| BenchError::new(root.display().to_string(), reason);
     let threads = threads_or_all(threads);
     let is_file = root.metadata().map_err(|error| wrong(&error))?.is_file();
-    let folder = if is_file { root.parent().unwrap_or(root) } else { root };
+    let beside = root.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = if is_file { beside } else { root };
     let (paths, bytes) = if is_file { one_file(root)? } else { files_below(root, temporary_directory)? };
     let opened = RootDirectory::open(folder).map_err(|error| wrong(&error))?;
     let bare: Vec<PathBuf> = paths.iter().map(|path| folder.join(path.as_path())).collect();
