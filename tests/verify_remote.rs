@@ -146,3 +146,55 @@ fn what_is_kept_and_what_was_uploaded_as_a_link_is_known() {
     fs::remove_file(world.mirror().join("odd kinds/dangling link.rclonelink")).unwrap();
     verify(&world, &[]).expect(15).says("dangling link");
 }
+
+#[test]
+fn what_the_mirror_lost_or_spoiled_is_sent_again_from_the_source() {
+    for protocol in [None, Some(Protocol::Webdav)] {
+        let world = backed_up(protocol, Rclone::Current);
+        let good = fs::read(world.source().join("odd kinds/first name")).unwrap();
+        let spoiled: Vec<u8> = good.iter().map(|byte| byte ^ 1).collect();
+        fs::write(world.mirror().join("odd kinds/first name"), &spoiled).unwrap();
+        let mut wrong = 1;
+        if protocol.is_none() {
+            // A server that keeps what it has seen would go on showing it.
+            fs::remove_file(world.mirror().join("odd kinds/second name")).unwrap();
+            fs::write(world.mirror().join("odd kinds/.gitignore"), "longer than it was").unwrap();
+            wrong = 3;
+        }
+        let told = verify(&world, &["--download", "--repair"]).expect(0).says("repaired");
+        assert_eq!(told.messages("summary").last().unwrap()["files_repaired"], wrong, "{told}");
+        world.assert_mirror_equals_source();
+        // What lay there in the wrong is in the trash, and nothing is left to do.
+        assert!(world.all_trash().iter().any(|(_, bytes)| *bytes == spoiled));
+        verify(&world, &["--download"]).expect(0);
+        let calls = world.rclone_calls().len();
+        world.backup(&[]).expect(0);
+        assert_eq!(world.rclone_calls().len(), calls);
+    }
+}
+
+#[test]
+fn a_rotten_file_does_not_stand_in_for_what_the_mirror_lost() {
+    let world = World::local(Rclone::Current);
+    let rotten = world.source().join("rotten");
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    let write_as_of_yesterday = |content: &str| {
+        fs::write(&rotten, content).unwrap();
+        let times = fs::FileTimes::new().set_modified(yesterday);
+        fs::File::options().append(true).open(&rotten).unwrap().set_times(times).unwrap();
+        // The margin below which no stamp is trusted.
+        std::thread::sleep(std::time::Duration::from_millis(30));
+    };
+    write_as_of_yesterday("a picture");
+    for name in ["lost", "one", "two"] {
+        fs::write(world.source().join(name), name).unwrap();
+    }
+    world.backup(&[]).expect(0);
+    write_as_of_yesterday("a_picture");
+    fs::remove_file(world.mirror().join("rotten")).unwrap();
+    fs::remove_file(world.mirror().join("lost")).unwrap();
+    world.program.run(&["verify", JOB, "--source"]).expect(15);
+    let told = verify(&world, &["--repair"]).expect(15).says("does not have this version any more");
+    assert_eq!(told.messages("summary").last().unwrap()["files_repaired"], 1, "{told}");
+    assert!(!world.mirror().join("rotten").exists() && world.mirror().join("lost").exists());
+}

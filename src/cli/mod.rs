@@ -8,6 +8,7 @@
 mod adopt;
 mod arguments;
 mod backup;
+mod bench;
 mod completions;
 mod config;
 mod configuration_file;
@@ -79,6 +80,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Ls(command) => ls::run(command, &arguments.global, &output),
         Command::Restore(command) => restore::run(command, &arguments.global, &output),
         Command::Verify(command) => verify::run(command, &arguments.global, &output),
+        Command::Bench(command) => bench::run(command, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
         Command::Adopt(command) => adopt::run(command, &arguments.global, &output),
         Command::Import(command) => import::run(command, &arguments.global, &output),

@@ -4,6 +4,7 @@
 use std::path::Path;
 use time::OffsetDateTime;
 use treeferry::observe::{Observer, Silent};
+use treeferry::workflow::bench::{self, BenchError, BenchIndexOptions, BenchReport, BenchScanOptions};
 use treeferry::workflow::configuration::{Configuration, Job};
 use treeferry::workflow::history::{ListedEntry, Listing, Snapshot};
 use treeferry::workflow::options::{BackupOptions, Stop};
@@ -100,6 +101,26 @@ pub(super) fn import_snapshot(
 ) -> TakenOver {
     let surroundings = surroundings(configuration, stop, observer);
     workflow::import_snapshot(configuration, job, snapshot, options, &surroundings)
+}
+
+/// Walks beside the floor.
+pub(super) fn bench_scan(root: &Path, options: &BenchScanOptions) -> Result<BenchReport, BenchError> {
+    bench::bench_scan(root, options)
+}
+
+/// Reading beside the floor.
+pub(super) fn bench_hash(
+    root: &Path,
+    threads: usize,
+    rounds: usize,
+    temporary_directory: &Path,
+) -> Result<BenchReport, BenchError> {
+    bench::bench_hash(root, threads, rounds, temporary_directory)
+}
+
+/// An index of made-up entries.
+pub(super) fn bench_index(options: &BenchIndexOptions) -> Result<BenchReport, BenchError> {
+    bench::bench_index(options)
 }
 
 fn surroundings<'a>(

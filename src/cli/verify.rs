@@ -36,6 +36,9 @@ pub(super) struct Verify {
     /// With --remote: also fetch every file and compare its content
     #[arg(long, requires = "remote")]
     download: bool,
+    /// With --remote: send again what is missing or damaged there and unchanged in the source
+    #[arg(long, requires = "remote")]
+    repair: bool,
     /// Only a share of the files: the first of thirty parts (1/30), 5%, or about 10G
     #[arg(long, value_name = "SHARE")]
     subset: Option<Subset>,
@@ -49,7 +52,12 @@ pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<
         (false, false) => What::Listing,
         (false, true) => What::Download,
     };
-    let options = |paths| VerifyOptions { what, paths, subset: command.subset.unwrap_or_default() };
+    let options = |paths| VerifyOptions {
+        what,
+        paths,
+        subset: command.subset.unwrap_or_default(),
+        repair: command.repair,
+    };
     match &command.job {
         Some(name) => {
             let (job, paths) = job_and_paths(&configuration, Some(name), &command.paths)?;
@@ -84,6 +92,7 @@ pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<
 
 fn words(report: &VerifyReport) -> String {
     match &report.outcome {
+        JobOutcome::Protected if report.files_repaired > 0 => "what was found is repaired".into(),
         JobOutcome::Protected => "nothing wrong was found".into(),
         JobOutcome::Unprotected => "finished, but not everything could be verified".into(),
         JobOutcome::Interrupted { signal } => format!("interrupted by signal {signal}, before its end"),
@@ -106,6 +115,7 @@ fn as_text(report: &VerifyReport) -> String {
         (report.files_damaged, "damaged"),
         (report.files_missing, "missing"),
         (report.files_surplus, "surplus"),
+        (report.files_repaired, "repaired"),
         (report.files_failed, "failed"),
     ] {
         if number > 0 {
@@ -137,6 +147,7 @@ fn as_json(report: &VerifyReport) -> Value {
         "files_damaged": report.files_damaged,
         "files_missing": report.files_missing,
         "files_surplus": report.files_surplus,
+        "files_repaired": report.files_repaired,
         "files_failed": report.files_failed,
         "findings": unprotected_json(&report.findings),
         "warnings": report.warnings,

@@ -12,6 +12,7 @@ mod compare;
 mod enter;
 mod exclude;
 mod finish;
+mod floor;
 mod identity;
 mod links;
 mod listing;
@@ -30,6 +31,7 @@ mod life;
 mod tests;
 
 pub use exclude::{ExcludeError, ExcludeRules};
+pub use floor::{FloorSeen, floor_hash, floor_walk};
 pub use identity::{SourceIdentity, identify};
 pub use open::RootDirectory;
 pub use presence::{Presence, presence};

@@ -6,6 +6,7 @@
 //! ends a run.
 //! Must not know: clap, terminals, the environment.
 
+pub mod bench;
 pub mod configuration;
 pub mod figures;
 pub mod history;

@@ -9,9 +9,10 @@ use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
 use crate::journal::{JournalWriter, NotDone, Settled};
-use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId};
+use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
 use crate::transfer::{CompanionMove, join};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// So many equal failures in a row end the run: the remote is not going to
@@ -24,6 +25,8 @@ pub(super) struct OpenRemote<'a> {
     pub(super) connection: Connection<'a>,
     pub(super) journal: JournalWriter<'a>,
     pub(super) owner_sequence: u64,
+    /// Folders that this run made in its trash.
+    pub(super) trash_folders: BTreeSet<TreePath>,
     batch_number: u64,
     equal_failures: usize,
     last_failure: Option<FailureClass>,
@@ -62,6 +65,7 @@ impl<'a> JobRun<'a> {
             connection,
             journal,
             owner_sequence,
+            trash_folders: BTreeSet::new(),
             batch_number: 0,
             equal_failures: 0,
             last_failure: None,

@@ -5,6 +5,7 @@ use super::job_run::JobRun;
 use super::owner;
 use crate::index::MovedAway;
 use crate::model::{Batch, BatchItem, Change, EntryKind, Lane, Outcome, OwnedEntry, TreePath};
+use crate::observe::Event;
 use crate::plan::mirror_path;
 use crate::transfer::{FolderMove, Place};
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ impl JobRun<'_> {
         if items.is_empty() {
             return Ok(cleared);
         }
+        self.make_trash_folders(&items)?;
         let batch = Batch { lane: Lane::Trash, items };
         let outcomes = self.send(&batch)?;
         let mut silent = Vec::new();
@@ -47,6 +49,38 @@ impl JobRun<'_> {
         self.look_for(silent, purpose, &mut cleared)?;
         self.unresolved.clear();
         Ok(cleared)
+    }
+
+    /// Folders first, one request each: rclone's own way on the fly costs four to
+    /// five per fresh level, and its many movers race for them, which some servers answer
+    /// with an error.
+    fn make_trash_folders(&mut self, items: &[BatchItem]) -> Result<(), Halt> {
+        let remote = self.open_remote()?;
+        let features = &remote.connection.features;
+        if features.is_local || !features.can_have_empty_directories {
+            return Ok(());
+        }
+        let mut missing = Vec::new();
+        for item in items {
+            let mut above = item.path.parent();
+            while let Some(folder) = above.filter(|folder| !folder.is_root()) {
+                if !remote.trash_folders.insert(folder.clone()) {
+                    break;
+                }
+                above = folder.parent();
+                missing.push(folder);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort();
+        // Only an economy: what is missing after a failure is made on the fly.
+        if let Err(failure) = remote.connection.transfer.create_folders(Place::Trash(remote.run), &missing) {
+            let detail = format!("making folders in the trash: {}", failure.reason);
+            self.observer().event(&Event::Detail(&detail));
+        }
+        self.surroundings.halt_if_stopped()
     }
 
     fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {

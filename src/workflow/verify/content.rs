@@ -2,6 +2,7 @@
 //! through a scratch folder; large ones one by one, through memory.
 
 use super::Verifying;
+use super::repair::Wrong;
 use crate::model::{ContentDigest, TreePath};
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::{Download, Fetched};
@@ -119,18 +120,16 @@ fn compare(expected: &Expected, size: u64, digest: ContentDigest, verifying: &mu
     if digest == expected.digest {
         return verifying.good(&expected.path, size);
     }
-    verifying.report.files_damaged += 1;
     let reason = if size == expected.size {
         format!("its BLAKE3 on the remote is {digest}, and {} was sent", expected.digest)
     } else {
         format!("{size} bytes came from the remote, and {} were sent", expected.size)
     };
-    verifying.find(&expected.path, &reason);
+    verifying.find_wrong(&expected.path, Wrong::Damaged, &reason);
 }
 
 fn absent(expected: &Expected, verifying: &mut Verifying<'_>) {
-    verifying.report.files_missing += 1;
-    verifying.find(&expected.path, "listed by the remote, but not to be had");
+    verifying.find_wrong(&expected.path, Wrong::Missing, "listed by the remote, but not to be had");
 }
 
 fn failed(expected: &Expected, reason: &str, verifying: &mut Verifying<'_>) {

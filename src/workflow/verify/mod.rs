@@ -3,6 +3,7 @@
 mod content;
 mod options;
 mod remote;
+mod repair;
 mod sorted_listing;
 mod source;
 mod subset;
@@ -20,6 +21,8 @@ use super::tree_walk::{Next, Selection, Visit, walk};
 use crate::index::{Finder, Tree};
 use crate::model::{Entry, EntryKind, TreePath};
 use crate::observe::{Event, Phase};
+use repair::{WRONG_MAX, Wrong};
+use std::collections::BTreeMap;
 use subset::Chooser;
 use time::OffsetDateTime;
 
@@ -34,14 +37,25 @@ pub fn verify(
 ) -> VerifyReport {
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
-    let ended = verify_one(configuration, job, options, surroundings, &mut report);
+    let mut wrong = BTreeMap::new();
+    let ended =
+        verify_one(configuration, job, options, surroundings, &mut report, &mut wrong).and_then(|()| {
+            if options.repair {
+                repair::repair(configuration, job, &wrong, surroundings, &mut report)?;
+            }
+            Ok(())
+        });
     report.finished = now(surroundings);
-    let found = report.files_damaged + report.files_missing + report.files_surplus;
+    let found = (report.files_damaged + report.files_missing + report.files_surplus)
+        .saturating_sub(report.files_repaired);
     report.outcome = match ended {
         // What was found counts more than why it ended early, but for signals.
         Err(halt) => JobOutcome::from(halt),
+        Ok(()) if report.repair_outcome.is_some() => {
+            report.repair_outcome.take().unwrap_or(JobOutcome::Protected)
+        }
         Ok(()) if found > 0 => JobOutcome::Damaged { message: words(&report) },
-        Ok(()) if report.findings.total > 0 => JobOutcome::Unprotected,
+        Ok(()) if report.files_failed > 0 => JobOutcome::Unprotected,
         Ok(()) => JobOutcome::Protected,
     };
     report
@@ -75,8 +89,10 @@ fn verify_one(
     options: &VerifyOptions,
     surroundings: &Surroundings<'_>,
     report: &mut VerifyReport,
+    wrong: &mut BTreeMap<TreePath, Wrong>,
 ) -> Result<(), Halt> {
     let opened = open_with_index(configuration, job, surroundings)?;
+    report.snapshot = opened.docket.facts.last_run;
     let observer = surroundings.observer;
     let tree = Tree::new(&opened.nodes, opened.docket.base, observer);
     let selection = Selection::new(&options.paths);
@@ -93,7 +109,7 @@ fn verify_one(
     report.files_selected = files;
     observer.event(&Event::PhaseStarted(Phase::Verify));
     observer.event(&Event::WorkPlanned { phase: Phase::Verify, files, bytes });
-    let verifying = Verifying { job, opened: &opened, tree, selection, chooser, surroundings, report };
+    let verifying = Verifying { job, opened: &opened, tree, selection, chooser, surroundings, report, wrong };
     match options.what {
         What::Source => source::verify(verifying),
         What::Listing | What::Download => remote::verify(verifying),
@@ -109,9 +125,23 @@ struct Verifying<'a> {
     chooser: Chooser,
     surroundings: &'a Surroundings<'a>,
     report: &'a mut VerifyReport,
+    /// What a repair has to see to.
+    wrong: &'a mut BTreeMap<TreePath, Wrong>,
 }
 
 impl Verifying<'_> {
+    /// Names a file of the mirror that a repair may send again.
+    fn find_wrong(&mut self, path: &TreePath, wrong: Wrong, reason: &str) {
+        match wrong {
+            Wrong::Missing => self.report.files_missing += 1,
+            Wrong::Damaged => self.report.files_damaged += 1,
+        }
+        if self.wrong.len() < WRONG_MAX {
+            self.wrong.insert(path.clone(), wrong);
+        }
+        self.find(path, reason);
+    }
+
     /// The mirror holds more than the source had at the last backup.
     fn has_kept(&self) -> bool {
         self.opened.docket.kept.is_some_and(|kept| kept.totals.files > 0)

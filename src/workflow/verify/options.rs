@@ -1,7 +1,7 @@
 //! What is asked of a verification, and what it came to.
 
 use super::subset::Subset;
-use crate::model::TreePath;
+use crate::model::{RunId, TreePath};
 use crate::workflow::report::{JobOutcome, Unprotected};
 use time::OffsetDateTime;
 
@@ -25,6 +25,8 @@ pub struct VerifyOptions {
     pub paths: Vec<TreePath>,
     /// Which share of the files.
     pub subset: Subset,
+    /// Send again what is missing or damaged on the remote and unchanged in the source.
+    pub repair: bool,
 }
 
 /// What a verification found.
@@ -34,6 +36,8 @@ pub struct VerifyReport {
     pub job: String,
     /// What was verified.
     pub what: What,
+    /// The run whose state was verified.
+    pub snapshot: Option<RunId>,
     /// UTC.
     pub started: OffsetDateTime,
     /// UTC.
@@ -54,6 +58,10 @@ pub struct VerifyReport {
     pub files_missing: u64,
     /// On the remote: there, and nobody knows of it.
     pub files_surplus: u64,
+    /// Of the missing and damaged ones, those that were sent again.
+    pub files_repaired: u64,
+    /// How the backup ended that should have repaired, when it did not come to its end.
+    pub repair_outcome: Option<JobOutcome>,
     /// Could not be looked at.
     pub files_failed: u64,
     /// All of these by name, as far as there is room.
@@ -69,6 +77,7 @@ impl VerifyReport {
         VerifyReport {
             job: job.to_owned(),
             what,
+            snapshot: None,
             started,
             finished: started,
             files_selected: 0,
@@ -79,6 +88,8 @@ impl VerifyReport {
             files_damaged: 0,
             files_missing: 0,
             files_surplus: 0,
+            files_repaired: 0,
+            repair_outcome: None,
             files_failed: 0,
             findings: Unprotected::default(),
             warnings: Vec::new(),

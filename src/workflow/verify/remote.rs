@@ -2,6 +2,7 @@
 //! the last backup are no damage: the source is not looked at.
 
 use super::content::Contents;
+use super::repair::Wrong;
 use super::sorted_listing::{Listed, Merged, SortedListing};
 use super::{Verifying, What, is_chosen};
 use crate::index::{Tree, find};
@@ -153,8 +154,11 @@ impl Comparing<'_> {
         };
         let sent = entry.stamp.size;
         if let Some(size) = size.filter(|&size| size != sent) {
-            self.verifying.report.files_damaged += 1;
-            self.verifying.find(path, &format!("it has {size} bytes on the remote, and {sent} were sent"));
+            self.verifying.find_wrong(
+                path,
+                Wrong::Damaged,
+                &format!("it has {size} bytes on the remote, and {sent} were sent"),
+            );
             return Ok(());
         }
         match (self.verifying.report.what, entry.digest()) {
@@ -228,8 +232,7 @@ impl Comparing<'_> {
                     .warnings
                     .push(format!("{path}: not listed by the remote, and yet there"));
             } else {
-                self.verifying.report.files_missing += 1;
-                self.verifying.find(path, "missing on the remote");
+                self.verifying.find_wrong(path, Wrong::Missing, "missing on the remote");
             }
         }
         Ok(())

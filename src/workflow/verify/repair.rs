@@ -1,0 +1,142 @@
+//! Sends again what the mirror lost or spoiled and the source still has.
+//!
+//! No lane of its own: the index is made to say what the remote was found to
+//! hold, and an ordinary backup sees to the difference, with all its guards. What
+//! lies in the wrong on the mirror goes to the trash first, as ever.
+
+use super::VerifyReport;
+use crate::index::{Edit, Finder, Tree};
+use crate::model::{EntryFlags, EntryKind, OwnedEntry, Stamp, TreePath};
+use crate::scan::{RootDirectory, read_file};
+use crate::workflow::backup::backup;
+use crate::workflow::committed::{Aside, CommitNote, Committed};
+use crate::workflow::configuration::{Configuration, Job};
+use crate::workflow::connect::Connector;
+use crate::workflow::halt::Halt;
+use crate::workflow::history::open_with_index;
+use crate::workflow::opened::{Opened, open_to_write};
+use crate::workflow::options::BackupOptions;
+use crate::workflow::report::JobOutcome;
+use crate::workflow::source::cannot_open;
+use crate::workflow::surroundings::Surroundings;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+/// More are left for the next time.
+pub(super) const WRONG_MAX: usize = 100_000;
+
+/// What is wrong with a file on the mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It is not there.
+    Missing,
+    /// Another content lies there.
+    Damaged,
+}
+
+/// Repairs what can be repaired, and notes in the report how much that was.
+pub(super) fn repair(
+    configuration: &Configuration,
+    job: &Job,
+    wrong: &BTreeMap<TreePath, Wrong>,
+    surroundings: &Surroundings<'_>,
+    report: &mut VerifyReport,
+) -> Result<(), Halt> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let repaired = admit(configuration, job, wrong, surroundings, report)?;
+    let sent = backup(configuration, job, &BackupOptions::default(), surroundings);
+    report.warnings.extend(sent.warnings);
+    match sent.outcome {
+        JobOutcome::Protected | JobOutcome::Unprotected => {}
+        outcome => {
+            report.repair_outcome = Some(outcome);
+            return Ok(());
+        }
+    }
+    let opened = open_with_index(configuration, job, surroundings)?;
+    let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
+    let mut finder = Finder::new(&tree);
+    for path in &repaired {
+        if matches!(finder.find(path), Ok(Some(entry)) if entry.digest.is_some()) {
+            report.files_repaired += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the index admit what was found. Gives back the paths that the next
+/// backup will send.
+fn admit(
+    configuration: &Configuration,
+    job: &Job,
+    wrong: &BTreeMap<TreePath, Wrong>,
+    surroundings: &Surroundings<'_>,
+    report: &mut VerifyReport,
+) -> Result<Vec<TreePath>, Halt> {
+    let opened = open_to_write(configuration, job, surroundings)?;
+    if opened.docket.facts.last_run != report.snapshot || opened.state.journal_path().exists() {
+        return Err(Halt::Guard {
+            guard: None,
+            message:
+                "a backup ran meanwhile, or was interrupted before: run `treeferry backup`, then verify again"
+                    .into(),
+        });
+    }
+    let root = RootDirectory::open(&job.source).map_err(cannot_open)?;
+    let (mut edits, mut paths) = (Vec::new(), Vec::new());
+    let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
+    let mut finder = Finder::new(&tree);
+    for (path, wrong) in wrong {
+        surroundings.halt_if_stopped()?;
+        let Some(known) =
+            finder.find(path).map_err(Halt::fatal)?.filter(|known| known.kind == EntryKind::File)
+        else {
+            continue;
+        };
+        if !is_in_source(&root, path, &known, surroundings) {
+            report.warnings.push(format!("{path}: the source does not have this version any more either"));
+            continue;
+        }
+        edits.push(match wrong {
+            Wrong::Missing => Edit::Remove { path: path.clone() },
+            Wrong::Damaged => Edit::Put { path: path.clone(), entry: unknown_content(&known) },
+        });
+        edits.push(Edit::Unconfirmed { path: path.clone() });
+        paths.push(path.clone());
+    }
+    commit(&opened, &Connector::new(job, &opened.state, surroundings), edits)?;
+    Ok(paths)
+}
+
+/// Something of which only the place is known: no stamp of the source equals it.
+fn unknown_content(known: &OwnedEntry) -> OwnedEntry {
+    OwnedEntry { flags: EntryFlags::RACY, stamp: Stamp::default(), digest: None, ..known.clone() }
+}
+
+/// The source has the very version that the mirror should have: a rotten file
+/// must not stand in for it.
+fn is_in_source(
+    root: &RootDirectory,
+    path: &TreePath,
+    known: &OwnedEntry,
+    surroundings: &Surroundings<'_>,
+) -> bool {
+    let followed = known.flags.contains(EntryFlags::FOLLOWED);
+    let read = read_file(root, path, followed, surroundings.observer);
+    read.is_ok_and(|read| match known.digest {
+        Some(digest) => read.digest == digest,
+        None => read.stamp == known.stamp,
+    })
+}
+
+fn commit(opened: &Opened, connector: &Connector<'_>, edits: Vec<Edit>) -> Result<(), Halt> {
+    let mut committed = Committed::of(opened, connector);
+    let now = connector.surroundings.now_seconds();
+    let note = CommitNote { run: committed.next_run(now), finished_seconds: now, recovered: false };
+    let mut facts = committed.docket.facts.clone();
+    facts.complete = false;
+    committed.commit(edits.into_iter().map(Ok::<_, Infallible>), Aside::default(), facts, &note)?;
+    Ok(())
+}
