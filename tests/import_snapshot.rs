@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A line as the script writes it: `f"{path}|{st.st_size}|{st.st_mtime}"`.
-fn line(source: &Path, path: &Path) -> Vec<u8> {
+pub(crate) fn line(source: &Path, path: &Path) -> Vec<u8> {
     let found = fs::metadata(source.join(path)).unwrap();
     let mtime = found.mtime() as f64 + 1e-9 * found.mtime_nsec() as f64;
     let mut line = path.as_os_str().as_bytes().to_vec();
