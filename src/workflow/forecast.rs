@@ -45,7 +45,7 @@ fn costs_of(remote: &str) -> RequestCosts {
 /// owner file.
 fn processes_expected(tally: &Tally) -> u64 {
     let pairs = (tally.changed_files + tally.suspect_files).div_ceil(200);
-    tally.new_files_total().div_ceil(5_000)
+    tally.new_files_total().div_ceil(10_000)
         + 2 * pairs
         + tally.removed_files.div_ceil(1_000)
         + tally.blocking_files.div_ceil(1_000)

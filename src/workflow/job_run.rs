@@ -30,7 +30,7 @@ const CHECKPOINT_OUTCOMES: usize = 50_000;
 /// … or after so much time, whichever comes first.
 const CHECKPOINT_SECONDS: i64 = 15 * 60;
 /// Paths of one batch at the most: after a crash one batch is looked at.
-const BATCH_FILES_MAX: usize = 5_000;
+const BATCH_FILES_MAX: usize = 10_000;
 
 /// What the scan found out about the source, for the docket.
 #[derive(Debug, Clone, Copy)]
