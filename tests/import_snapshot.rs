@@ -8,9 +8,10 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A line as the script writes it: `f"{path}|{st.st_size}|{st.st_mtime}"`.
-fn line(source: &Path, path: &Path) -> Vec<u8> {
+pub(crate) fn line(source: &Path, path: &Path) -> Vec<u8> {
     let found = fs::metadata(source.join(path)).unwrap();
     let mtime = found.mtime() as f64 + 1e-9 * found.mtime_nsec() as f64;
     let mut line = path.as_os_str().as_bytes().to_vec();
@@ -280,4 +281,38 @@ fn names_on_which_the_encodings_differ_are_listed_and_stay_as_they_are() {
     let calls = world.rclone_calls().join("\n");
     assert!(calls.contains("files-from-raw"), "{calls}");
     assert!(!calls.contains("-encoding"), "the mirror was begun with rclone's own names:\n{calls}");
+}
+
+#[test]
+fn trash_older_than_n_days_is_purged_also_that_of_the_script() {
+    let mut world = World::served(Protocol::Webdav, Rclone::Current);
+    plant(&world, 20);
+    let old_trash = world.root().join("remote/backup/old-trash");
+    let today = Command::new("date").args(["-u", "+%Y-%m-%d"]).output().unwrap().stdout;
+    let today = String::from_utf8(today).unwrap().trim().to_owned();
+    let folders = ["2020-01-31", "20200131_101500", &today, "photos 2020-01-31", "2020"];
+    for folder in folders {
+        fs::create_dir_all(old_trash.join(folder).join("deep")).unwrap();
+        fs::write(old_trash.join(folder).join("deep/file"), "old").unwrap();
+    }
+    fs::write(old_trash.join("2020-02-01"), "a file").unwrap();
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    world.set("legacy_trash", "\"remote:backup/old-trash\"");
+    import(&world, &file, &[]).expect(0);
+    let requests = world.requests();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.requests(), requests, "a run without changes sends nothing");
+    fs::write(world.source().join("new"), "new").unwrap();
+    world.backup(&[]).expect(0);
+    let mut left: Vec<_> = fs::read_dir(&old_trash)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    let mut expected =
+        vec!["2020".to_owned(), "2020-02-01".to_owned(), today, "photos 2020-01-31".to_owned()];
+    expected.sort();
+    assert_eq!(left, expected);
+    world.assert_mirror_equals_source();
 }

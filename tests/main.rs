@@ -20,6 +20,7 @@ mod backup_trash;
 mod cli_wiring;
 mod import_adopt;
 mod import_guides;
+mod import_script_life;
 mod import_settings;
 mod import_snapshot;
 mod index;

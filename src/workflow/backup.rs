@@ -9,7 +9,9 @@ use super::opened::{open_to_look, open_to_write};
 use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
-use super::{compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, prune, recover, source};
+use super::{
+    compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, legacy_trash, prune, recover, source,
+};
 use crate::index::{MapMode, PendingStore};
 use crate::observe::Event;
 use crate::scan::RootDirectory;
@@ -97,6 +99,7 @@ fn back_up_one(
     let finished = run.finish(driven.is_ok());
     driven.and(finished)?;
     prune::expired_trash(&mut run)?;
+    legacy_trash::purge_expired(&mut run)?;
     hash_fill::fill_in(&mut run)?;
     housekeeping::compact_if_needed(run);
     Ok(())

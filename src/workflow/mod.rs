@@ -33,6 +33,7 @@ mod job_run;
 mod lanes;
 mod last_run;
 mod ledger;
+mod legacy_trash;
 mod opened;
 mod owner;
 mod prune;

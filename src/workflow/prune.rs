@@ -7,9 +7,9 @@ use crate::index::run_records;
 use crate::model::RunId;
 use crate::observe::{Event, Phase};
 
-const DAY_SECONDS: i64 = 24 * 60 * 60;
+pub(super) const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// A clock that is this far ahead of the last run is not believed.
-const CLOCK_JUMP_SECONDS: i64 = 60 * DAY_SECONDS;
+pub(super) const CLOCK_JUMP_SECONDS: i64 = 60 * DAY_SECONDS;
 
 /// Purges the trash folders of expired runs, oldest first. Only run ids that the
 /// index knows are ever purged.

@@ -24,6 +24,8 @@ pub struct Job {
     pub keep_versions: bool,
     /// 0: for ever.
     pub trash_retention_days: u32,
+    /// Where folders by date, made by the script that came before, are purged.
+    pub legacy_trash: Option<RemotePath>,
     /// Guard.
     pub max_delete: Limit,
     /// Guard.
@@ -106,6 +108,12 @@ fn read_job(section: &Section<'_>, scan: &Section<'_>, names: &mut HashSet<Strin
         on_delete: section.read("on_delete", OnDelete::Trash, values::choice),
         keep_versions: section.read("keep_versions", true, values::truth),
         trash_retention_days: section.read("trash_retention_days", 30, values::whole_number),
+        legacy_trash: section
+            .optional("legacy_trash", |value| match value.as_str() {
+                Some("") => Ok(None),
+                _ => RemotePath::parse(&values::text(value)?).map(Some),
+            })
+            .flatten(),
         max_delete: section.read("max_delete", Limit::Percent(25), values::limit),
         max_change: section.read("max_change", Limit::Percent(50), values::limit),
         source_filesystem: section.read("source_filesystem", SourceFilesystem::Same, values::choice),

@@ -144,6 +144,13 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "job",
+        "legacy_trash",
+        "`name:path`",
+        "\"\"",
+        "Trash of the Python script that came before: its folders by date are purged after `trash_retention_days`, too, after runs that sent something. Apart from all mirrors and companions.",
+    ),
+    key(
+        "job",
         "max_delete",
         "`\"25%\"`, a count, `\"off\"`",
         "\"25%\"",

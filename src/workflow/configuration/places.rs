@@ -7,6 +7,7 @@ use std::path::Path;
 
 pub(super) fn check(document: &Document<'_>, configuration: &Configuration, jobs: &[Placed]) {
     check_remotes(document, jobs);
+    check_legacy_trash(document, jobs);
     for placed in jobs {
         check_local(document, configuration, placed);
     }
@@ -37,6 +38,27 @@ fn check_remotes(document: &Document<'_>, jobs: &[Placed]) {
                 format!(
                     "{what} ({place:?}) {relation} {other_what} ({other:?}): each needs a folder of its own"
                 ),
+            );
+        }
+    }
+}
+
+/// What is purged by date must hold nothing that is purged by other rules, or never.
+fn check_legacy_trash(document: &Document<'_>, jobs: &[Placed]) {
+    for placed in jobs {
+        let Some(trash) = &placed.job.legacy_trash else { continue };
+        if trash.is_root() {
+            let message = "`legacy_trash` must be a folder, not the root of a storage".to_owned();
+            document.problem(&placed.remote_span, message);
+        }
+        let clash = jobs.iter().find_map(|other| {
+            let job = &other.job;
+            [&job.remote, &job.companion].into_iter().find(|place| place.overlaps(trash))
+        });
+        if let Some(place) = clash {
+            document.problem(
+                &placed.remote_span,
+                format!("`legacy_trash` ({trash:?}) and {place:?} must not contain each other"),
             );
         }
     }

@@ -49,6 +49,12 @@ fn job_lines(job: &Job) -> Lines {
         ("keep_versions", Value::from(job.keep_versions)),
         ("companion", Value::from(mask_remote(&job.companion.to_string()))),
         ("trash_retention_days", number(job.trash_retention_days)),
+        (
+            "legacy_trash",
+            Value::from(
+                job.legacy_trash.as_ref().map_or(String::new(), |place| mask_remote(&place.to_string())),
+            ),
+        ),
         ("max_delete", limit(job.max_delete)),
         ("max_change", limit(job.max_change)),
         ("source_filesystem", word(job.source_filesystem)),

@@ -28,11 +28,6 @@ pub(super) fn defaults(script: &mut Script) -> Written {
         ),
     }
     defaults.comment("The script overwrote changed files; here the old version goes to the trash as well, unless keep_versions = false.");
-    if let Some(trash) = trash {
-        defaults.comment(&format!(
-            "REMOTE_TRASH was {trash:?}. The trash of treeferry lies elsewhere (`companion`), and that folder is left as it is."
-        ));
-    }
     if let Some(days) = script.whole_number("TRASH_RETENTION_DAYS") {
         defaults.key("trash_retention_days", i64::from(days), "TRASH_RETENTION_DAYS; 0 means for ever");
     }
@@ -94,33 +89,60 @@ struct Pair {
 pub(super) fn jobs(script: &mut Script, before: &str, defaults: &Defaults) -> String {
     let remote_name = script.text("REMOTE_NAME");
     script.done("REMOTE_NAME");
-    let pairs = pairs(script);
-    let mut text = String::new();
+    let trash = script.text("REMOTE_TRASH").map(|trash| full_remote(remote_name.as_deref(), &trash));
+    let mut pieces: Vec<String> = Vec::new();
     let mut names: Vec<String> = Vec::new();
-    for (number, pair) in pairs.iter().enumerate() {
-        let from = format!("SYNC_PAIRS, pair {}", number + 1);
+    let mut first = None;
+    for (number, pair) in pairs(script).iter().enumerate() {
         let name = fresh_name(&pair.source, &names);
         let mut job = Written::section("[[job]]");
-        job.key("name", name.clone(), &from);
+        job.key("name", name.clone(), &format!("SYNC_PAIRS, pair {}", number + 1));
         job.key("source", without_end(&pair.source), "");
         job.key("remote", full_remote(remote_name.as_deref(), &pair.remote), "");
-        let job = job.text();
-        match Configuration::parse(&format!("{before}{text}{job}"), Path::new("c"), defaults) {
-            Ok(_) => {
-                text.push_str(&job);
-                names.push(name);
-            }
-            Err(error) => {
-                let reasons: Vec<&str> =
-                    error.problems.iter().map(|problem| problem.message.as_str()).collect();
-                let reason = reasons.join("; ");
-                script.leave("SYNC_PAIRS", &format!("pair {}: {reason}", number + 1));
-                text.push_str(&format!("\n# Cannot be used: {}\n", one_line(&reason)));
-                text.extend(job.trim().lines().map(|line| format!("# {line}\n")));
+        pieces.push(job.text());
+        if let Err(reason) = check_whole(before, &pieces, defaults) {
+            script.leave("SYNC_PAIRS", &format!("pair {}: {reason}", number + 1));
+            let commented: String = job.text().trim().lines().map(|line| format!("# {line}\n")).collect();
+            let reason = one_line(&reason);
+            pieces.pop();
+            pieces.push(format!("\n# Cannot be used: {reason}\n{commented}"));
+        } else {
+            first = first.or(Some(number));
+            names.push(name);
+        }
+    }
+    if let (Some(first), Some(trash)) = (first, trash) {
+        let mut with_trash = pieces.clone();
+        with_trash[first].push_str(&legacy_trash(&trash));
+        match check_whole(before, &with_trash, defaults) {
+            Ok(()) => pieces = with_trash,
+            Err(_) => {
+                let reason = format!("what lies in {trash:?} cannot be purged safely, and stays there");
+                script.leave("REMOTE_TRASH", &reason);
             }
         }
     }
-    text
+    pieces.concat()
+}
+
+/// Why the configuration could not be used with these jobs.
+fn check_whole(before: &str, jobs: &[String], defaults: &Defaults) -> Result<(), String> {
+    let text = format!("{before}{}", jobs.concat());
+    Configuration::parse(&text, Path::new("c"), defaults).map(drop).map_err(|error| {
+        let reasons: Vec<&str> = error.problems.iter().map(|problem| problem.message.as_str()).collect();
+        reasons.join("; ")
+    })
+}
+
+/// The script's own trash, which goes on being emptied.
+fn legacy_trash(place: &str) -> String {
+    let mut written = Written::top();
+    written.key(
+        "legacy_trash",
+        place,
+        "REMOTE_TRASH: its folders by date go on being purged; new trash lies in `companion`",
+    );
+    written.text()
 }
 
 fn pairs(script: &mut Script) -> Vec<Pair> {

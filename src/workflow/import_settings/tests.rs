@@ -84,6 +84,8 @@ fn every_constant_of_the_script_finds_its_place() {
     assert_eq!(job.exclude[..3], ["*.tmp", "tmp/", "node_modules/"]);
     assert_eq!((job.on_delete, job.keep_versions, job.trash_retention_days), (OnDelete::Trash, true, 14));
     assert_eq!((job.check_every_days, job.check_action), (7, CheckAction::Repair));
+    let trash = |at: usize| read.jobs[at].legacy_trash.as_ref().map(ToString::to_string);
+    assert_eq!((trash(0).as_deref(), trash(1)), (Some("alist:/115/backup/.trash"), None));
     assert_eq!(job.pause, Duration::from_millis(1500));
     assert_eq!((read.log_dir.as_path(), read.log_retention_days), (Path::new("/volume1/logs/backup"), 15));
     assert_eq!(read.rclone.program, "/usr/local/bin/rclone");
@@ -143,6 +145,16 @@ fn a_pair_that_cannot_be_used_is_a_comment_and_named() {
     assert!(left.contains("the mirror of \"c\" (r:x/inside) lies in"), "{left}");
     assert!(left.contains("pair 4 is no local folder"), "{left}");
     assert!(imported.text.contains("# source = \"/c\""), "{}", imported.text);
+}
+
+#[test]
+fn an_old_trash_inside_a_mirror_is_left_alone() {
+    let (imported, read) =
+        import("SYNC_PAIRS=['/a:x/a', '/b:x/b']\nREMOTE_NAME='r'\nREMOTE_TRASH='x/b/.trash'\n");
+    assert_eq!(read.jobs.len(), 2);
+    // Beside the first mirror alone it would be fine.
+    assert!(read.jobs.iter().all(|job| job.legacy_trash.is_none()), "{}", imported.text);
+    assert!(imported.left_behind[0].contains("cannot be purged safely"), "{:?}", imported.left_behind);
 }
 
 #[test]
