@@ -50,9 +50,7 @@ pub(super) fn outcome_words(outcome: &JobOutcome) -> String {
         JobOutcome::LockHeld { holder } => format!("another run holds the lock: {holder}"),
         JobOutcome::Authentication { reason } => format!("the remote does not let us in: {reason}"),
         JobOutcome::GuardStopped { guard: Some(guard), message } => {
-            format!(
-                "stopped by the guard {guard}, nothing was sent: {message}; if this is meant: --accept {guard}"
-            )
+            format!("stopped by the guard {guard}, nothing was sent: {message}")
         }
         JobOutcome::GuardStopped { guard: None, message } => format!("stopped, nothing was sent: {message}"),
         JobOutcome::RemoteFull { reason } => format!("the remote is full: {reason}"),
@@ -80,19 +78,21 @@ fn headline(report: &JobReport) -> String {
 
 /// What was sent, or would be; `None` where the outcome says enough.
 fn work_done(report: &JobReport) -> Option<String> {
-    let touched = report.files_uploaded + report.files_trashed + report.files_removed;
     match &report.forecast {
         Some(forecast) if report.dry_run && forecast.is_empty() => Some("nothing to send".into()),
         Some(forecast) if report.dry_run => Some(format!(
-            "would send {}, {}",
+            "would send {}{}, {}",
+            if forecast.suspects > 0 { "at most " } else { "" },
             figures::files(forecast.uploads),
             figures::bytes(forecast.upload_bytes)
         )),
-        _ if touched > 0 => Some(format!(
+        _ if report.files_uploaded > 0 => Some(format!(
             "{} sent, {}",
             figures::files(report.files_uploaded),
             figures::bytes(report.bytes_uploaded)
         )),
+        _ if report.files_trashed > 0 => Some(format!("{} trashed", figures::files(report.files_trashed))),
+        _ if report.files_removed > 0 => Some(format!("{} removed", figures::files(report.files_removed))),
         _ if report.outcome == JobOutcome::Protected => Some("nothing to send".into()),
         _ if report.outcome == JobOutcome::Unprotected => Some("nothing sent".into()),
         _ => None,
@@ -187,6 +187,13 @@ fn forecast_lines(forecast: &Forecast, line: &mut impl FnMut(&str, String)) {
             let bytes = format!(", {}", figures::bytes(forecast.upload_bytes));
             line(name, figures::files(number) + if name == "would upload" { &bytes } else { "" });
         }
+    }
+    if forecast.suspects > 0 {
+        let suspects = figures::files(forecast.suspects);
+        line(
+            "of these",
+            format!("{suspects} with a new time and the old size: read first, sent only if they differ"),
+        );
     }
     if !forecast.is_empty() {
         let seconds =
@@ -283,6 +290,7 @@ pub(super) fn as_json(report: &JobReport) -> Value {
         summary["forecast"] = json!({
             "files_upload": forecast.uploads,
             "bytes_upload": forecast.upload_bytes,
+            "files_suspect": forecast.suspects,
             "files_trash": forecast.trashed,
             "files_delete": forecast.deleted,
             "requests": forecast.requests,
@@ -344,7 +352,7 @@ photos: finished, but not everything is protected; 12 files sent, 3.4 MiB (3 min
         stopped.outcome = JobOutcome::GuardStopped { guard: Some(Guard::MaxDelete), message };
         assert_eq!(
             headline(&stopped),
-            "photos: stopped by the guard max-delete, nothing was sent: 26 of 100 known files are deleted; if this is meant: --accept max-delete (3 min 20 s)"
+            "photos: stopped by the guard max-delete, nothing was sent: 26 of 100 known files are deleted (3 min 20 s)"
         );
     }
 

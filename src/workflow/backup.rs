@@ -16,6 +16,7 @@ use super::{
 use crate::index::{MapMode, PendingStore};
 use crate::observe::Event;
 use crate::scan::RootDirectory;
+use std::time::Instant;
 use time::OffsetDateTime;
 
 /// Backs up one job, or in a dry run says what that would do.
@@ -30,8 +31,10 @@ pub fn backup(
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = JobReport::new(&job.name, now(surroundings));
     report.dry_run = options.dry_run;
+    let stopwatch = Instant::now();
     let ended = back_up_one(configuration, job, options, surroundings, &mut report);
     report.finished = now(surroundings);
+    report.elapsed = Some(stopwatch.elapsed());
     report.outcome = match ended {
         // The worse of the two; what is left is in the report all the same.
         Err(Halt::BudgetSpent(_)) if report.unprotected.total > 0 => JobOutcome::Unprotected,

@@ -109,6 +109,8 @@ pub struct JobReport {
     pub started: OffsetDateTime,
     /// UTC.
     pub finished: OffsetDateTime,
+    /// As a stopwatch says, where one ran.
+    pub elapsed: Option<Duration>,
     /// Nothing was sent.
     pub dry_run: bool,
     /// Entries that are no directories.
@@ -164,6 +166,7 @@ impl JobReport {
             run_id: None,
             started,
             finished: started,
+            elapsed: None,
             dry_run: false,
             files_scanned: 0,
             directories_scanned: 0,
@@ -189,9 +192,10 @@ impl JobReport {
         }
     }
 
-    /// How long it took.
+    /// How long it took: as a stopwatch says where one ran, for the clock knows
+    /// whole seconds only, and may be set while a job runs.
     pub fn duration(&self) -> Duration {
-        Duration::try_from(self.finished - self.started).unwrap_or_default()
+        self.elapsed.unwrap_or_else(|| Duration::try_from(self.finished - self.started).unwrap_or_default())
     }
 }
 
@@ -235,8 +239,11 @@ impl Left {
 /// What a plan would cost.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Forecast {
-    /// Files that would go up.
+    /// Files that would go up, at the most.
     pub uploads: u64,
+    /// Those of them whose times changed and whose size did not: they are read
+    /// first, and go up only when their content is new.
+    pub suspects: u64,
     /// Their sizes, in bytes.
     pub upload_bytes: u64,
     /// Files that would move to the trash.
