@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use time::format_description::well_known::Rfc3339;
-use treeferry::workflow::report::{Forecast, JobOutcome, JobReport, Unprotected};
+use treeferry::workflow::report::{Forecast, JobOutcome, JobReport, Left, Unprotected};
 
 /// How many paths are shown by name; the log and `--json` have the others.
 const NAMES_SHOWN: usize = 20;
+/// Paths of what a budget left that are shown.
+const LEFT_NAMES_SHOWN: usize = 3;
 
 /// Tells about one job.
 pub(super) fn tell(report: &JobReport, log: Option<&Path>, output: &Output) {
@@ -142,6 +144,9 @@ fn as_text(report: &JobReport, log: Option<&Path>) -> String {
             line(name, figures::files(number) + if name == "uploaded" { &bytes } else { "" });
         }
     }
+    if let Some(left) = &report.left {
+        line("left for next", left_words(left));
+    }
     for warning in &report.warnings {
         line("warning", one_line(warning));
     }
@@ -149,6 +154,27 @@ fn as_text(report: &JobReport, log: Option<&Path>) -> String {
         line("log", log.display().to_string());
     }
     text + &unprotected(&report.unprotected)
+}
+
+/// What the next run goes on with.
+fn left_words(left: &Left) -> String {
+    let mut parts = Vec::new();
+    if left.uploads > 0 {
+        parts.push(format!(
+            "{} to send, {}",
+            figures::files(left.uploads),
+            figures::bytes(left.upload_bytes)
+        ));
+    }
+    if left.removals > 0 {
+        parts.push(format!("{} to remove", figures::files(left.removals)));
+    }
+    let names: Vec<String> = left.named.iter().take(LEFT_NAMES_SHOWN).map(ToString::to_string).collect();
+    if parts.is_empty() {
+        return "nothing".into();
+    }
+    let more = if left.uploads + left.removals > names.len() as u64 { ", …" } else { "" };
+    format!("{} ({}{more})", parts.join("; "), names.join(", "))
 }
 
 fn forecast_lines(forecast: &Forecast, line: &mut impl FnMut(&str, String)) {
@@ -246,6 +272,19 @@ pub(super) fn as_json(report: &JobReport) -> Value {
     });
     if let JobOutcome::GuardStopped { guard: Some(guard), .. } = &report.outcome {
         summary["guard"] = json!(guard.name());
+    }
+    if let Some(left) = &report.left {
+        let paths = left.named.iter().map(|path| {
+            let mut item = json!({});
+            put_path(&mut item, "path", path);
+            item
+        });
+        summary["left_for_next_run"] = json!({
+            "files_upload": left.uploads,
+            "bytes_upload": left.upload_bytes,
+            "files_remove": left.removals,
+            "first": paths.collect::<Vec<_>>(),
+        });
     }
     if let Some(forecast) = &report.forecast {
         summary["forecast"] = json!({

@@ -10,7 +10,8 @@ use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
 use super::{
-    compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, legacy_trash, prune, recover, source,
+    compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, left, legacy_trash, prune, recover,
+    source,
 };
 use crate::index::{MapMode, PendingStore};
 use crate::observe::Event;
@@ -35,6 +36,8 @@ pub fn backup(
     report.finished = now(surroundings);
     report.elapsed = Some(stopwatch.elapsed());
     report.outcome = match ended {
+        // The worse of the two; what is left is in the report all the same.
+        Err(Halt::BudgetSpent(_)) if report.unprotected.total > 0 => JobOutcome::Unprotected,
         Err(halt) => JobOutcome::from(halt),
         Ok(()) if report.unprotected.total > 0 => JobOutcome::Unprotected,
         Ok(()) => JobOutcome::Protected,
@@ -58,6 +61,9 @@ fn back_up_one(
     report: &mut JobReport,
 ) -> Result<(), Halt> {
     surroundings.halt_if_stopped()?;
+    if let Some(budget) = options.budget.bars_next_job() {
+        return Err(Halt::BudgetSpent(format!("{budget}, before this job had its turn")));
+    }
     let opened = if options.dry_run {
         open_to_look(configuration, job, surroundings)?
     } else {
@@ -96,11 +102,14 @@ fn back_up_one(
     }
     let driven = lanes::drive(&mut run, &tally);
     if run.was_stopped_before_sending(&driven) {
-        return driven;
+        return left::settle(&mut run, driven);
     }
     // What is confirmed is committed, whatever ended the lanes.
-    let finished = run.finish(driven.is_ok());
-    driven.and(finished)?;
+    let finished = run.finish(&driven);
+    if driven.is_err() {
+        return left::settle(&mut run, driven).and(finished);
+    }
+    finished?;
     prune::expired_trash(&mut run)?;
     legacy_trash::purge_expired(&mut run)?;
     hash_fill::fill_in(&mut run)?;

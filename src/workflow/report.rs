@@ -149,6 +149,8 @@ pub struct JobReport {
     pub unprotected: Unprotected,
     /// What people should know, though nothing is lost: one sentence each.
     pub warnings: Vec<String>,
+    /// What a budget left for the next run.
+    pub left: Option<Left>,
     /// What the plan came to; always there in a dry run that got that far.
     pub forecast: Option<Forecast>,
     /// How it ended.
@@ -184,6 +186,7 @@ impl JobReport {
             index_bytes_written: 0,
             unprotected: Unprotected::default(),
             warnings: Vec::new(),
+            left: None,
             forecast: None,
             outcome: JobOutcome::Protected,
         }
@@ -193,6 +196,43 @@ impl JobReport {
     /// whole seconds only, and may be set while a job runs.
     pub fn duration(&self) -> Duration {
         self.elapsed.unwrap_or_else(|| Duration::try_from(self.finished - self.started).unwrap_or_default())
+    }
+}
+
+/// What a budget left for the next run: no failure, but not on the remote either.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Files to go up, new and changed.
+    pub uploads: u64,
+    /// Their sizes, in bytes.
+    pub upload_bytes: u64,
+    /// Files to leave the mirror.
+    pub removals: u64,
+    /// The first of both, by name.
+    pub named: Vec<TreePath>,
+}
+
+impl Left {
+    /// How many are kept by name.
+    pub const NAMED_MAX: usize = 20;
+
+    /// A file of so many bytes that did not go up.
+    pub fn add_upload(&mut self, path: &TreePath, bytes: u64) {
+        self.uploads += 1;
+        self.upload_bytes += bytes;
+        self.name(path);
+    }
+
+    /// A file that did not leave the mirror.
+    pub fn add_removal(&mut self, path: &TreePath) {
+        self.removals += 1;
+        self.name(path);
+    }
+
+    fn name(&mut self, path: &TreePath) {
+        if self.named.len() < Self::NAMED_MAX {
+            self.named.push(path.clone());
+        }
     }
 }
 
