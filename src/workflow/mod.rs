@@ -18,6 +18,7 @@ pub mod verify;
 
 mod adopt;
 mod backup;
+mod check_state;
 mod checks;
 mod committed;
 mod compare;
@@ -36,6 +37,7 @@ mod ledger;
 mod legacy_trash;
 mod opened;
 mod owner;
+mod periodic_check;
 mod prune;
 mod quarantine;
 mod recover;
