@@ -3,11 +3,14 @@
 use super::exit_status::ExitStatus;
 use super::figures;
 use super::output::{Output, json_line, one_line, put_path, to_stdout};
+use super::restore::findings;
+use super::verify;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use time::format_description::well_known::Rfc3339;
 use treeferry::workflow::report::{Forecast, JobOutcome, JobReport, Left, Unprotected};
+use treeferry::workflow::verify::VerifyReport;
 
 /// How many paths are shown by name; the log and `--json` have the others.
 const NAMES_SHOWN: usize = 20;
@@ -19,7 +22,9 @@ pub(super) fn tell(report: &JobReport, log: Option<&Path>, output: &Output) {
     if output.json {
         json_line(&as_json(report));
     } else if output.quiet {
-        to_stdout(&format!("{}\n{}", headline(report), unprotected(&report.unprotected)));
+        let findings =
+            report.check.as_ref().map(|check| findings("found", &check.findings)).unwrap_or_default();
+        to_stdout(&format!("{}\n{findings}{}", headline(report), unprotected(&report.unprotected)));
     } else {
         to_stdout(&as_text(report, log));
     }
@@ -147,13 +152,38 @@ fn as_text(report: &JobReport, log: Option<&Path>) -> String {
     if let Some(left) = &report.left {
         line("left for next", left_words(left));
     }
+    if let Some(check) = &report.check {
+        line("mirror check", check_words(check));
+    }
+    if let Some(requests) = report.check_forecast {
+        line("check due", format!("the mirror would be listed, about {} requests", figures::count(requests)));
+    }
     for warning in &report.warnings {
         line("warning", one_line(warning));
     }
     if let Some(log) = log {
         line("log", log.display().to_string());
     }
-    text + &unprotected(&report.unprotected)
+    let findings = report.check.as_ref().map(|check| findings("found", &check.findings)).unwrap_or_default();
+    text + &findings + &unprotected(&report.unprotected)
+}
+
+/// What the check after a backup came to, in one line.
+fn check_words(check: &VerifyReport) -> String {
+    let mut parts = vec![format!("{} as they should be", figures::files(check.files_verified))];
+    for (number, what) in [
+        (check.files_missing, "missing"),
+        (check.files_damaged, "different"),
+        (check.files_surplus, "surplus"),
+        (check.files_unverifiable, "not verifiable"),
+        (check.files_failed, "not to be looked at"),
+        (check.files_repaired, "sent again"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {what}", figures::count(number)));
+        }
+    }
+    parts.join(", ")
 }
 
 /// What the next run goes on with.
@@ -296,6 +326,12 @@ pub(super) fn as_json(report: &JobReport) -> Value {
             "requests": forecast.requests,
             "seconds": forecast.seconds,
         });
+    }
+    if let Some(check) = &report.check {
+        summary["check"] = verify::as_json(check);
+    }
+    if let Some(requests) = report.check_forecast {
+        summary["check_forecast"] = json!({"requests": requests});
     }
     summary
 }

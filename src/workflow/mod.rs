@@ -19,6 +19,7 @@ pub mod verify;
 
 mod adopt;
 mod backup;
+mod check_state;
 mod checks;
 mod committed;
 mod compare;
@@ -38,6 +39,7 @@ mod left;
 mod legacy_trash;
 mod opened;
 mod owner;
+mod periodic_check;
 mod prune;
 mod quarantine;
 mod recover;

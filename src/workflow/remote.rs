@@ -112,14 +112,8 @@ impl<'a> JobRun<'a> {
     }
 
     pub(super) fn belief(&self) -> Belief {
-        let facts = &self.committed.docket.facts;
-        Belief {
-            mirror_id: facts.mirror_id,
-            sequence: facts.owner_sequence,
-            last_run: facts.last_run,
-            accept_foreign_writer: self.options.accepts(Guard::ForeignWriter),
-            companion: self.job.companion.to_string(),
-        }
+        let accepts = self.options.accepts(Guard::ForeignWriter);
+        Belief::of(&self.committed.docket.facts, accepts, self.job.companion.to_string())
     }
 
     /// A first run writes only onto an empty mirror.
