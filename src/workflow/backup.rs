@@ -94,13 +94,14 @@ fn back_up_one(
     if options.dry_run {
         return Ok(());
     }
-    let driven = lanes::drive(&mut run, &tally);
+    let driven = lanes::drive(&mut run, &tally).map_err(|halt| run.with_what_is_missing(halt));
     if run.was_stopped_before_sending(&driven) {
         return driven;
     }
     // What is confirmed is committed, whatever ended the lanes.
     let finished = run.finish(driven.is_ok());
     driven.and(finished)?;
+    run.halt_if_all_was_refused()?;
     prune::expired_trash(&mut run)?;
     legacy_trash::purge_expired(&mut run)?;
     hash_fill::fill_in(&mut run)?;

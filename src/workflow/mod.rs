@@ -17,6 +17,7 @@ pub mod restore;
 pub mod verify;
 
 mod adopt;
+mod backoff;
 mod backup;
 mod checks;
 mod committed;
