@@ -145,7 +145,8 @@ fn as_text(report: &JobReport, log: Option<&Path>) -> String {
         }
     }
     if let Some(left) = &report.left {
-        line("left for next", left_words(left));
+        let about = if report.dry_run { "about " } else { "" };
+        line("left for next", format!("{about}{}", left_words(left)));
     }
     for warning in &report.warnings {
         line("warning", one_line(warning));
@@ -173,6 +174,9 @@ fn left_words(left: &Left) -> String {
     if parts.is_empty() {
         return "nothing".into();
     }
+    if names.is_empty() {
+        return parts.join("; ");
+    }
     let more = if left.uploads + left.removals > names.len() as u64 { ", …" } else { "" };
     format!("{} ({}{more})", parts.join("; "), names.join(", "))
 }
@@ -196,13 +200,7 @@ fn forecast_lines(forecast: &Forecast, line: &mut impl FnMut(&str, String)) {
         );
     }
     if !forecast.is_empty() {
-        let seconds =
-            forecast.seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
-        let time = seconds.map(|seconds| format!(", about {}", figures::duration(seconds)));
-        line(
-            "requests",
-            format!("at most {}{}", figures::count(forecast.requests), time.unwrap_or_default()),
-        );
+        line("costs", format!("at most {}", forecast.cost_words()));
     }
 }
 
@@ -295,6 +293,8 @@ pub(super) fn as_json(report: &JobReport) -> Value {
             "files_delete": forecast.deleted,
             "requests": forecast.requests,
             "seconds": forecast.seconds,
+            "requests_per_second": forecast.requests_per_second,
+            "pause_seconds": forecast.pause.as_secs_f64(),
         });
     }
     summary

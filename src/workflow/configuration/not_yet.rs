@@ -6,13 +6,6 @@ use super::{Configuration, Language};
 pub(super) fn warnings(configuration: &Configuration) -> Vec<String> {
     let mut warnings = Vec::new();
     for job in &configuration.jobs {
-        if !job.pause.is_zero() {
-            warnings.push(format!(
-                "job \"{}\": pause is understood, but this version does not wait between operations yet; \
-                 --tpslimit in [rclone] flags slows every request",
-                job.name
-            ));
-        }
         if job.check_every_days > 0 {
             warnings.push(format!(
                 "job \"{}\": check_every_days is understood, but this version does not check the remote yet",
