@@ -111,6 +111,11 @@ impl CheckState {
         Ok(())
     }
 
+    /// Of a check that somebody else made.
+    pub(super) fn made_at(seconds: Option<i64>) -> Self {
+        CheckState { checked_seconds: seconds, ..CheckState::default() }
+    }
+
     /// The last check saw this folder dark, too.
     pub(super) fn was_dark(&self, folder: &TreePath) -> bool {
         self.dark_folders.contains(folder.as_bytes())

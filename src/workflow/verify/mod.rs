@@ -1,6 +1,7 @@
 //! The recipe `verify`: is everything still what the index says?
 
 mod content;
+mod last_verified;
 mod options;
 mod remote;
 mod repair;
@@ -24,10 +25,11 @@ use crate::disk::RealDisk;
 use crate::index::{Finder, Tree};
 use crate::model::{Entry, EntryKind, TreePath};
 use crate::observe::{Event, Phase};
+use last_verified::{LastVerified, Unfinished};
 use repair::WRONG_MAX;
 pub(super) use repair::Wrong;
 use std::collections::{BTreeMap, BTreeSet};
-use subset::Chooser;
+use subset::{Chooser, Weights};
 use time::OffsetDateTime;
 
 /// Verifies one job. Takes no lock, and changes nothing but the quarantine.
@@ -201,18 +203,73 @@ fn verify_one(
         }
     }
     observer.event(&Event::PhaseStarted(Phase::Plan));
-    let (files, bytes) = count(&tree, &selection, &Chooser::new(Subset::All, 0, 0), surroundings)?;
-    let chooser = Chooser::new(options.subset, surroundings.now_seconds() as u64, bytes);
-    let (files, bytes) =
-        if chooser.is_all() { (files, bytes) } else { count(&tree, &selection, &chooser, surroundings)? };
+    let mut ledger = LastVerified::load(&opened.state)?;
+    let (chooser, parts) = choose(&tree, &selection, options, &mut ledger, surroundings)?;
+    let (files, bytes) = count(&tree, &selection, &chooser, surroundings)?;
     report.files_selected = files;
     observer.event(&Event::PhaseStarted(Phase::Verify));
     observer.event(&Event::WorkPlanned { phase: Phase::Verify, files, bytes });
-    let verifying = Verifying { job, opened: &opened, tree, selection, chooser, surroundings, report, found };
-    match options.what {
+    let (mut done, mut unkept) = (None, None);
+    let verifying = Verifying {
+        job,
+        opened: &opened,
+        tree,
+        selection: selection.clone(),
+        chooser,
+        surroundings,
+        report,
+        found,
+        done: &mut done,
+    };
+    let verified = match options.what {
         What::Source => source::verify(verifying),
         What::Listing | What::Download => remote::verify(verifying),
+    };
+    if selection.is_all() {
+        let kind = ledger.of(options.what);
+        match (&verified, done) {
+            (Ok(()), _) => kind.note(parts, surroundings.now_seconds()),
+            (Err(_), Some(done)) if options.subset != Subset::All => {
+                kind.unfinished = Some(Unfinished::new(parts, &done));
+            }
+            (Err(_), _) => return verified,
+        }
+        if let Err(halt) = ledger.save(&opened.state, &RealDisk::new(observer)) {
+            unkept = Some(format!("it could not be written down what was verified: {halt}"));
+        }
     }
+    report.warnings.extend(unkept);
+    verified
+}
+
+/// Which files it is this time, and the parts they are in. An interrupted share
+/// comes first.
+fn choose(
+    tree: &Tree<'_>,
+    selection: &Selection,
+    options: &VerifyOptions,
+    ledger: &mut LastVerified,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Chooser, Vec<u16>), Halt> {
+    let mut weights = Weights::new();
+    if options.subset == Subset::All {
+        let all = weights.choose(Subset::All, ledger.of(options.what));
+        return Ok((Chooser::default(), all));
+    }
+    if let Some(unfinished) = ledger.of(options.what).unfinished.clone().filter(|_| selection.is_all()) {
+        return Ok((Chooser::new(&unfinished.parts, unfinished.done()), unfinished.parts));
+    }
+    walk(tree, selection, &mut |path, visit| {
+        surroundings.halt_if_stopped()?;
+        if let Visit::Entry(entry) = visit
+            && entry.kind == EntryKind::File
+        {
+            weights.add(path, entry.stamp.size);
+        }
+        Ok(Next::Into)
+    })?;
+    let parts = weights.choose(options.subset, ledger.of(options.what));
+    Ok((Chooser::new(&parts, None), parts))
 }
 
 /// A verification under way.
@@ -225,6 +282,8 @@ struct Verifying<'a> {
     surroundings: &'a Surroundings<'a>,
     report: &'a mut VerifyReport,
     found: &'a mut Found,
+    /// Up to here, in path order, everything is verified.
+    done: &'a mut Option<TreePath>,
 }
 
 impl Verifying<'_> {
