@@ -120,6 +120,8 @@ struct Found {
     /// Folders that list nothing at all, where much is known to be. OpenList answers
     /// every error so.
     dark: BTreeSet<TreePath>,
+    /// What a repair saw to: the index admits it, and runs name it by themselves.
+    sent_again: BTreeSet<TreePath>,
 }
 
 impl Found {
@@ -132,8 +134,8 @@ impl Found {
     }
 }
 
-/// A whole look at the mirror is a check: the next one is due later, and what is
-/// wrong is remembered until it is sent again.
+/// What is wrong is remembered until it is sent again. A whole look at the mirror is
+/// a check: the next one is due later.
 fn conclude_check(
     configuration: &Configuration,
     job: &Job,
@@ -142,22 +144,24 @@ fn conclude_check(
     report: &mut VerifyReport,
     found: &Found,
 ) -> Result<(), Halt> {
-    if options.what == What::Source || options.subset != Subset::All || !options.paths.is_empty() {
+    if options.what == What::Source {
         return Ok(());
     }
     let opened = open_with_index(configuration, job, surroundings)?;
-    let is_meanwhile = opened.docket.facts.last_run != report.snapshot && report.repair_run.is_none();
-    if is_meanwhile {
-        report
-            .warnings
-            .push("a backup ran meanwhile: files that it changed may be named here. Verify again".into());
+    if opened.docket.facts.last_run != report.snapshot && report.repair_run.is_none() {
+        report.warnings.push("a backup ran meanwhile: files that it changed may be named here. Verify again".into());
         return Ok(());
     }
     let mut check = CheckState::load(&opened.state)?;
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
-    check.is_undecided = found.dark.iter().any(|folder| !check.was_dark(folder));
-    check.checked_seconds = Some(report.started.unix_timestamp());
-    check.remember(&found.wrong, &found.dark, &tree)?;
+    let by_content = options.what == What::Download;
+    check.forget(&found.sent_again);
+    if options.subset == Subset::All && options.paths.is_empty() {
+        check.begin_anew(by_content);
+        check.note_dark(&found.dark);
+        check.checked_seconds = Some(report.started.unix_timestamp());
+    }
+    check.remember(&found.wrong, by_content, &tree)?;
     check.save(&opened.state, &RealDisk::new(surroundings.observer))
 }
 

@@ -7,6 +7,7 @@
 use super::{Found, VerifyReport};
 use crate::index::{Edit, Finder, Tree};
 use crate::model::{EntryFlags, EntryKind, OwnedEntry, Stamp, TreePath};
+use crate::observe::{Event, Phase};
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::Place;
 use crate::workflow::committed::{Aside, CommitNote, Committed};
@@ -57,6 +58,7 @@ pub(super) fn repair(
     // From here on the index knows of them by itself.
     for path in &repaired {
         found.wrong.remove(path);
+        found.sent_again.insert(path.clone());
     }
     let mut sent = send_again(configuration, job, surroundings);
     report.warnings.append(&mut sent.warnings);
@@ -96,7 +98,13 @@ fn look_again(
     let failed = |failure| Halt::from_failure("looking again for what is missing", &failure);
     let features = way.session()?.features(&way.remote(None)).map_err(failed)?;
     if !features.is_local && !features.bucket_based {
-        surroundings.pause(surroundings.second_look_seconds)?;
+        let seconds = surroundings.second_look_seconds;
+        let summary = format!(
+            "{} files seem to be missing: the remote is asked again in {seconds} s, before anything is sent",
+            missing.len()
+        );
+        surroundings.observer.event(&Event::PhaseFinished { phase: Phase::Verify, summary: &summary });
+        surroundings.pause(seconds)?;
     }
     let belief = Belief::of(&opened.docket.facts, false, job.companion.to_string());
     if belief.sequence > 0 {
