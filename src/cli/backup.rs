@@ -1,6 +1,7 @@
 //! `treeferry backup`.
 
 use super::arguments::Global;
+use super::budgets::Budgets;
 use super::exit_status::ExitStatus;
 use super::log_file::LogFile;
 use super::output::Output;
@@ -25,6 +26,8 @@ pub(super) struct Backup {
     /// Let this guard pass, for this run of the named job; repeated or separated by commas
     #[arg(long, value_name = "GUARD", value_delimiter = ',', value_parser = guard_parser())]
     accept: Vec<Guard>,
+    #[command(flatten)]
+    budgets: Budgets,
 }
 
 pub(super) fn guard_parser() -> impl TypedValueParser<Value = Guard> {
@@ -33,8 +36,12 @@ pub(super) fn guard_parser() -> impl TypedValueParser<Value = Guard> {
 }
 
 pub(super) fn run(command: &Backup, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let options =
-        BackupOptions { dry_run: command.dry_run, report_excluded: false, accept: command.accept.clone() };
+    let options = BackupOptions {
+        dry_run: command.dry_run,
+        report_excluded: false,
+        accept: command.accept.clone(),
+        budget: command.budgets.starting_now(),
+    };
     run_jobs(&command.jobs, &options, global, output)
 }
 
@@ -56,6 +63,7 @@ pub(super) fn run_jobs(
     let log = if options.dry_run { None } else { log_file::begin(&configuration, global, output) };
     let stop = signals::listen()?;
     let notifier = (!options.dry_run).then(|| Notifier::begin(&configuration));
+    let speech = notify::speech(&configuration);
     let mut reports = Vec::new();
     for job in jobs {
         let report = match stop.signal() {
@@ -66,10 +74,10 @@ pub(super) fn run_jobs(
             }
         };
         log_file::end(&job.name, &report.outcome, &summary::outcome_words(&report.outcome));
-        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), output);
+        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), speech, output);
         reports.push(report);
     }
-    summary::tell_all(&reports, output);
+    summary::tell_all(&reports, speech, output);
     let status = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
     if let Some(notifier) = notifier {
         let log = log.as_ref().map(|log| log.path.as_path());

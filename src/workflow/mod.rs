@@ -7,6 +7,7 @@
 //! Must not know: clap, terminals, the environment.
 
 pub mod bench;
+pub mod budget;
 pub mod configuration;
 pub mod figures;
 pub mod history;
@@ -34,6 +35,7 @@ mod job_run;
 mod lanes;
 mod last_run;
 mod ledger;
+mod left;
 mod legacy_trash;
 mod opened;
 mod owner;
@@ -45,6 +47,7 @@ mod remote;
 mod removing;
 mod settle;
 mod source;
+mod spending;
 mod status;
 mod surroundings;
 mod take_over;

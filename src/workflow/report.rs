@@ -110,6 +110,8 @@ pub struct JobReport {
     pub started: OffsetDateTime,
     /// UTC.
     pub finished: OffsetDateTime,
+    /// As a stopwatch says, where one ran.
+    pub elapsed: Option<Duration>,
     /// Nothing was sent.
     pub dry_run: bool,
     /// Entries that are no directories.
@@ -148,6 +150,8 @@ pub struct JobReport {
     pub unprotected: Unprotected,
     /// What people should know, though nothing is lost: one sentence each.
     pub warnings: Vec<String>,
+    /// What a budget left for the next run.
+    pub left: Option<Left>,
     /// What the plan came to; always there in a dry run that got that far.
     pub forecast: Option<Forecast>,
     /// Requests of the check of the mirror that is due; in a dry run.
@@ -169,6 +173,7 @@ impl JobReport {
             run_id: None,
             started,
             finished: started,
+            elapsed: None,
             dry_run: false,
             files_scanned: 0,
             directories_scanned: 0,
@@ -188,6 +193,7 @@ impl JobReport {
             index_bytes_written: 0,
             unprotected: Unprotected::default(),
             warnings: Vec::new(),
+            left: None,
             forecast: None,
             check_forecast: None,
             check: None,
@@ -196,17 +202,58 @@ impl JobReport {
         }
     }
 
-    /// How long it took.
+    /// How long it took: as a stopwatch says where one ran, for the clock knows
+    /// whole seconds only, and may be set while a job runs.
     pub fn duration(&self) -> Duration {
-        Duration::try_from(self.finished - self.started).unwrap_or_default()
+        self.elapsed.unwrap_or_else(|| Duration::try_from(self.finished - self.started).unwrap_or_default())
+    }
+}
+
+/// What a budget left for the next run: no failure, but not on the remote either.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Files to go up, new and changed.
+    pub uploads: u64,
+    /// Their sizes, in bytes.
+    pub upload_bytes: u64,
+    /// Files to leave the mirror.
+    pub removals: u64,
+    /// The first of both, by name.
+    pub named: Vec<TreePath>,
+}
+
+impl Left {
+    /// How many are kept by name.
+    pub const NAMED_MAX: usize = 20;
+
+    /// A file of so many bytes that did not go up.
+    pub fn add_upload(&mut self, path: &TreePath, bytes: u64) {
+        self.uploads += 1;
+        self.upload_bytes += bytes;
+        self.name(path);
+    }
+
+    /// A file that did not leave the mirror.
+    pub fn add_removal(&mut self, path: &TreePath) {
+        self.removals += 1;
+        self.name(path);
+    }
+
+    fn name(&mut self, path: &TreePath) {
+        if self.named.len() < Self::NAMED_MAX {
+            self.named.push(path.clone());
+        }
     }
 }
 
 /// What a plan would cost.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Forecast {
-    /// Files that would go up.
+    /// Files that would go up, at the most.
     pub uploads: u64,
+    /// Those of them whose times changed and whose size did not: they are read
+    /// first, and go up only when their content is new.
+    pub suspects: u64,
     /// Their sizes, in bytes.
     pub upload_bytes: u64,
     /// Files that would move to the trash.

@@ -37,6 +37,7 @@ pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
 fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Result<(), Halt> {
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     let Some(state) = existing else { return Ok(()) };
+    let mut is_first_run_unfinished = false;
     if let Some(bytes) = state.read_docket().map_err(Halt::fatal)? {
         let docket = Docket::decode(&bytes)
             .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
@@ -54,7 +55,9 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         if docket.facts.source != std::os::unix::ffi::OsStrExt::as_bytes(job.source.as_os_str()) {
             status.notes.push("the source in the configuration is not the one of the last run".into());
         }
-        status.outcome = JobOutcome::Protected;
+        // Until a run has ended, the index itself says how far the first one came.
+        status.outcome = if docket.facts.complete { JobOutcome::Protected } else { JobOutcome::Unprotected };
+        is_first_run_unfinished = !docket.facts.complete;
     }
     let rotten = Quarantine::load(&state)?.len();
     if rotten > 0 {
@@ -69,6 +72,13 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         status.last_protected = last.last_protected;
         status.unprotected = last.unprotected();
         status.outcome = last.outcome;
+        is_first_run_unfinished = false;
+    }
+    if is_first_run_unfinished {
+        status.notes.push(
+            "the first backup has not finished yet: what it holds so far is protected, the rest is not"
+                .into(),
+        );
     }
     let check = CheckState::load(&state)?;
     if job.check_every_days > 0 {
