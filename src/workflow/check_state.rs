@@ -90,7 +90,8 @@ impl CheckState {
     /// Forgets what was sent again.
     pub(super) fn forget(&mut self, sent: &BTreeSet<TreePath>) {
         let before = self.wrong.len();
-        self.wrong.retain(|one| !TreePath::from_bytes(one.path.clone()).is_ok_and(|path| sent.contains(&path)));
+        self.wrong
+            .retain(|one| !TreePath::from_bytes(one.path.clone()).is_ok_and(|path| sent.contains(&path)));
         self.wrong_total = self.wrong_total.saturating_sub((before - self.wrong.len()) as u64);
     }
 

@@ -12,12 +12,14 @@ mod subset;
 pub use options::{VerifyOptions, VerifyReport, What};
 pub use subset::Subset;
 
+use super::budget::RunBudget;
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::history::open_with_index;
 use super::job_run::is_below_any;
 use super::opened::{Opened, open_to_write};
+use super::options::BackupOptions;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
@@ -47,7 +49,7 @@ pub fn verify(
     let looked = verify_one(configuration, job, options, surroundings, &mut report, &mut found);
     let ended = looked.and_then(|()| {
         if options.repair {
-            repair::repair(configuration, job, &mut found, surroundings, &mut report)?;
+            repair::repair(configuration, job, &mut found, &RunBudget::default(), surroundings, &mut report)?;
         }
         conclude_check(configuration, job, options, surroundings, &mut report, &found)
     });
@@ -55,17 +57,17 @@ pub fn verify(
 }
 
 /// The check of the mirror after a backup: one listing, compared with the index,
-/// while no other run changes either.
+/// while no other run changes either. Repairs within the budget of `repairing`.
 ///
 /// # Errors
 /// When it could not be made; then nothing was concluded and nothing repaired.
 pub(super) fn check_mirror(
     configuration: &Configuration,
     job: &Job,
-    may_repair: bool,
+    repairing: Option<&BackupOptions>,
     surroundings: &Surroundings<'_>,
 ) -> Result<VerifyReport, Halt> {
-    let options = VerifyOptions::check(may_repair);
+    let options = VerifyOptions::check(repairing.is_some());
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
     report.is_periodic = true;
     let mut found = Found::default();
@@ -74,16 +76,14 @@ pub(super) fn check_mirror(
     verify_one(configuration, job, &options, surroundings, &mut report, &mut found)?;
     drop(held);
     let mut postponed = BTreeMap::new();
-    if may_repair && !found.dark.is_empty() {
+    if repairing.is_some() && !found.dark.is_empty() {
         let fresh: BTreeSet<_> =
             found.dark.iter().filter(|folder| !before.was_dark(folder)).cloned().collect();
         postponed = found.take_below(&fresh);
     }
-    let ended = if may_repair {
-        repair::repair(configuration, job, &mut found, surroundings, &mut report)
-    } else {
-        Ok(())
-    };
+    let ended = repairing.map_or(Ok(()), |options| {
+        repair::repair(configuration, job, &mut found, &options.budget, surroundings, &mut report)
+    });
     found.wrong.append(&mut postponed);
     let ended =
         ended.and_then(|()| conclude_check(configuration, job, &options, surroundings, &mut report, &found));
@@ -149,7 +149,9 @@ fn conclude_check(
     }
     let opened = open_with_index(configuration, job, surroundings)?;
     if opened.docket.facts.last_run != report.snapshot && report.repair_run.is_none() {
-        report.warnings.push("a backup ran meanwhile: files that it changed may be named here. Verify again".into());
+        report
+            .warnings
+            .push("a backup ran meanwhile: files that it changed may be named here. Verify again".into());
         return Ok(());
     }
     let mut check = CheckState::load(&opened.state)?;

@@ -10,6 +10,7 @@ use crate::model::{EntryFlags, EntryKind, OwnedEntry, Stamp, TreePath};
 use crate::observe::{Event, Phase};
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::Place;
+use crate::workflow::budget::RunBudget;
 use crate::workflow::committed::{Aside, CommitNote, Committed};
 use crate::workflow::configuration::{Configuration, Job};
 use crate::workflow::connect::Connector;
@@ -44,6 +45,7 @@ pub(super) fn repair(
     configuration: &Configuration,
     job: &Job,
     found: &mut Found,
+    budget: &RunBudget,
     surroundings: &Surroundings<'_>,
     report: &mut VerifyReport,
 ) -> Result<(), Halt> {
@@ -60,7 +62,7 @@ pub(super) fn repair(
         found.wrong.remove(path);
         found.sent_again.insert(path.clone());
     }
-    let mut sent = send_again(configuration, job, surroundings);
+    let mut sent = send_again(configuration, job, budget, surroundings);
     report.warnings.append(&mut sent.warnings);
     report.repair_run = Some(Box::new(sent));
     let opened = open_with_index(configuration, job, surroundings)?;
