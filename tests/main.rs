@@ -27,6 +27,7 @@ mod import_settings;
 mod import_snapshot;
 mod index;
 mod notifications;
+mod periodic_check;
 mod restore_files;
 mod state_crash;
 mod support;

@@ -143,7 +143,11 @@ pub(super) fn findings(name: &str, found: &Unprotected) -> String {
     }
     let others = found.total.saturating_sub(shown.len() as u64);
     if others > 0 {
-        let _ = writeln!(text, "    and {} more, named with -v or --json", figures::count(others));
+        let _ = writeln!(
+            text,
+            "    and {} more, named in the log, with -v and with --json",
+            figures::count(others)
+        );
     }
     text
 }
