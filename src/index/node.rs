@@ -207,10 +207,7 @@ fn read_plain(bytes: &[u8], into: &mut Directory) -> Result<Totals, String> {
     let frame: EntriesFrame<'_> = codec::decode(bytes)?;
     let (attributes, below) = take_head(frame.head)?;
     into.attributes = attributes;
-    READING.with_borrow_mut(|scratch| {
-        scratch.name.clear();
-        take_entries(&frame, Some(&attributes), scratch, into)
-    })?;
+    READING.with_borrow_mut(|scratch| take_entries(&frame, Some(&attributes), scratch, into))?;
     Ok(below)
 }
 
@@ -223,7 +220,6 @@ fn read_paged(
     let frame: PagedFrame<'_> = codec::decode(bytes)?;
     let (attributes, below) = take_head(frame.head)?;
     into.attributes = attributes;
-    READING.with_borrow_mut(|scratch| scratch.name.clear());
     let mut records = 1;
     for page in PageList::new(&frame) {
         let (page, count) = page?;
