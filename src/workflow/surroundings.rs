@@ -9,7 +9,7 @@ use crate::transfer::{Control, Rclone, RcloneSettings};
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What only the caller can look up.
 #[derive(Debug, Clone, Default)]
@@ -96,10 +96,19 @@ impl<'a> Surroundings<'a> {
 
     /// Waits, but not longer than until somebody asks us to stop.
     pub(super) fn pause(&self, seconds: u64) -> Result<(), Halt> {
-        for _ in 0..seconds * 10 {
+        self.pause_for(Duration::from_secs(seconds))
+    }
+
+    /// The same, to the millisecond.
+    pub(super) fn pause_for(&self, duration: Duration) -> Result<(), Halt> {
+        let begun = Instant::now();
+        loop {
             self.halt_if_stopped()?;
-            std::thread::sleep(Duration::from_millis(100));
+            let left = duration.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
         }
-        Ok(())
     }
 }
