@@ -4,11 +4,11 @@
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
+use super::opened::read_docket;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
 use super::{last_run, notification};
 use crate::commit::StateDir;
-use super::opened::read_docket;
 use time::OffsetDateTime;
 
 /// What is known of `job`. Trouble with reading it is the outcome.
