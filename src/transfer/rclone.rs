@@ -232,12 +232,9 @@ impl<'a> Session<'a> {
             &self.rclone.user_words,
             traffic,
         ));
-        let call = Call {
-            program: settings.program.clone(),
-            arguments,
-            environment: environment(&settings.inherited_environment, &settings.environment),
-            input,
-        };
+        let mut environment = environment(&settings.inherited_environment, &settings.environment);
+        environment.extend(traffic.more_environment(&environment));
+        let call = Call { program: settings.program.clone(), arguments, environment, input };
         self.observer.count(Counter::RcloneProcesses, 1);
         let mut trouble = Vec::new();
         let mut progress = Progress::default();

@@ -8,10 +8,11 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
-use crate::journal::{JournalWriter, NotDone, Settled};
+use crate::journal::{JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
 use crate::transfer::{CompanionMove, join};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -151,14 +152,25 @@ impl<'a> JobRun<'a> {
     pub(super) fn send(&mut self, batch: &Batch) -> Result<Vec<Outcome>, Halt> {
         let remote = self.open_remote()?;
         let batch_number = remote.announce(batch)?;
-        let mut written = Ok(());
         let OpenRemote { connection, journal, .. } = remote;
-        let outcomes = connection.transfer.send(batch, &mut |index, outcome| {
-            if let (Ok(()), Some(settled)) = (&written, settled_now(batch, index, outcome)) {
-                written = journal.append_outcomes(batch_number, &[(index as u32, settled)], Instant::now());
+        let journal = RefCell::new((journal, Ok(())));
+        let write = |write: &dyn Fn(&mut JournalWriter<'_>) -> Result<(), WriteError>| {
+            let (journal, written) = &mut *journal.borrow_mut();
+            if written.is_ok() {
+                *written = write(journal);
             }
-        });
+        };
+        let mut settle = |index: usize, outcome: &Outcome| {
+            if let Some(settled) = settled_now(batch, index, outcome) {
+                let outcomes = [(index as u32, settled)];
+                write(&|journal| journal.append_outcomes(batch_number, &outcomes, Instant::now()));
+            }
+        };
+        // An outcome waits a second at most, also when no other one follows for an hour.
+        let mut pulse = || write(&|journal| journal.sync_if_due(Instant::now()).map(|_| ()));
+        let outcomes = connection.transfer.send_with_pulse(batch, &mut settle, &mut pulse);
         // What was sent is known here all the same, and goes into the ledger first.
+        let written = journal.into_inner().1;
         remote.journal_trouble = written.err().map(Halt::fatal);
         remote.watch_failures(&outcomes);
         Ok(outcomes)
