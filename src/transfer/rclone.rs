@@ -100,8 +100,13 @@ impl Rclone {
         if version < OLDEST {
             return Err(RcloneError::TooOld { found: version });
         }
+        Ok(Rclone::with_version(settings, version))
+    }
+
+    /// One whose version is known from before: see [`crate::transfer::Known`].
+    pub fn with_version(settings: RcloneSettings, version: RcloneVersion) -> Rclone {
         let user_words = words(&settings.flags);
-        Ok(Rclone { settings, version, user_words })
+        Rclone { settings, version, user_words }
     }
 
     /// Its version.

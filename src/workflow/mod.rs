@@ -7,6 +7,7 @@
 //! Must not know: clap, terminals, the environment.
 
 pub mod bench;
+pub mod budget;
 pub mod configuration;
 pub mod figures;
 pub mod history;
@@ -18,10 +19,13 @@ pub mod verify;
 
 mod adopt;
 mod backup;
+mod check_state;
 mod checks;
 mod committed;
 mod compare;
 mod connect;
+mod folder_count;
+mod folders;
 mod forecast;
 mod guards;
 mod halt;
@@ -33,16 +37,20 @@ mod job_run;
 mod lanes;
 mod last_run;
 mod ledger;
+mod left;
 mod legacy_trash;
 mod opened;
 mod owner;
+mod periodic_check;
 mod prune;
 mod quarantine;
 mod recover;
+mod remembered;
 mod remote;
 mod removing;
 mod settle;
 mod source;
+mod spending;
 mod status;
 mod surroundings;
 mod take_over;

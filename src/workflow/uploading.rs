@@ -49,6 +49,7 @@ impl JobRun<'_> {
         }
         let items = candidates.iter().map(item_to_send).collect();
         let batch = Batch { lane: Lane::Upload, items };
+        self.make_mirror_folders(&batch.items)?;
         let outcomes = self.send(&batch)?;
         let read = self.read_after_receipt(candidates, &outcomes);
         let mut late = Vec::new();
