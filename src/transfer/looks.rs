@@ -77,15 +77,16 @@ impl Session<'_> {
         Ok(Some(entries.into_iter().map(listed).collect()))
     }
 
-    /// The contents of all files in `folder` whose name is `prefix` and a number, one behind
+    /// The contents of all files in `folder` whose name begins with `prefix`, one behind
     /// the other in no order: three requests and one process, where listing and reading take five and
     /// two. `None`: as [`Session::list_folder`].
     ///
     /// # Errors
     /// When the remote cannot be asked, or one of them cannot be read.
-    pub fn read_numbered(&self, folder: &str, prefix: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let pattern = format!("/{prefix}{{{{[0-9]+}}}}");
-        let finished = self.ask(vec!["cat".into(), folder.into(), "--include".into(), pattern.into()])?;
+    pub fn read_all_small(&self, folder: &str, prefix: &str) -> Result<Option<Vec<u8>>, Failure> {
+        // The depth keeps it out of the trash beside them.
+        let include = OsString::from(format!("--include=/{prefix}*"));
+        let finished = self.ask(vec!["cat".into(), folder.into(), include, "--max-depth=1".into()])?;
         if finished.says_absent() {
             return Ok(None);
         }

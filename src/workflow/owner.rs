@@ -131,7 +131,7 @@ pub(super) fn superseded(belief: &Belief, newest: u64) -> Option<String> {
 /// reading told the number.
 fn find_newest(session: &Session<'_>, companion: &str) -> Result<(u64, Option<OwnerFile>), Halt> {
     let failed = |failure| Halt::from_failure("reading who owns the mirror", &failure);
-    let content = session.read_numbered(companion, "owner-").map_err(failed)?.unwrap_or_default();
+    let content = session.read_all_small(companion, "owner-").map_err(failed)?.unwrap_or_default();
     let files: Result<Vec<OwnerFile>, _> =
         serde_json::Deserializer::from_slice(&content).into_iter().collect();
     match files {
