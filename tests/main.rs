@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod architecture;
+mod backup_budgets;
 mod backup_clock;
 mod backup_edges;
 mod backup_faults;

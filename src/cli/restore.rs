@@ -54,7 +54,7 @@ enum OverwriteArgument {
 }
 
 pub(super) fn run(command: &Restore, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let (job, paths) = job_and_paths(&configuration, command.job.as_deref(), &command.paths)?;
     let options = RestoreOptions {
         paths,

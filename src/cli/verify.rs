@@ -45,7 +45,7 @@ pub(super) struct Verify {
 }
 
 pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let mut work: Vec<(&Job, VerifyOptions)> = Vec::new();
     let what = match (command.source, command.download) {
         (true, _) => What::Source,

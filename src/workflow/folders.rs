@@ -4,7 +4,7 @@
 
 use super::halt::Halt;
 use super::job_run::JobRun;
-use crate::model::{BatchItem, TreePath};
+use crate::model::{BatchItem, FailureClass, TreePath};
 use crate::observe::Event;
 use crate::transfer::Place;
 use std::collections::BTreeSet;
@@ -84,6 +84,9 @@ impl JobRun<'_> {
         missing.sort();
         // Only an economy: what is missing after a failure is made on the way.
         if let Err(failure) = self.open_remote()?.connection.transfer.create_folders(place, &missing) {
+            if failure.class == FailureClass::Authentication {
+                return Err(Halt::from_failure("making folders ahead", &failure));
+            }
             let detail = format!("making folders ahead: {}", failure.reason);
             self.observer().event(&Event::Detail(&detail));
         }

@@ -24,7 +24,6 @@ const CLOSING_PROCESSES: u64 = 2;
 pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
     let uploads = tally.new_files_total() + tally.changed_files + tally.suspect_files;
     let upload_bytes = tally.new_bytes_total() + tally.changed_bytes + tally.suspect_bytes;
-    run.observer().event(&Event::TransferPlanned { files: uploads, bytes: upload_bytes });
     let report = &mut *run.report;
     report.files_new = tally.new_files_total();
     report.files_changed = tally.changed_files + tally.suspect_files;
@@ -38,15 +37,30 @@ pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
         + tally.changed_files
         + tally.suspect_files
         + if trash_removed { tally.removed_files } else { 0 };
-    run.report.forecast = Some(Forecast {
+    let deleted = if trash_removed { 0 } else { tally.removed_files };
+    let removals = trashed + deleted;
+    // A folder in one piece is one operation.
+    let operations = uploads + removals - tally.moved_whole_files + tally.whole_folders;
+    let pace = run.pace();
+    let forecast = Forecast {
         uploads,
         upload_bytes,
         suspects: tally.suspect_files,
         trashed,
-        deleted: if trash_removed { 0 } else { tally.removed_files },
+        deleted,
         requests,
-        seconds: None,
+        seconds: pace.duration(requests, operations).map(|duration| duration.as_secs_f64()),
+        requests_per_second: pace.requests_per_second,
+        pause: pace.pause,
+    };
+    let cost = if requests > 0 || forecast.seconds.is_some() { forecast.cost_words() } else { String::new() };
+    run.observer().event(&Event::TransferPlanned {
+        files: uploads,
+        bytes: upload_bytes,
+        removals,
+        cost: &cost,
     });
+    run.report.forecast = Some(forecast);
 }
 
 /// As counted on the wire, see `docs/rclone.md`.
