@@ -15,7 +15,6 @@ use std::io::BufRead;
 use std::time::Duration;
 
 fn main() {
-    // Cargo adds `--bench`.
     let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
     let server_port = numbers.next().and_then(|port| u16::try_from(port).ok());
     let server_port = server_port.expect("usage: proxy SERVER_PORT LATENCY_MS");

@@ -85,7 +85,7 @@ impl JobRun<'_> {
         // Only an economy: what is missing after a failure is made on the way.
         if let Err(failure) = self.open_remote()?.connection.transfer.create_folders(place, &missing) {
             if failure.class == FailureClass::Authentication {
-                return Err(Halt::from_failure("making folders on the remote", &failure));
+                return Err(Halt::from_failure("making folders ahead", &failure));
             }
             let detail = format!("making folders ahead: {}", failure.reason);
             self.observer().event(&Event::Detail(&detail));

@@ -38,7 +38,10 @@ pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
         + tally.suspect_files
         + if trash_removed { tally.removed_files } else { 0 };
     let deleted = if trash_removed { 0 } else { tally.removed_files };
-    let (pace, operations) = (run.pace(), uploads + trashed + deleted);
+    let removals = trashed + deleted;
+    // A folder in one piece is one operation.
+    let operations = uploads + removals - tally.moved_whole_files + tally.whole_folders;
+    let pace = run.pace();
     let forecast = Forecast {
         uploads,
         upload_bytes,
@@ -54,7 +57,7 @@ pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
     run.observer().event(&Event::TransferPlanned {
         files: uploads,
         bytes: upload_bytes,
-        removals: operations - uploads,
+        removals,
         cost: &cost,
     });
     run.report.forecast = Some(forecast);
