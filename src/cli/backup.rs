@@ -56,6 +56,7 @@ pub(super) fn run_jobs(
     let log = if options.dry_run { None } else { start_log(&configuration, global, output) };
     let stop = signals::listen()?;
     let notifier = (!options.dry_run).then(|| Notifier::begin(&configuration));
+    let speech = notify::speech(&configuration);
     let mut reports = Vec::new();
     for job in jobs {
         let report = match stop.signal() {
@@ -66,10 +67,10 @@ pub(super) fn run_jobs(
             }
         };
         log_outcome(job, &report);
-        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), output);
+        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), speech, output);
         reports.push(report);
     }
-    summary::tell_all(&reports, output);
+    summary::tell_all(&reports, speech, output);
     let status = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
     if let Some(notifier) = notifier {
         let log = log.as_ref().map(|log| log.path.as_path());

@@ -13,6 +13,7 @@ use std::time::Duration;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 use treeferry::workflow::configuration::parse_duration;
+use treeferry::workflow::notification::Speech;
 use treeferry::workflow::report::JobStatus;
 
 #[derive(Debug, Args)]
@@ -85,7 +86,7 @@ fn as_text(status: &JobStatus, too_old: bool, now: OffsetDateTime, offset: UtcOf
     for note in &status.notes {
         line("note", one_line(note));
     }
-    text + &unprotected(&status.unprotected)
+    text + &unprotected(&status.unprotected, Speech::English)
 }
 
 fn as_json(status: &JobStatus, too_old: bool, code: ExitStatus) -> serde_json::Value {

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 /// The language of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speech {
+pub enum Speech {
+    /// English.
     English,
+    /// Simplified Chinese.
     Chinese,
 }
 
@@ -19,9 +21,12 @@ use Speech::{Chinese, English};
 macro_rules! words {
     ($($name:ident = $english:literal, $chinese:literal;)*) => {
         impl Speech {
-            $(pub(super) fn $name(self) -> &'static str {
-                match self { English => $english, Chinese => $chinese }
-            })*
+            $(
+                #[doc = $english]
+                pub fn $name(self) -> &'static str {
+                    match self { English => $english, Chinese => $chinese }
+                }
+            )*
         }
     };
 }
@@ -46,7 +51,7 @@ words! {
 
 impl Speech {
     /// `auto`: by the locale, `zh_CN.UTF-8` or the like.
-    pub(super) fn of(language: Language, locale: &str) -> Speech {
+    pub fn of(language: Language, locale: &str) -> Speech {
         match language {
             Language::English => English,
             Language::Chinese => Chinese,
@@ -86,7 +91,7 @@ impl Speech {
     }
 
     /// With the reason.
-    pub(super) fn long(self, outcome: &JobOutcome) -> String {
+    pub fn long(self, outcome: &JobOutcome) -> String {
         match outcome {
             JobOutcome::Protected => self.choose("everything is protected", "全部已受保护"),
             JobOutcome::Unprotected => {
@@ -122,7 +127,7 @@ impl Speech {
     }
 
     /// The way on; `None` where nothing needs to be done.
-    pub(super) fn advice(self, job: &str, outcome: &JobOutcome) -> Option<String> {
+    pub fn advice(self, job: &str, outcome: &JobOutcome) -> Option<String> {
         Some(match outcome {
             JobOutcome::Protected
             | JobOutcome::BudgetSpent { .. }
@@ -181,14 +186,16 @@ impl Speech {
         }
     }
 
-    pub(super) fn files(self, number: u64) -> String {
+    /// `2 files`.
+    pub fn files(self, number: u64) -> String {
         match self {
             English => figures::files(number),
             Chinese => format!("{} 个文件", figures::count(number)),
         }
     }
 
-    pub(super) fn files_and_bytes(self, number: u64, bytes: u64) -> String {
+    /// `2 files, 3.4 MiB`.
+    pub fn files_and_bytes(self, number: u64, bytes: u64) -> String {
         let comma = match self {
             English => ", ",
             Chinese => "，",
@@ -196,7 +203,8 @@ impl Speech {
         format!("{}{comma}{}", self.files(number), figures::bytes(bytes))
     }
 
-    pub(super) fn paths(self, number: u64) -> String {
+    /// `2 paths`.
+    pub fn paths(self, number: u64) -> String {
         match self {
             English => figures::counted(number, "path", "paths"),
             Chinese => format!("{} 项", figures::count(number)),
@@ -218,7 +226,8 @@ impl Speech {
         }
     }
 
-    pub(super) fn duration(self, duration: Duration) -> String {
+    /// `3 min 20 s`.
+    pub fn duration(self, duration: Duration) -> String {
         let text = figures::duration(duration);
         match self {
             English => text,
@@ -228,11 +237,16 @@ impl Speech {
         }
     }
 
-    fn choose(self, english: &str, chinese: &str) -> String {
+    /// What is said in this language.
+    pub fn either<T>(self, english: T, chinese: T) -> T {
         match self {
-            English => english.to_owned(),
-            Chinese => chinese.to_owned(),
+            English => english,
+            Chinese => chinese,
         }
+    }
+
+    fn choose(self, english: &str, chinese: &str) -> String {
+        self.either(english, chinese).to_owned()
     }
 
     fn with(self, english: &str, chinese: &str, reason: &str) -> String {
