@@ -3,22 +3,29 @@
 use super::exit_status::ExitStatus;
 use super::figures;
 use super::output::{Output, json_line, one_line, put_path, to_stdout};
+use super::restore::findings;
+use super::verify;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use time::format_description::well_known::Rfc3339;
 use treeferry::workflow::notification::Speech;
-use treeferry::workflow::report::{Forecast, JobOutcome, JobReport, Unprotected};
+use treeferry::workflow::report::{Forecast, JobOutcome, JobReport, Left, Unprotected};
+use treeferry::workflow::verify::VerifyReport;
 
 /// How many paths are shown by name; the log and `--json` have the others.
 const NAMES_SHOWN: usize = 20;
+/// Paths of what a budget left that are shown.
+const LEFT_NAMES_SHOWN: usize = 3;
 
 /// Tells about one job.
 pub(super) fn tell(report: &JobReport, log: Option<&Path>, speech: Speech, output: &Output) {
     if output.json {
         json_line(&as_json(report));
     } else if output.quiet {
-        to_stdout(&format!("{}\n{}", headline(report, speech), unprotected(&report.unprotected, speech)));
+        let findings = check_findings(report, speech);
+        let headline = headline(report, speech);
+        to_stdout(&format!("{headline}\n{findings}{}", unprotected(&report.unprotected, speech)));
     } else {
         to_stdout(&as_text(report, log, speech));
     }
@@ -60,9 +67,7 @@ pub(super) fn outcome_words(outcome: &JobOutcome) -> String {
         JobOutcome::LockHeld { holder } => format!("another run holds the lock: {holder}"),
         JobOutcome::Authentication { reason } => format!("the remote does not let us in: {reason}"),
         JobOutcome::GuardStopped { guard: Some(guard), message } => {
-            format!(
-                "stopped by the guard {guard}, nothing was sent: {message}; if this is meant: --accept {guard}"
-            )
+            format!("stopped by the guard {guard}, nothing was sent: {message}")
         }
         JobOutcome::GuardStopped { guard: None, message } => format!("stopped, nothing was sent: {message}"),
         JobOutcome::RemoteFull { reason } => format!("the remote is full: {reason}"),
@@ -91,17 +96,28 @@ fn headline(report: &JobReport, speech: Speech) -> String {
 
 /// What was sent, or would be; `None` where the outcome says enough.
 fn work_done(report: &JobReport, speech: Speech) -> Option<String> {
-    let touched = report.files_uploaded + report.files_trashed + report.files_removed;
     let nothing = || speech.either("nothing to send", "没有需要发送的内容").to_owned();
     match &report.forecast {
         Some(forecast) if report.dry_run && forecast.is_empty() => Some(nothing()),
         Some(forecast) if report.dry_run => {
             let much = speech.files_and_bytes(forecast.uploads, forecast.upload_bytes);
-            Some(speech.either(format!("would send {much}"), format!("将发送 {much}")))
+            Some(if forecast.suspects > 0 {
+                speech.either(format!("would send at most {much}"), format!("最多将发送 {much}"))
+            } else {
+                speech.either(format!("would send {much}"), format!("将发送 {much}"))
+            })
         }
-        _ if touched > 0 => {
+        _ if report.files_uploaded > 0 => {
             let (files, bytes) = (speech.files(report.files_uploaded), figures::bytes(report.bytes_uploaded));
             Some(speech.either(format!("{files} sent, {bytes}"), format!("已发送 {files}，{bytes}")))
+        }
+        _ if report.files_trashed > 0 => {
+            let files = speech.files(report.files_trashed);
+            Some(speech.either(format!("{files} trashed"), format!("{files} 移入回收站")))
+        }
+        _ if report.files_removed > 0 => {
+            let files = speech.files(report.files_removed);
+            Some(speech.either(format!("{files} removed"), format!("已删除 {files}")))
         }
         _ if report.outcome == JobOutcome::Protected => Some(nothing()),
         _ if report.outcome == JobOutcome::Unprotected => {
@@ -168,13 +184,73 @@ fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
             line(name, speech.files(number));
         }
     }
+    if let Some(left) = &report.left {
+        line(speech.either("left for next", "留待下次"), left_words(left, speech));
+    }
+    if let Some(check) = &report.check {
+        line(speech.either("mirror check", "远端检查"), check_words(check, speech));
+    }
+    if let Some(requests) = report.check_forecast {
+        let requests = figures::count(requests);
+        line(
+            speech.either("check due", "检查到期"),
+            speech.either(
+                format!("the mirror would be listed, about {requests} requests"),
+                format!("将列出远端，约 {requests} 次请求"),
+            ),
+        );
+    }
     for warning in &report.warnings {
         line(speech.warning(), one_line(warning));
     }
     if let Some(log) = log {
         line(speech.log(), log.display().to_string());
     }
-    text + &unprotected(&report.unprotected, speech)
+    text + &check_findings(report, speech) + &unprotected(&report.unprotected, speech)
+}
+
+/// What the check after a backup found wrong, as an indented list.
+fn check_findings(report: &JobReport, speech: Speech) -> String {
+    let check = report.check.as_ref();
+    check.map(|check| findings(speech.either("found", "发现"), &check.findings)).unwrap_or_default()
+}
+
+/// What the check after a backup came to, in one line.
+fn check_words(check: &VerifyReport, speech: Speech) -> String {
+    let good = speech.files(check.files_verified);
+    let mut parts = vec![speech.either(format!("{good} as they should be"), format!("{good} 完好"))];
+    for (number, what) in [
+        (check.files_missing, speech.either("missing", "缺失")),
+        (check.files_damaged, speech.either("different", "不一致")),
+        (check.files_surplus, speech.either("surplus", "多余")),
+        (check.files_unverifiable, speech.either("not verifiable", "无法校验")),
+        (check.files_failed, speech.either("not to be looked at", "无法查看")),
+        (check.files_repaired, speech.either("sent again", "已重新发送")),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {what}", figures::count(number)));
+        }
+    }
+    parts.join(speech.either(", ", "，"))
+}
+
+/// What the next run goes on with.
+fn left_words(left: &Left, speech: Speech) -> String {
+    let mut parts = Vec::new();
+    if left.uploads > 0 {
+        let much = speech.files_and_bytes(left.uploads, left.upload_bytes);
+        parts.push(speech.either(format!("{much} to send"), format!("{much} 待发送")));
+    }
+    if left.removals > 0 {
+        let files = speech.files(left.removals);
+        parts.push(speech.either(format!("{files} to remove"), format!("{files} 待移除")));
+    }
+    let names: Vec<String> = left.named.iter().take(LEFT_NAMES_SHOWN).map(ToString::to_string).collect();
+    if parts.is_empty() {
+        return speech.either("nothing", "无").into();
+    }
+    let more = if left.uploads + left.removals > names.len() as u64 { ", …" } else { "" };
+    format!("{} ({}{more})", parts.join("; "), names.join(", "))
 }
 
 fn forecast_lines(forecast: &Forecast, speech: Speech, line: &mut impl FnMut(&str, String)) {
@@ -189,6 +265,16 @@ fn forecast_lines(forecast: &Forecast, speech: Speech, line: &mut impl FnMut(&st
         if number > 0 {
             line(name, speech.files(number));
         }
+    }
+    if forecast.suspects > 0 {
+        let suspects = speech.files(forecast.suspects);
+        line(
+            speech.either("of these", "其中"),
+            speech.either(
+                format!("{suspects} with a new time and the old size: read first, sent only if they differ"),
+                format!("{suspects} 仅时间改变而大小不变：先读取，内容不同才发送"),
+            ),
+        );
     }
     if !forecast.is_empty() {
         let seconds =
@@ -280,15 +366,35 @@ pub(super) fn as_json(report: &JobReport) -> Value {
     if let JobOutcome::GuardStopped { guard: Some(guard), .. } = &report.outcome {
         summary["guard"] = json!(guard.name());
     }
+    if let Some(left) = &report.left {
+        let paths = left.named.iter().map(|path| {
+            let mut item = json!({});
+            put_path(&mut item, "path", path);
+            item
+        });
+        summary["left_for_next_run"] = json!({
+            "files_upload": left.uploads,
+            "bytes_upload": left.upload_bytes,
+            "files_remove": left.removals,
+            "first": paths.collect::<Vec<_>>(),
+        });
+    }
     if let Some(forecast) = &report.forecast {
         summary["forecast"] = json!({
             "files_upload": forecast.uploads,
             "bytes_upload": forecast.upload_bytes,
+            "files_suspect": forecast.suspects,
             "files_trash": forecast.trashed,
             "files_delete": forecast.deleted,
             "requests": forecast.requests,
             "seconds": forecast.seconds,
         });
+    }
+    if let Some(check) = &report.check {
+        summary["check"] = verify::as_json(check);
+    }
+    if let Some(requests) = report.check_forecast {
+        summary["check_forecast"] = json!({"requests": requests});
     }
     summary
 }
@@ -384,7 +490,7 @@ photos: 已完成，但有内容未受保护；已发送 12 个文件，3.4 MiB 
         stopped.outcome = JobOutcome::GuardStopped { guard: Some(Guard::MaxDelete), message };
         assert_eq!(
             headline(&stopped, Speech::English),
-            "photos: stopped by the guard max-delete, nothing was sent: 26 of 100 known files are deleted; if this is meant: --accept max-delete (3 min 20 s)"
+            "photos: stopped by the guard max-delete, nothing was sent: 26 of 100 known files are deleted (3 min 20 s)"
         );
     }
 

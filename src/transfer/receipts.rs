@@ -29,6 +29,8 @@ pub(crate) struct Sending<'s, 'a> {
     /// rclone came so far as to speak of a listed path.
     any_path_heard: bool,
     failures_in_a_row: u32,
+    /// rclone says that it came to [`Transfer::set_deadline`].
+    deadline_reached: bool,
 }
 
 impl<'s, 'a> Sending<'s, 'a> {
@@ -49,6 +51,7 @@ impl<'s, 'a> Sending<'s, 'a> {
             copied: HashSet::new(),
             any_path_heard: false,
             failures_in_a_row: 0,
+            deadline_reached: false,
         }
     }
 
@@ -118,6 +121,8 @@ impl<'s, 'a> Sending<'s, 'a> {
             self.report_progress(stats);
             return Heard::Nothing;
         }
+        self.deadline_reached |=
+            self.transfer.deadline.is_some() && line.text.contains("max transfer duration reached");
         let index = line.object.as_ref().and_then(|object| self.wave.indexes.get(object)).copied();
         match (index, line.receipt()) {
             (Some(index), Some(receipt)) => {
@@ -204,7 +209,9 @@ impl<'s, 'a> Sending<'s, 'a> {
     fn settle_open(&mut self, finished: &Finished) -> bool {
         let ended = finished.ended;
         // Nothing was heard of any path: rclone did not come so far as to send.
-        let not_begun = matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard;
+        let at_deadline = self.deadline_reached && matches!(ended, Ended::Exited(_));
+        let not_begun =
+            matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard && !at_deadline;
         let whole = finished.failure(&self.batch.lane.to_string());
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
@@ -213,12 +220,13 @@ impl<'s, 'a> Sending<'s, 'a> {
             let outcome = match self.failures.remove(&index) {
                 Some((_, true)) => Outcome::Unknown,
                 Some((failure, false)) => Outcome::Failed(failure),
+                None if at_deadline => Outcome::NotAttempted,
                 None if not_begun => Outcome::Failed(whole.clone()),
                 None => self.without_a_word(index, ended),
             };
             self.settle(index, outcome);
         }
-        not_begun || matches!(ended, Ended::ByUs(_))
+        at_deadline || not_begun || matches!(ended, Ended::ByUs(_))
     }
 
     /// rclone ended and said nothing of this path.

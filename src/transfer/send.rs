@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// The three places of a job.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ pub struct Transfer<'a> {
     pub(crate) run: RunId,
     pub(crate) follow_links: bool,
     plain_names_only: bool,
+    pub(crate) deadline: Option<Instant>,
     pub(crate) bytes_confirmed: u64,
     pub(crate) files_confirmed: u64,
     pub(crate) last_trouble: Option<Failure>,
@@ -50,6 +52,7 @@ impl<'a> Transfer<'a> {
             run,
             follow_links: false,
             plain_names_only: false,
+            deadline: None,
             bytes_confirmed: 0,
             files_confirmed: 0,
             last_trouble: None,
@@ -74,6 +77,12 @@ impl<'a> Transfer<'a> {
     /// As [`Transfer::moving_plain_names_only`], for one that is in use.
     pub fn set_plain_names_only(&mut self, plain_only: bool) {
         self.plain_names_only = plain_only;
+    }
+
+    /// From then on no further file of an upload is begun; what is not
+    /// begun is [`Outcome::NotAttempted`]. What runs comes to its end.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
     }
 
     /// The commands that need no batch.
@@ -208,6 +217,15 @@ impl<'a> Transfer<'a> {
         };
         if matches!(lane, Lane::Upload | Lane::Trash) {
             arguments.push(ALWAYS.into());
+            // Not for moves: they look their files up under the same deadline, and fail one by one.
+            if let Some(deadline) = self.deadline.filter(|_| lane == Lane::Upload) {
+                let left = deadline.saturating_duration_since(Instant::now());
+                // Not 0, which is no limit.
+                arguments.push("--max-duration".into());
+                arguments.push(format!("{}ms", left.as_millis().max(1)).into());
+                // HARD would leave half a file under its final name on WebDAV.
+                arguments.extend(["--cutoff-mode".into(), "SOFT".into()]);
+            }
         }
         arguments.extend(LIST.iter().map(OsString::from));
         Ok(arguments)

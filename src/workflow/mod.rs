@@ -7,6 +7,7 @@
 //! Must not know: clap, terminals, the environment.
 
 pub mod bench;
+pub mod budget;
 pub mod configuration;
 pub mod figures;
 pub mod history;
@@ -18,6 +19,7 @@ pub mod verify;
 
 mod adopt;
 mod backup;
+mod check_state;
 mod checks;
 mod committed;
 mod compare;
@@ -34,9 +36,11 @@ mod job_run;
 mod lanes;
 mod last_run;
 mod ledger;
+mod left;
 mod legacy_trash;
 mod opened;
 mod owner;
+mod periodic_check;
 mod prune;
 mod quarantine;
 mod recover;
@@ -44,6 +48,7 @@ mod remote;
 mod removing;
 mod settle;
 mod source;
+mod spending;
 mod status;
 mod surroundings;
 mod take_over;

@@ -41,7 +41,9 @@ impl<'a> JobRun<'a> {
     /// when the remote does not answer. Nothing was sent then.
     pub(super) fn open_remote(&mut self) -> Result<&mut OpenRemote<'a>, Halt> {
         if self.remote.is_none() {
+            let is_first = !self.committed.is_claimed;
             self.remote = Some(self.try_open()?);
+            self.spend_opening(is_first);
         }
         self.remote.as_mut().ok_or_else(|| Halt::Fatal("the remote was opened and is not there".into()))
     }
@@ -60,6 +62,7 @@ impl<'a> JobRun<'a> {
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
         let journal = self.committed.start_journal(run)?;
         self.report.run_id = Some(run);
+        self.operation_ended();
         Ok(OpenRemote {
             run,
             connection,
@@ -109,14 +112,8 @@ impl<'a> JobRun<'a> {
     }
 
     pub(super) fn belief(&self) -> Belief {
-        let facts = &self.committed.docket.facts;
-        Belief {
-            mirror_id: facts.mirror_id,
-            sequence: facts.owner_sequence,
-            last_run: facts.last_run,
-            accept_foreign_writer: self.options.accepts(Guard::ForeignWriter),
-            companion: self.job.companion.to_string(),
-        }
+        let accepts = self.options.accepts(Guard::ForeignWriter);
+        Belief::of(&self.committed.docket.facts, accepts, self.job.companion.to_string())
     }
 
     /// A first run writes only onto an empty mirror.
@@ -149,8 +146,13 @@ impl<'a> JobRun<'a> {
     /// # Errors
     /// When the journal can't be written, or the remote can't be opened.
     pub(super) fn send(&mut self, batch: &Batch) -> Result<Vec<Outcome>, Halt> {
+        self.open_remote()?;
+        self.keep_the_pause()?;
+        let deadline = self.options.budget.deadline().filter(|_| !self.is_within_pair);
         let remote = self.open_remote()?;
+        remote.connection.transfer.set_deadline(deadline);
         let batch_number = remote.announce(batch)?;
+        let begun = Instant::now();
         let mut written = Ok(());
         let OpenRemote { connection, journal, .. } = remote;
         let outcomes = connection.transfer.send(batch, &mut |index, outcome| {
@@ -161,6 +163,11 @@ impl<'a> JobRun<'a> {
         // What was sent is known here all the same, and goes into the ledger first.
         remote.journal_trouble = written.err().map(Halt::fatal);
         remote.watch_failures(&outcomes);
+        self.operation_ended();
+        let tried =
+            || batch.items.iter().zip(&outcomes).filter(|(_, outcome)| **outcome != Outcome::NotAttempted);
+        let bytes = tried().map(|(item, _)| item.stamp.size).sum();
+        self.spend_on_batch(batch.lane, tried().count() as u64, bytes, begun.elapsed());
         Ok(outcomes)
     }
 

@@ -75,11 +75,13 @@ impl JobRun<'_> {
             return Ok(());
         }
         missing.sort();
+        let made = missing.len() as u64;
         // Only an economy: what is missing after a failure is made on the fly.
         if let Err(failure) = remote.connection.transfer.create_folders(Place::Trash(remote.run), &missing) {
             let detail = format!("making folders in the trash: {}", failure.reason);
             self.observer().event(&Event::Detail(&detail));
         }
+        self.spend_on_folders(made);
         self.surroundings.halt_if_stopped()
     }
 
@@ -127,6 +129,7 @@ impl JobRun<'_> {
     }
 
     pub(super) fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
+        self.spend_on_looks(items.len() as u64);
         self.open_remote()?.connection.look(place, items)
     }
 
@@ -188,13 +191,17 @@ impl JobRun<'_> {
             return Ok(false);
         }
         remote.journal.append_folder_intent(path).map_err(Halt::fatal)?;
+        self.keep_the_pause()?;
+        let remote = self.open_remote()?;
         let moved = remote.connection.transfer.move_folder(path);
+        self.spend_on_whole_folder();
         self.unresolved_folder = Some(path.clone());
         let is_moved = match moved {
             FolderMove::Confirmed => true,
             FolderMove::Failed(_) | FolderMove::Unknown => self.look_for_folder(path)?,
         };
         self.unresolved_folder = None;
+        self.operation_ended();
         let remote = self.open_remote()?;
         remote.journal.append_folder_outcome(path, is_moved).map_err(Halt::fatal)?;
         if is_moved {

@@ -13,12 +13,6 @@ pub(super) fn warnings(configuration: &Configuration) -> Vec<String> {
                 job.name
             ));
         }
-        if job.check_every_days > 0 {
-            warnings.push(format!(
-                "job \"{}\": check_every_days is understood, but this version does not check the remote yet",
-                job.name
-            ));
-        }
     }
     warnings
 }

@@ -119,11 +119,20 @@ fn has_changed(report: &JobReport) -> bool {
     report.files_uploaded + report.files_moved + report.files_trashed + report.files_removed > 0
 }
 
+/// The mirror was not as it was left: worth a word also when it is again.
+fn lost_something(report: &JobReport) -> bool {
+    report.check.as_ref().is_some_and(|check| check.has_findings())
+}
+
 fn is_worth_telling(on: NotifyOn, reports: &[JobReport]) -> bool {
     match on {
         NotifyOn::Always => true,
-        NotifyOn::Change => reports.iter().any(|report| has_changed(report) || is_trouble(&report.outcome)),
-        NotifyOn::Failure => reports.iter().any(|report| is_trouble(&report.outcome)),
+        NotifyOn::Change => reports
+            .iter()
+            .any(|report| has_changed(report) || is_trouble(&report.outcome) || lost_something(report)),
+        NotifyOn::Failure => {
+            reports.iter().any(|report| is_trouble(&report.outcome) || lost_something(report))
+        }
     }
 }
 

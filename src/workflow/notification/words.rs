@@ -42,6 +42,13 @@ words! {
     not_protected = "not protected", "未受保护";
     nothing = "nothing, there was nothing to send", "无，没有需要发送的内容";
     time_taken = "time taken", "用时";
+    mirror_check = "check of the mirror", "远端校验";
+    check_good = "good:", "正常：";
+    check_missing = "missing:", "缺失：";
+    check_different = "different:", "不一致：";
+    check_surplus = "unknown to us:", "多余：";
+    check_failed = "not to be looked at:", "无法检查：";
+    check_sent_again = "sent again:", "已重新上传：";
     what_to_do = "what to do", "如何处理";
     warning = "warning", "警告";
     all_well = "all is well", "一切正常";
