@@ -50,6 +50,10 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     for file in &taken.from {
         let _ = writeln!(text, "  read           {}", one_line(&file.display().to_string()));
     }
+    if let Some((file, at)) = &taken.last_check {
+        let file = one_line(&file.display().to_string());
+        let _ = writeln!(text, "  last check     {} (the script's, from {file})", at.date());
+    }
     let mut kinds = [
         ("changed", &taken.changed, "replaced by the next run, the old version goes to the trash"),
         ("gone", &taken.gone, "no longer in the source; the next run does what `on_delete` says"),
@@ -123,6 +127,7 @@ fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
         "odd_names": paths(&taken.odd_names),
         "lines_left_out": taken.not_understood_total,
         "files_unreadable": taken.files_unreadable,
+        "last_check": taken.last_check.as_ref().map(|(_, at)| summary::timestamp(*at)),
         "exit_code": status.code(),
     })
 }

@@ -53,6 +53,11 @@ impl Remembered {
 }
 
 impl CheckState {
+    /// The mirror was compared then, by somebody else; nothing wrong is known of it.
+    pub(super) fn checked_at(seconds: i64) -> Self {
+        CheckState { checked_seconds: Some(seconds), ..CheckState::default() }
+    }
+
     /// As it is kept. One that cannot be read is none: then a check is due.
     pub(super) fn load(state: &StateDir) -> Result<Self, Halt> {
         let bytes = state.read_side_file(SideFile::Check).map_err(Halt::fatal)?;

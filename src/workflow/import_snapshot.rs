@@ -1,14 +1,17 @@
 //! `import snapshot`: the text snapshot of the Python script becomes a first
 //! index, so that nothing is uploaded again.
 
+mod last_check;
 mod lines;
 
+use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::first_index::{ImportOptions, TakenOver, Whose, look_at_source, open_unclaimed, take_over};
 use super::halt::Halt;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::take_over::put_in_order;
+use crate::disk::RealDisk;
 use crate::transfer::NameEncoding;
 
 /// Makes the first index of `job` from the snapshot that the script wrote.
@@ -48,5 +51,12 @@ fn import(
     let looked = look_at_source(configuration, job, surroundings, &opened, &connector, report)?;
     // The script deleted what the source no longer has; so what is left of it is to go.
     let whose = Whose { encoding: NameEncoding::Default, owner: None, surplus_stays: false };
-    take_over(&opened, &connector, &looked, &claimed, whose, report)
+    report.last_check =
+        last_check::find(snapshot).filter(|(_, at)| at.unix_timestamp() <= surroundings.now_seconds());
+    take_over(&opened, &connector, &looked, &claimed, whose, report)?;
+    match &report.last_check {
+        Some((_, at)) if !report.dry_run => CheckState::checked_at(at.unix_timestamp())
+            .save(&opened.state, &RealDisk::new(surroundings.observer)),
+        _ => Ok(()),
+    }
 }
