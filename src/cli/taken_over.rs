@@ -5,6 +5,7 @@ use super::output::{Output, json_line, one_line, to_stdout};
 use super::{figures, summary};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use time::OffsetDateTime;
 use treeferry::workflow::report::JobOutcome;
 use treeferry::workflow::{Named, TakenOver};
 
@@ -50,10 +51,6 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     for file in &taken.from {
         let _ = writeln!(text, "  read           {}", one_line(&file.display().to_string()));
     }
-    if let Some((file, at)) = &taken.last_check {
-        let file = one_line(&file.display().to_string());
-        let _ = writeln!(text, "  last check     {} (the script's, from {file})", at.date());
-    }
     let mut kinds = [
         ("changed", &taken.changed, "replaced by the next run, the old version goes to the trash"),
         ("gone", &taken.gone, "no longer in the source; the next run does what `on_delete` says"),
@@ -83,6 +80,11 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
             let place = if *number > 0 { format!("line {number}: ") } else { String::new() };
             let _ = writeln!(text, "    {place}{}", one_line(line));
         }
+    }
+    if let Some(checked) =
+        taken.last_check_seconds.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok())
+    {
+        let _ = writeln!(text, "  last check     {} (last_full_check of the script)", checked.date());
     }
     if taken.files_unreadable > 0 {
         let names = figures::counted(taken.files_unreadable, "name", "names");
@@ -127,7 +129,7 @@ fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
         "odd_names": paths(&taken.odd_names),
         "lines_left_out": taken.not_understood_total,
         "files_unreadable": taken.files_unreadable,
-        "last_check": taken.last_check.as_ref().map(|(_, at)| summary::timestamp(*at)),
+        "last_check_seconds": taken.last_check_seconds,
         "exit_code": status.code(),
     })
 }

@@ -85,9 +85,8 @@ pub struct TakenOver {
     pub not_understood_total: u64,
     /// Names of the source that could not be looked at; each was told as unprotected.
     pub files_unreadable: u64,
-    /// When the script last compared everything, and the file that says so: the next check is counted from
-    /// then (`import snapshot` only).
-    pub last_check: Option<(PathBuf, OffsetDateTime)>,
+    /// When the remote was last checked as a whole, in seconds since 1970 UTC.
+    pub last_check_seconds: Option<i64>,
     /// How it ended.
     pub outcome: JobOutcome,
 }
@@ -110,7 +109,7 @@ impl TakenOver {
             not_understood: Vec::new(),
             not_understood_total: 0,
             files_unreadable: 0,
-            last_check: None,
+            last_check_seconds: None,
             outcome: JobOutcome::Protected,
         }
     }

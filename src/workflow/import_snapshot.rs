@@ -1,7 +1,7 @@
 //! `import snapshot`: the text snapshot of the Python script becomes a first
 //! index, so that nothing is uploaded again.
 
-mod last_check;
+mod last_full_check;
 mod lines;
 
 use super::check_state::CheckState;
@@ -11,7 +11,6 @@ use super::halt::Halt;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::take_over::put_in_order;
-use crate::disk::RealDisk;
 use crate::transfer::NameEncoding;
 
 /// Makes the first index of `job` from the snapshot that the script wrote.
@@ -51,12 +50,12 @@ fn import(
     let looked = look_at_source(configuration, job, surroundings, &opened, &connector, report)?;
     // The script deleted what the source no longer has; so what is left of it is to go.
     let whose = Whose { encoding: NameEncoding::Default, owner: None, surplus_stays: false };
-    report.last_check =
-        last_check::find(snapshot).filter(|(_, at)| at.unix_timestamp() <= surroundings.now_seconds());
+    // The next check is due when the script's would have been.
+    report.last_check_seconds =
+        report.last_check_seconds.or_else(|| last_full_check::beside(snapshot, &job.name));
     take_over(&opened, &connector, &looked, &claimed, whose, report)?;
-    match &report.last_check {
-        Some((_, at)) if !report.dry_run => CheckState::checked_at(at.unix_timestamp())
-            .save(&opened.state, &RealDisk::new(surroundings.observer)),
-        _ => Ok(()),
+    if report.dry_run {
+        return Ok(());
     }
+    CheckState::made_at(report.last_check_seconds).save(&opened.state, &connector.disk)
 }

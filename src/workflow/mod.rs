@@ -18,6 +18,7 @@ pub mod restore;
 pub mod verify;
 
 mod adopt;
+mod backoff;
 mod backup;
 mod check_state;
 mod checks;
