@@ -17,6 +17,7 @@ mod backup_edges;
 mod backup_faults;
 mod backup_guards;
 mod backup_kills;
+mod backup_requests;
 mod backup_runs;
 mod backup_servers;
 mod backup_trash;

@@ -31,6 +31,8 @@ pub enum SideFile {
     Notification,
     /// When the mirror was last checked, and what was wrong with it.
     Check,
+    /// What rclone and the remote can do.
+    Rclone,
 }
 
 impl SideFile {
@@ -42,6 +44,7 @@ impl SideFile {
             SideFile::Ledger => "ledger",
             SideFile::Notification => "notification.json",
             SideFile::Check => "check.json",
+            SideFile::Rclone => "rclone",
         }
     }
 
@@ -55,6 +58,7 @@ impl SideFile {
             ),
             SideFile::Quarantine => Some("remove it, then run `treeferry verify --source` again"),
             SideFile::Ledger => Some("remove it: what was verified when is then forgotten"),
+            SideFile::Rclone => Some("remove it: rclone is asked again"),
             SideFile::LastRun | SideFile::Notification | SideFile::Check => None,
         }
     }

@@ -30,6 +30,15 @@ pub struct Tally {
     pub kept_files: u64,
     /// Those of them that are still in the source, but not in scope any more.
     pub out_of_scope_files: u64,
+    /// Folders that do not exist yet on the mirror (and those above them, where a skeleton
+    /// of several levels has to hold them).
+    pub new_folders: u64,
+    /// Folders to be made in the run's trash.
+    pub trash_folders: u64,
+    /// Folders that vanished and leave as one piece.
+    pub whole_folders: u64,
+    /// Those of the removed files that leave with them.
+    pub moved_whole_files: u64,
 }
 
 impl Tally {

@@ -18,6 +18,9 @@ const FAILURES_IN_A_ROW_MAX: u32 = 20;
 /// after a while.
 const UNWELL_IN_A_ROW_MAX: u32 = 5;
 
+/// Files up to this size are small: a thousandth of a second or so on a fast remote.
+const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// One rclone at work on one wave.
 pub(crate) struct Sending<'s, 'a> {
     transfer: &'s mut Transfer<'a>,
@@ -25,6 +28,7 @@ pub(crate) struct Sending<'s, 'a> {
     wave: &'s Wave,
     outcomes: &'s mut [Option<Outcome>],
     settled: &'s mut dyn FnMut(usize, &Outcome),
+    pulse: &'s mut dyn FnMut(),
     /// The last error line of a path, and whether its request may have been carried out.
     failures: HashMap<usize, (Failure, bool)>,
     /// Copied by a move that has not said `Deleted` yet.
@@ -43,6 +47,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         wave: &'s Wave,
         outcomes: &'s mut [Option<Outcome>],
         settled: &'s mut dyn FnMut(usize, &Outcome),
+        pulse: &'s mut dyn FnMut(),
     ) -> Self {
         Sending {
             transfer,
@@ -50,6 +55,7 @@ impl<'s, 'a> Sending<'s, 'a> {
             wave,
             outcomes,
             settled,
+            pulse,
             failures: HashMap::new(),
             copied: HashSet::new(),
             any_path_heard: false,
@@ -76,6 +82,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         let lines = wave.lines.iter().filter(|(index, _)| self.outcomes[*index].is_none());
         let list = list_of(lines.map(|(_, line)| line.as_slice()));
         let traffic = match lane {
+            Lane::Upload if self.are_all_small() => Traffic::SmallFiles,
             Lane::Upload => Traffic::Bytes,
             Lane::Trash => Traffic::Moves,
             Lane::Delete | Lane::Discard => Traffic::Requests,
@@ -95,6 +102,10 @@ impl<'s, 'a> Sending<'s, 'a> {
                 true
             }
         }
+    }
+
+    fn are_all_small(&self) -> bool {
+        self.wave.lines.iter().all(|&(index, _)| self.batch.items[index].stamp.size <= SMALL_FILE_BYTES_MAX)
     }
 
     fn open(&self) -> Vec<usize> {
@@ -121,6 +132,7 @@ impl<'s, 'a> Sending<'s, 'a> {
 
     fn hear(&mut self, line: &LogLine) -> Heard {
         if let Some(stats) = &line.stats {
+            (self.pulse)();
             self.report_progress(stats);
             return Heard::Nothing;
         }

@@ -116,13 +116,24 @@ impl<'a> Transfer<'a> {
     /// where the file is: after `Failed` and `Unknown` it has to be looked up,
     /// because the remote may have done it and answered wrongly.
     pub fn send(&mut self, batch: &Batch, settled: &mut dyn FnMut(usize, &Outcome)) -> Vec<Outcome> {
+        self.send_with_pulse(batch, settled, &mut || {})
+    }
+
+    /// As [`Transfer::send`]; `pulse` is called about once a second while rclone works, so that
+    /// what was settled can be made durable although nothing more is.
+    pub fn send_with_pulse(
+        &mut self,
+        batch: &Batch,
+        settled: &mut dyn FnMut(usize, &Outcome),
+        pulse: &mut dyn FnMut(),
+    ) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.items.len()];
         let mut ended_early = false;
         for wave in self.waves(batch, &mut outcomes, settled) {
             if ended_early || self.session.control.stop.is_set() {
                 break;
             }
-            let mut sending = Sending::new(self, batch, &wave, &mut outcomes, settled);
+            let mut sending = Sending::new(self, batch, &wave, &mut outcomes, settled, pulse);
             ended_early = sending.run();
         }
         for (index, outcome) in outcomes.iter_mut().enumerate() {

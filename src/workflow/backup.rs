@@ -94,7 +94,10 @@ fn back_up_one(
     }
 
     let store = PendingStore::new(&opened.scratch, surroundings.observer);
-    let scanned = source::scan(configuration, job, options, &committed, &store, surroundings, report)?;
+    let is_first = !committed.is_claimed && !options.dry_run;
+    let scanned = connector.while_asking(is_first, || {
+        source::scan(configuration, job, options, &committed, &store, surroundings, report)
+    })?;
     let pending = store
         .finish(Some(scanned.report.root), Some(&opened.nodes), MapMode::Map)
         .map_err(|error| Halt::Fatal(format!("completing the pending tree: {error}")))?;

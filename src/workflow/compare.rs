@@ -1,5 +1,6 @@
 //! Counting a plan, and guarding it before anything is sent.
 
+use super::folder_count::FolderCount;
 use super::guards;
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -52,10 +53,12 @@ fn count(run: &JobRun<'_>) -> Result<Tally, Halt> {
     let base = views.base();
     let mut classifier = Classifier::new(run.policy());
     let mut tally = Tally::default();
+    let mut folders = FolderCount::default();
     for change in diff(&base, views.pending, Equality::Stamp) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         tally.add(&change, decision);
+        folders.add(run, &views, &change, decision, &mut tally)?;
     }
     Ok(tally)
 }

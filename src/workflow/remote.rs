@@ -9,10 +9,11 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
-use crate::journal::{JournalWriter, NotDone, Settled};
+use crate::journal::{JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
-use crate::transfer::{CompanionMove, join};
+use crate::transfer::{CompanionMove, Session, join};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -28,6 +29,8 @@ pub(super) struct OpenRemote<'a> {
     pub(super) owner_sequence: u64,
     /// Folders that this run made in its trash.
     pub(super) trash_folders: BTreeSet<TreePath>,
+    /// Folders of the mirror that exist, or that this run made.
+    pub(super) mirror_folders: BTreeSet<TreePath>,
     batch_number: u64,
     equal_failures: usize,
     last_failure: Option<FailureClass>,
@@ -57,10 +60,16 @@ impl<'a> JobRun<'a> {
         let run = self.run_id();
         let mut connection = self.connector.connect(encoding_of(&self.committed), run)?;
         let is_first = !self.committed.is_claimed;
-        if is_first {
-            self.guard_empty_mirror(&connection)?;
-        }
-        let owner_sequence = owner::check(&connection.session, &self.belief())?;
+        let (looking, belief) = (connection.looking, self.belief());
+        let owner_sequence = if is_first {
+            std::thread::scope(|scope| {
+                let asking = scope.spawn(move || owner::check(&looking, &belief));
+                self.guard_empty_mirror(looking)?;
+                asking.join().map_err(|_| Halt::Fatal("asking who owns the mirror".into()))?
+            })?
+        } else {
+            owner::check(&looking, &belief)?
+        };
         self.committed.claim(self.job, connection.session.encoding())?;
         self.know_the_companion(&mut connection, is_first)?;
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
@@ -73,6 +82,7 @@ impl<'a> JobRun<'a> {
             journal,
             owner_sequence,
             trash_folders: BTreeSet::new(),
+            mirror_folders: BTreeSet::new(),
             batch_number: 0,
             equal_failures: 0,
             last_failure: None,
@@ -123,13 +133,12 @@ impl<'a> JobRun<'a> {
     }
 
     /// A first run writes only onto an empty mirror.
-    fn guard_empty_mirror(&self, connection: &Connection<'_>) -> Result<(), Halt> {
+    fn guard_empty_mirror(&self, session: Session<'_>) -> Result<(), Halt> {
         if self.options.accepts(Guard::NonemptyRemote) {
             return Ok(());
         }
         let mirror = self.job.remote.to_string();
-        let listing = connection
-            .session
+        let listing = session
             .list_folder(&mirror)
             .map_err(|failure| Halt::from_failure("looking whether the mirror is empty", &failure))?;
         match listing.as_deref() {
@@ -159,14 +168,25 @@ impl<'a> JobRun<'a> {
         remote.connection.transfer.set_deadline(deadline);
         let batch_number = remote.announce(batch)?;
         let begun = Instant::now();
-        let mut written = Ok(());
         let OpenRemote { connection, journal, .. } = remote;
-        let outcomes = connection.transfer.send(batch, &mut |index, outcome| {
-            if let (Ok(()), Some(settled)) = (&written, settled_now(batch, index, outcome)) {
-                written = journal.append_outcomes(batch_number, &[(index as u32, settled)], Instant::now());
+        let journal = RefCell::new((journal, Ok(())));
+        let write = |write: &dyn Fn(&mut JournalWriter<'_>) -> Result<(), WriteError>| {
+            let (journal, written) = &mut *journal.borrow_mut();
+            if written.is_ok() {
+                *written = write(journal);
             }
-        });
+        };
+        let mut settle = |index: usize, outcome: &Outcome| {
+            if let Some(settled) = settled_now(batch, index, outcome) {
+                let outcomes = [(index as u32, settled)];
+                write(&|journal| journal.append_outcomes(batch_number, &outcomes, Instant::now()));
+            }
+        };
+        // An outcome waits a second at most, also when no other one follows for an hour.
+        let mut pulse = || write(&|journal| journal.sync_if_due(Instant::now()).map(|_| ()));
+        let outcomes = connection.transfer.send_with_pulse(batch, &mut settle, &mut pulse);
         // What was sent is known here all the same, and goes into the ledger first.
+        let written = journal.into_inner().1;
         remote.journal_trouble = written.err().map(Halt::fatal);
         remote.watch_failures(&outcomes);
         self.operation_ended();

@@ -5,8 +5,7 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::owner;
 use crate::index::MovedAway;
-use crate::model::{Batch, BatchItem, Change, EntryKind, FailureClass, Lane, Outcome, OwnedEntry, TreePath};
-use crate::observe::Event;
+use crate::model::{Batch, BatchItem, Change, EntryKind, Lane, Outcome, OwnedEntry, TreePath};
 use crate::plan::mirror_path;
 use crate::transfer::{FolderMove, Place};
 use std::collections::BTreeSet;
@@ -107,43 +106,6 @@ impl JobRun<'_> {
             ),
         };
         self.unprotected(&left.item.path, &reason);
-    }
-
-    /// Folders first, one request each: rclone's own way on the fly costs four to
-    /// five per fresh level, and its many movers race for them, which some servers answer
-    /// with an error.
-    fn make_trash_folders(&mut self, items: &[BatchItem]) -> Result<(), Halt> {
-        let remote = self.open_remote()?;
-        let features = &remote.connection.features;
-        if features.is_local || !features.can_have_empty_directories {
-            return Ok(());
-        }
-        let mut missing = Vec::new();
-        for item in items {
-            let mut above = item.path.parent();
-            while let Some(folder) = above.filter(|folder| !folder.is_root()) {
-                if !remote.trash_folders.insert(folder.clone()) {
-                    break;
-                }
-                above = folder.parent();
-                missing.push(folder);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        missing.sort();
-        let made = missing.len() as u64;
-        // Only an economy: what is missing after a failure is made on the fly.
-        if let Err(failure) = remote.connection.transfer.create_folders(Place::Trash(remote.run), &missing) {
-            if failure.class == FailureClass::Authentication {
-                return Err(Halt::from_failure("making folders in the trash", &failure));
-            }
-            let detail = format!("making folders in the trash: {}", failure.reason);
-            self.observer().event(&Event::Detail(&detail));
-        }
-        self.spend_on_folders(made);
-        self.surroundings.halt_if_stopped()
     }
 
     fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
@@ -283,8 +245,9 @@ impl JobRun<'_> {
         if !remote.connection.features.dir_move {
             return Ok(false);
         }
-        remote.journal.append_folder_intent(path).map_err(Halt::fatal)?;
+        self.make_folders_above_in_trash(path)?;
         self.keep_the_pause()?;
+        self.open_remote()?.journal.append_folder_intent(path).map_err(Halt::fatal)?;
         let remote = self.open_remote()?;
         let moved = remote.connection.transfer.move_folder(path);
         self.spend_on_whole_folder();

@@ -69,6 +69,7 @@ impl JobRun<'_> {
         }
         let items = candidates.iter().map(item_to_send).collect();
         let batch = Batch { lane: Lane::Upload, items };
+        self.make_mirror_folders(&batch.items)?;
         let outcomes = self.send(&batch)?;
         let read = self.read_after_receipt(candidates, &outcomes);
         let mut late = Vec::new();
@@ -194,8 +195,9 @@ impl JobRun<'_> {
         let mut proven = BTreeSet::new();
         for ((candidate, item), is_equal) in unknown.into_iter().zip(&batch.items).zip(equal) {
             // Equal to what the source has now: that must still be what was read.
-            let is_as_read = || {
-                matches!(read_one(self.source(), candidate.clone(), self.observer()), Prepared::Ready(again)
+            let mut reader = FileReader::new(self.source());
+            let mut is_as_read = || {
+                matches!(read_one(&mut reader, candidate.clone(), self.observer()), Prepared::Ready(again)
                     if again.pending.stamp == candidate.pending.stamp && again.pending.digest == item.digest)
             };
             if is_equal && item.digest.is_some() && is_as_read() {
