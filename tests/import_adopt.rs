@@ -43,6 +43,33 @@ fn a_mirror_that_rclone_filled_is_taken_over_and_nothing_is_uploaded() {
 }
 
 #[test]
+fn what_has_the_right_size_and_another_content_is_found_by_hash_where_there_is_one() {
+    for (world, has_hashes) in [
+        (World::local(Rclone::Oldest), true),
+        (World::served(Protocol::S3, Rclone::Current), true),
+        (World::served(Protocol::Webdav, Rclone::Current), false),
+    ] {
+        Plan::plain(60, 16).plant(&world.source());
+        fs::write(world.source().join("图|same.bin"), "one").unwrap();
+        world.copy_with_plain_rclone();
+        fs::write(world.source().join("图|same.bin"), "two").unwrap();
+        let by_size = adopt(&world, &["-n", "--size-only"]);
+        assert_eq!((by_size.number("files_changed"), by_size.number("files_compared_by_hash")), (0, 0));
+        let adopted = adopt(&world, &[]);
+        let compared = adopted.number("files_compared_by_hash");
+        if !has_hashes {
+            assert_eq!(compared, 0, "{adopted}");
+            continue;
+        }
+        assert_eq!(adopted.summary()["changed"], serde_json::json!(["图|same.bin"]), "{adopted}");
+        assert_eq!(compared, by_size.number("files_held"), "{adopted}");
+        let finished = world.backup(&[]);
+        assert_eq!(finished.number("files_uploaded"), 1, "{finished}");
+        assert!(world.all_trash().contains(&(PathBuf::from("图|same.bin"), b"one".to_vec())));
+    }
+}
+
+#[test]
 fn one_listing_is_all_that_is_asked_of_the_remote() {
     let world = World::served(Protocol::Webdav, Rclone::Current);
     Plan::plain(100, 12).plant(&world.source());

@@ -1,6 +1,6 @@
 //! What the Python script did, line by line, after moving over from it: its
 //! settings are imported, its snapshots too, and then each thing still works.
-//! (Notifications, the remote check and the clock have rings of their own.)
+//! (Notifications, the remote check and the clock have rings of their own, too.)
 
 use crate::support::program::{Finished, Program};
 use crate::support::servers::{Rclone, RcloneConfiguration};
@@ -216,4 +216,59 @@ fn an_interrupted_run_of_the_script_goes_on_where_it_stopped() {
     assert_eq!((Machine::sum(&finished, "files_new"), Machine::sum(&finished, "files_uploaded")), (1, 1));
     assert_eq!(machine.mirror(), EVERYTHING[1..]);
     assert!(machine.trash().is_empty());
+}
+
+#[test]
+fn every_n_days_a_check_that_warns_or_repairs_counted_from_the_last_one_of_the_script() {
+    let days_ago = |days: u64| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        format!("{}.5\n", now - days * 86_400)
+    };
+    for (action, days, code, is_repaired) in
+        [("repair", 6, 0, false), ("repair", 8, 0, true), ("warn", 8, 15, false)]
+    {
+        let machine =
+            Machine::after_the_script(&format!("FULL_CHECK_DAYS = 7\nFULL_CHECK_ACTION = '{action}'"));
+        let source = machine.path("data/docs");
+        fs::create_dir_all(machine.path("remote/docs")).unwrap();
+        for more in 0..4 {
+            fs::write(source.join(format!("{more}.txt")), "more").unwrap();
+        }
+        let mut lines = Vec::new();
+        for name in ["a|b.txt", "0.txt", "1.txt", "2.txt", "3.txt"] {
+            lines.extend(crate::import_snapshot::line(&source, Path::new(name)));
+            if name != "a|b.txt" {
+                fs::copy(source.join(name), machine.path("remote/docs").join(name)).unwrap();
+            }
+        }
+        let snapshot = machine.path("docs.snapshot");
+        fs::write(&snapshot, lines).unwrap();
+        fs::write(machine.path("last_full_check"), days_ago(days)).unwrap();
+        let imported = machine.run(&["import", "snapshot", snapshot.to_str().unwrap(), "--job", "docs"]);
+        imported.expect(0).says("last check");
+        // The snapshot names a file that the remote has lost behind the script's back.
+        machine.backup(&["docs"]).expect(code);
+        let is_there = machine.mirror().contains(&"docs/a|b.txt".to_owned());
+        assert_eq!(is_there, is_repaired, "{action} after {days} days");
+    }
+}
+
+#[test]
+fn a_summary_by_the_mail_program_of_the_script() {
+    let folder = crate::support::scratch();
+    let program = folder.path().join("msmtp");
+    let got = folder.path().join("got");
+    fs::write(&program, format!("#!/bin/sh\nexec cat >'{}'\n", got.display())).unwrap();
+    crate::support::program::chmod(&program, 0o755);
+    let machine = Machine::after_the_script(&format!(
+        "ENABLE_NOTIFY = True\nNOTIFY_MODE = 'mail'\nMAIL_TO = 'root'\nMAIL_SUBJECT = 'report: {{result}}'\nMAIL_BIN = '{}'",
+        program.display()
+    ));
+    machine.backup(&[]).expect(0);
+    let mail = fs::read_to_string(&got).unwrap();
+    for part in
+        ["To: root@localhost\n", "Subject: report: all is well\n", "uploaded: 2 files", "time taken: "]
+    {
+        assert!(mail.contains(part), "{part} is not in\n{mail}");
+    }
 }

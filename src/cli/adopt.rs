@@ -18,6 +18,9 @@ pub(super) struct Adopt {
     /// Only say what would be taken over, and what the next run would send
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Compare by size alone. Else also by hash, where the remote knows one: every file of the source is read
+    #[arg(long)]
+    size_only: bool,
     /// Let this guard pass: foreign-writer, for a mirror that a treeferry wrote
     #[arg(long, value_name = "GUARD", value_delimiter = ',', value_parser = guard_parser(), hide_possible_values = true)]
     accept: Vec<Guard>,
@@ -27,7 +30,11 @@ pub(super) fn run(command: &Adopt, global: &Global, output: &Output) -> Result<E
     let configuration = configuration_file::load(global)?;
     let stop = signals::listen()?;
     let observer = FanOut::for_output(output);
-    let options = ImportOptions { dry_run: command.dry_run, accept: command.accept.clone() };
+    let options = ImportOptions {
+        dry_run: command.dry_run,
+        size_only: command.size_only,
+        accept: command.accept.clone(),
+    };
     let mut status = ExitStatus::Protected;
     for job in job_selection::select(&configuration, std::slice::from_ref(&command.job))? {
         status = taken_over::tell(&recipes::adopt(&configuration, job, &options, &stop, &observer), output);

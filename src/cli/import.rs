@@ -62,7 +62,7 @@ fn snapshot(command: &Snapshot, global: &Global, output: &Output) -> Result<Exit
     let names = std::slice::from_ref(&command.job);
     let stop = signals::listen()?;
     let observer = FanOut::for_output(output);
-    let options = ImportOptions { dry_run: command.dry_run, accept: Vec::new() };
+    let options = ImportOptions { dry_run: command.dry_run, ..ImportOptions::default() };
     let mut status = ExitStatus::Protected;
     for job in job_selection::select(&configuration, names)? {
         let taken =

@@ -34,9 +34,13 @@ pub(super) fn tell(taken: &TakenOver, output: &Output) -> ExitStatus {
 fn as_text(taken: &TakenOver, output: &Output) -> String {
     let mut text = String::new();
     let what = if taken.dry_run { "would be taken over" } else { "taken over" };
+    let how = match taken.files_compared_by_hash {
+        0 => "no file was read".into(),
+        number => format!("{} were compared by hash", figures::files(number)),
+    };
     let _ = writeln!(
         text,
-        "{}: {} {what} as held, {}; nothing was sent, and no file was read",
+        "{}: {} {what} as held, {}; nothing was sent, and {how}",
         taken.job,
         figures::files(taken.files_held),
         figures::bytes(taken.bytes_held)
@@ -110,6 +114,7 @@ fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
         "dry_run": taken.dry_run,
         "files_held": taken.files_held,
         "bytes_held": taken.bytes_held,
+        "files_compared_by_hash": taken.files_compared_by_hash,
         "files_changed": taken.changed.total,
         "changed": paths(&taken.changed),
         "files_deleted": taken.gone.total,

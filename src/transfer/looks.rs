@@ -190,6 +190,21 @@ fn read_entries(output: &[u8]) -> Result<Vec<JsonEntry>, Failure> {
     })
 }
 
+/// What `rclone check --combined` printed.
+struct Checked {
+    output: String,
+    /// Some or all were compared by size alone.
+    without_hash: bool,
+}
+
+impl Checked {
+    /// Which paths stand behind this mark.
+    fn marks<'c>(&'c self, mark: char, group: &'c Group) -> impl Iterator<Item = usize> + 'c {
+        let names = self.output.lines().filter_map(move |line| line.strip_prefix(mark)?.strip_prefix(' '));
+        names.filter_map(|name| group.get(name)).map(|(index, _)| *index)
+    }
+}
+
 impl Transfer<'_> {
     pub(super) fn remote_of(&self, place: Place) -> String {
         match place {
@@ -238,33 +253,50 @@ impl Transfer<'_> {
         let paths: Vec<_> = batch.items.iter().map(|item| (item.path.clone(), item.as_link)).collect();
         let mut equal = vec![false; paths.len()];
         for group in self.groups(&paths)? {
-            let source = self.source_argument_for_comparing()?;
-            let mut arguments: Vec<OsString> =
-                vec!["check".into(), source, self.remotes.mirror.clone().into()];
-            arguments.extend(["--one-way", "--combined", "-"].map(OsString::from));
-            arguments.extend(LIST.iter().map(OsString::from));
-            let list = list_of(group.values().map(|(_, line)| line.as_slice()));
-            let mut without_hash = false;
-            let finished = self.session.run(arguments, list, Traffic::Bytes, &mut |line| {
-                without_hash |=
-                    line.text.contains("No common hash") || line.text.contains("hashes could not be checked");
-                Heard::Nothing
-            })?;
-            // Differences alone make it exit with 1, and with something on stdout.
-            let answered = matches!(finished.ended, Ended::Exited(0 | 1)) && !finished.says_absent();
-            if !answered || (finished.output.is_empty() && !finished.succeeded()) {
-                return Err(finished.failure("comparing by hash"));
-            }
-            if without_hash {
-                continue;
-            }
-            for line in String::from_utf8_lossy(&finished.output).lines() {
-                if let Some((index, _)) = line.strip_prefix("= ").and_then(|name| group.get(name)) {
-                    equal[*index] = true;
-                }
+            let checked = self.check(&group, LIST)?;
+            if !checked.without_hash {
+                checked.marks('=', &group).for_each(|index| equal[index] = true);
             }
         }
         Ok(equal)
+    }
+
+    /// Which files have another content on the mirror than in the source, as far as
+    /// hashes say that both know; all of them are there, with the right size. A file
+    /// whose hash the remote does not know does not differ. One listing of each
+    /// folder, and every file of the source is read.
+    ///
+    /// # Errors
+    /// When the remote cannot be asked.
+    pub fn differ_by_hash(&self, paths: &[TreePath]) -> Result<Vec<bool>, Failure> {
+        let paths: Vec<_> = paths.iter().map(|path| (path.clone(), false)).collect();
+        let mut differ = vec![false; paths.len()];
+        for group in self.groups(&paths)? {
+            // Without --no-traverse: hashes come with a listing, or they cost a request each.
+            let checked = self.check(&group, &["--files-from-raw", "-"])?;
+            checked.marks('*', &group).for_each(|index| differ[index] = true);
+        }
+        Ok(differ)
+    }
+
+    fn check(&self, group: &Group, list_flags: &[&str]) -> Result<Checked, Failure> {
+        let source = self.source_argument_for_comparing()?;
+        let mut arguments: Vec<OsString> = vec!["check".into(), source, self.remotes.mirror.clone().into()];
+        arguments.extend(["--one-way", "--combined", "-"].map(OsString::from));
+        arguments.extend(list_flags.iter().map(OsString::from));
+        let list = list_of(group.values().map(|(_, line)| line.as_slice()));
+        let mut without_hash = false;
+        let finished = self.session.run(arguments, list, Traffic::Bytes, &mut |line| {
+            without_hash |=
+                line.text.contains("No common hash") || line.text.contains("hashes could not be checked");
+            Heard::Nothing
+        })?;
+        // Differences alone make it exit with 1, and with something on stdout.
+        let answered = matches!(finished.ended, Ended::Exited(0 | 1)) && !finished.says_absent();
+        if !answered || (finished.output.is_empty() && !finished.succeeded()) {
+            return Err(finished.failure("comparing by hash"));
+        }
+        Ok(Checked { output: String::from_utf8_lossy(&finished.output).into_owned(), without_hash })
     }
 
     /// Lists that one rclone can take: no two lines that it would print alike.

@@ -4,20 +4,20 @@
 use super::committed::Committed;
 use super::configuration::{Configuration, Job, Links};
 use super::connect::Connection;
-use super::halt::Halt;
-use super::import_snapshot::{
-    ImportOptions, Looked, TakenOver, Whose, commit, look_at_source, open_unclaimed,
+use super::first_index::{
+    ImportOptions, Looked, TakenOver, Whose, look_at_source, open_unclaimed, take_over, walk,
 };
+use super::halt::Halt;
 use super::options::Guard;
 use super::owner::{self, Owner};
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
-use super::take_over::{Claimed, ClaimedTime, TakeOver, put_in_order};
+use super::take_over::{Claimed, ClaimedTime, Verdict, put_in_order};
 use crate::diff::{Equality, diff};
 use crate::index::find;
-use crate::model::{EntryFlags, TreePath};
+use crate::model::{EntryFlags, EntryKind, TreePath};
 use crate::transfer::{ListedFile, NameEncoding};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What rclone adds to the name of a link that is uploaded.
 const LINK_ENDING: &[u8] = b".rclonelink";
@@ -33,13 +33,13 @@ pub fn adopt(
     surroundings: &Surroundings<'_>,
 ) -> TakenOver {
     let mut report = TakenOver::new(job, options.dry_run);
-    if let Err(halt) = take_over(configuration, job, options, surroundings, &mut report) {
+    if let Err(halt) = adopt_mirror(configuration, job, options, surroundings, &mut report) {
         report.outcome = JobOutcome::from(halt);
     }
     report
 }
 
-fn take_over(
+fn adopt_mirror(
     configuration: &Configuration,
     job: &Job,
     options: &ImportOptions,
@@ -66,21 +66,53 @@ fn take_over(
     let looked = look_at_source(configuration, job, surroundings, &opened, &connector, report)?;
     let mut claimed = list_mirror(job, &connection, encoding, &looked, report)?;
     report.not_understood_total += put_in_order(&mut claimed);
-    let mut kept_edits = Vec::new();
-    let walk = || TakeOver::new(&looked.pending, &claimed, &looked.exclude, &job.source, true);
-    for verdict in walk() {
-        report.note(&verdict?, &mut kept_edits);
+    if !options.size_only && !connection.features.hashes.is_empty() {
+        compare_by_hash(job, &connection, &looked, surroundings, &mut claimed, report)?;
     }
-    surroundings.halt_if_stopped()?;
-    if report.dry_run {
-        return Ok(());
+    let whose = Whose { encoding, owner, surplus_stays: true };
+    take_over(&opened, &connector, &looked, &claimed, whose, report)
+}
+
+/// So many files are compared at a time: the memory for names is bounded, and there is a look for a signal between.
+const COMPARED_AT_A_TIME: usize = 10_000;
+
+/// Marks the files of the right size that have another content all the same.
+fn compare_by_hash(
+    job: &Job,
+    connection: &Connection<'_>,
+    looked: &Looked<'_>,
+    surroundings: &Surroundings<'_>,
+    claimed: &mut [Claimed],
+    report: &mut TakenOver,
+) -> Result<(), Halt> {
+    let mut differing = HashSet::new();
+    let mut compare = |paths: &mut Vec<TreePath>| -> Result<(), Halt> {
+        let differ = connection
+            .transfer
+            .differ_by_hash(paths)
+            .map_err(|failure| Halt::from_failure("comparing the mirror by hash", &failure))?;
+        report.files_compared_by_hash += paths.len() as u64;
+        differing.extend(paths.drain(..).zip(differ).filter(|(_, differs)| *differs).map(|(path, _)| path));
+        surroundings.halt_if_stopped()
+    };
+    let mut paths = Vec::new();
+    for verdict in walk(job, looked, claimed, true) {
+        if let Verdict::Held(path, entry) = verdict?
+            && entry.kind == EntryKind::File
+        {
+            paths.push(path);
+        }
+        if paths.len() >= COMPARED_AT_A_TIME {
+            compare(&mut paths)?;
+        }
     }
-    let edits = walk().flat_map(|verdict| match verdict {
-        Ok(verdict) => verdict.edits().map(Ok).collect::<Vec<_>>(),
-        Err(halt) => vec![Err(halt)],
-    });
-    let whose = Whose { encoding, owner };
-    commit(&opened, &connector, &looked, edits, kept_edits, whose, report.is_complete())
+    if !paths.is_empty() {
+        compare(&mut paths)?;
+    }
+    for claim in claimed.iter_mut() {
+        claim.has_other_content = differing.contains(&claim.path);
+    }
+    Ok(())
 }
 
 fn owned(job: &Job, owner: &Owner) -> Halt {
@@ -134,7 +166,7 @@ fn list_mirror(
 }
 
 fn claim(job: &Job, looked: &Looked<'_>, path: TreePath, size: u64) -> Claimed {
-    let whole = Claimed { path, size, time: ClaimedTime::Unknown, as_link: false };
+    let whole = Claimed { path, size, time: ClaimedTime::Unknown, as_link: false, has_other_content: false };
     let Some(link) = whole.path.as_bytes().strip_suffix(LINK_ENDING).filter(|_| job.links == Links::Upload)
     else {
         return whole;

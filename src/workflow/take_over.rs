@@ -27,6 +27,8 @@ pub(super) struct Claimed {
     pub(super) time: ClaimedTime,
     /// It lies there as `.rclonelink`, and its size is right.
     pub(super) as_link: bool,
+    /// Its hash is not that of the source.
+    pub(super) has_other_content: bool,
 }
 
 /// When the list says that a file was changed last.
@@ -45,6 +47,7 @@ impl Claimed {
     fn is(&self, entry: &OwnedEntry) -> bool {
         let mtime = entry.stamp.mtime;
         entry.kind == EntryKind::File
+            && !self.has_other_content
             && entry.stamp.size == self.size
             && match self.time {
                 ClaimedTime::Unknown => true,
@@ -279,7 +282,13 @@ mod tests {
     }
 
     fn claim(text: &str, size: u64) -> Claimed {
-        Claimed { path: path(text), size, time: ClaimedTime::Unknown, as_link: false }
+        Claimed {
+            path: path(text),
+            size,
+            time: ClaimedTime::Unknown,
+            as_link: false,
+            has_other_content: false,
+        }
     }
 
     #[test]

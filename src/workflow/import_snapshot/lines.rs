@@ -3,9 +3,9 @@
 //! A path may hold `|`, so a line is read from its end. Bytes, not text: names are
 //! what they are.
 
-use super::TakenOver;
 use crate::model::TreePath;
 use crate::workflow::configuration::Job;
+use crate::workflow::first_index::TakenOver;
 use crate::workflow::halt::Halt;
 use crate::workflow::take_over::{Claimed, ClaimedTime};
 use std::os::unix::ffi::OsStrExt;
@@ -95,7 +95,7 @@ fn parse_line(line: &[u8], source: &[u8]) -> Option<Claimed> {
         Ok(seconds) => ClaimedTime::Whole(seconds),
         Err(_) => ClaimedTime::Float(time.parse::<f64>().ok().filter(|time| time.is_finite())?),
     };
-    Some(Claimed { path, size, time, as_link: false })
+    Some(Claimed { path, size, time, as_link: false, has_other_content: false })
 }
 
 #[cfg(test)]
