@@ -24,6 +24,7 @@ mod import_script_life;
 mod import_settings;
 mod import_snapshot;
 mod index;
+mod names;
 mod notifications;
 mod restore_files;
 mod state_crash;
