@@ -144,6 +144,7 @@ fn no_file_with_a_journalled_receipt_is_sent_again() {
     wait_until("half of the files are sent", || proxy.count("PUT") >= 200);
     send(Signal::KILL, &run);
     run.wait().unwrap();
+    world.program.run(&["status"]).expect(3).says("the first backup has not finished yet");
     let sent = proxy.count("PUT");
     proxy.set_latency(Duration::ZERO);
     world.backup(&[]).expect(0);

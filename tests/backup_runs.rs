@@ -75,8 +75,21 @@ fn touch_and_chmod_of_the_whole_tree_send_nothing_and_trip_no_guard() {
         let file = fs::File::options().append(true).open(world.source().join(path)).unwrap();
         file.set_times(fs::FileTimes::new().set_modified(earlier)).unwrap();
     }
+    let planned = world.backup(&["-n"]).expect(0);
+    assert_eq!(planned.summary()["forecast"]["files_upload"], 0, "the plan would send what is the same");
+    assert_eq!(planned.number("files_changed"), 0);
     let finished = world.backup(&[]).expect(0);
     assert_eq!(finished.number("files_uploaded"), 0, "touched files went up");
+
+    // Too few for a guard to look at: the plan reads nothing, and says that it may be less.
+    for path in files_below(&world.source()).iter().take(5) {
+        chmod(&world.source().join(path), 0o700);
+    }
+    let planned = world.backup(&["-n"]).expect(0).summary();
+    assert_eq!(
+        (&planned["forecast"]["files_suspect"], &planned["forecast"]["files_upload"]),
+        (&5.into(), &5.into())
+    );
 
     for path in files_below(&world.source()) {
         chmod(&world.source().join(path), 0o600);

@@ -12,6 +12,7 @@
 mod architecture;
 mod backup_clock;
 mod backup_edges;
+mod backup_faults;
 mod backup_guards;
 mod backup_kills;
 mod backup_runs;

@@ -47,5 +47,5 @@ pub use rclone::{Rclone, RcloneError, RcloneSettings, Session};
 pub use remote_path::{RemotePathError, check_remote, join, remote_name, root_of};
 pub use request_costs::RequestCosts;
 pub use send::{Remotes, Transfer};
-pub use user_flags::{FlagError, check_user_flags};
+pub use user_flags::{FlagError, check_user_flags, requests_per_second};
 pub use version::{Capability, Gap, RcloneVersion, VersionGaps};

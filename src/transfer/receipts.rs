@@ -4,16 +4,19 @@ use crate::model::{Batch, Failure, FailureClass, Lane, Outcome};
 use crate::observe::Event;
 use crate::transfer::command_line::{Traffic, list_of};
 use crate::transfer::log_line::{LogLine, Receipt, Stats};
-use crate::transfer::process::{Ended, Heard};
+use crate::transfer::process::{Ended, Heard, Reason};
 use crate::transfer::rclone::Finished;
 use crate::transfer::send::{Wave, settle};
 use crate::transfer::source_state::difference;
 use crate::transfer::{Transfer, classify};
 use std::collections::{HashMap, HashSet};
 
-/// So many failures in a row of one kind, with nothing that worked between
-/// them, end a batch: going on would hammer a remote that is unwell.
+/// So many failures in a row, with nothing that worked between them, end a batch:
+/// going on would hammer a remote that has said no.
 const FAILURES_IN_A_ROW_MAX: u32 = 20;
+/// The same where the remote is unwell: it is left in peace, and the caller tries again
+/// after a while.
+const UNWELL_IN_A_ROW_MAX: u32 = 5;
 
 /// One rclone at work on one wave.
 pub(crate) struct Sending<'s, 'a> {
@@ -29,6 +32,8 @@ pub(crate) struct Sending<'s, 'a> {
     /// rclone came so far as to speak of a listed path.
     any_path_heard: bool,
     failures_in_a_row: u32,
+    /// rclone says that it came to [`Transfer::set_deadline`].
+    deadline_reached: bool,
 }
 
 impl<'s, 'a> Sending<'s, 'a> {
@@ -49,6 +54,7 @@ impl<'s, 'a> Sending<'s, 'a> {
             copied: HashSet::new(),
             any_path_heard: false,
             failures_in_a_row: 0,
+            deadline_reached: false,
         }
     }
 
@@ -118,6 +124,8 @@ impl<'s, 'a> Sending<'s, 'a> {
             self.report_progress(stats);
             return Heard::Nothing;
         }
+        self.deadline_reached |=
+            self.transfer.deadline.is_some() && line.text.contains("max transfer duration reached");
         let index = line.object.as_ref().and_then(|object| self.wave.indexes.get(object)).copied();
         match (index, line.receipt()) {
             (Some(index), Some(receipt)) => {
@@ -176,7 +184,9 @@ impl<'s, 'a> Sending<'s, 'a> {
             return Heard::Enough;
         }
         self.failures_in_a_row += u32::from(counts && first);
-        if self.failures_in_a_row < FAILURES_IN_A_ROW_MAX {
+        let most =
+            if class == FailureClass::RemoteUnwell { UNWELL_IN_A_ROW_MAX } else { FAILURES_IN_A_ROW_MAX };
+        if self.failures_in_a_row < most {
             return Heard::Progress;
         }
         if refused {
@@ -204,21 +214,25 @@ impl<'s, 'a> Sending<'s, 'a> {
     fn settle_open(&mut self, finished: &Finished) -> bool {
         let ended = finished.ended;
         // Nothing was heard of any path: rclone did not come so far as to send.
-        let not_begun = matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard;
+        let at_deadline = self.deadline_reached && matches!(ended, Ended::Exited(_));
+        let not_begun =
+            matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard && !at_deadline;
         let whole = finished.failure(&self.batch.lane.to_string());
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
         }
+        self.transfer.is_hung |= ended == Ended::ByUs(Reason::NoProgress);
         for index in self.open() {
             let outcome = match self.failures.remove(&index) {
                 Some((_, true)) => Outcome::Unknown,
                 Some((failure, false)) => Outcome::Failed(failure),
+                None if at_deadline => Outcome::NotAttempted,
                 None if not_begun => Outcome::Failed(whole.clone()),
                 None => self.without_a_word(index, ended),
             };
             self.settle(index, outcome);
         }
-        not_begun || matches!(ended, Ended::ByUs(_))
+        at_deadline || not_begun || matches!(ended, Ended::ByUs(_))
     }
 
     /// rclone ended and said nothing of this path.

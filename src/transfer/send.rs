@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// `.1a2b3c4d.partial`
 const PARTIAL_ENDING_BYTES: usize = 17;
@@ -39,9 +40,11 @@ pub struct Transfer<'a> {
     pub(crate) run: RunId,
     pub(crate) follow_links: bool,
     plain_names_only: bool,
+    pub(crate) deadline: Option<Instant>,
     pub(crate) bytes_confirmed: u64,
     pub(crate) files_confirmed: u64,
     pub(crate) last_trouble: Option<Failure>,
+    pub(crate) is_hung: bool,
 }
 
 impl<'a> Transfer<'a> {
@@ -53,9 +56,11 @@ impl<'a> Transfer<'a> {
             run,
             follow_links: false,
             plain_names_only: false,
+            deadline: None,
             bytes_confirmed: 0,
             files_confirmed: 0,
             last_trouble: None,
+            is_hung: false,
         }
     }
 
@@ -79,6 +84,12 @@ impl<'a> Transfer<'a> {
         self.plain_names_only = plain_only;
     }
 
+    /// From then on no further file of an upload is begun; what is not
+    /// begun is [`Outcome::NotAttempted`]. What runs comes to its end.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
     /// The commands that need no batch.
     pub fn session(&self) -> Session<'a> {
         self.session
@@ -93,6 +104,12 @@ impl<'a> Transfer<'a> {
     /// Also set when the paths it hit are [`Outcome::Unknown`].
     pub fn last_trouble(&self) -> Option<&Failure> {
         self.last_trouble.as_ref()
+    }
+
+    /// True once an rclone had to be ended because nothing moved any more: the next
+    /// one would wait as long.
+    pub fn is_hung(&self) -> bool {
+        self.is_hung
     }
 
     /// Sends a batch; exactly one outcome per item, in their order.
@@ -221,6 +238,15 @@ impl<'a> Transfer<'a> {
         };
         if matches!(lane, Lane::Upload | Lane::Trash) {
             arguments.push(ALWAYS.into());
+            // Not for moves: they look their files up under the same deadline, and fail one by one.
+            if let Some(deadline) = self.deadline.filter(|_| lane == Lane::Upload) {
+                let left = deadline.saturating_duration_since(Instant::now());
+                // Not 0, which is no limit.
+                arguments.push("--max-duration".into());
+                arguments.push(format!("{}ms", left.as_millis().max(1)).into());
+                // HARD would leave half a file under its final name on WebDAV.
+                arguments.extend(["--cutoff-mode".into(), "SOFT".into()]);
+            }
         }
         if wave.in_place {
             arguments.push("--inplace".into());

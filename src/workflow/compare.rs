@@ -23,9 +23,12 @@ pub(super) fn count_and_guard(run: &mut JobRun<'_>) -> Result<Tally, Halt> {
     guards::not_too_many_changed(run.job, &run.committed.docket, tally.changed_files, run.options)?;
     if guards::may_be_too_many_changed(run.job, &run.committed.docket, &tally, run.options) {
         run.observer().event(&Event::PhaseStarted(Phase::Compare));
-        let differing = read_suspects(run, tally.changed_files)?;
-        guards::not_too_many_changed(run.job, &run.committed.docket, differing, run.options)?;
-        if !run.options.dry_run {
+        let read = read_suspects(run, tally.changed_files)?;
+        guards::not_too_many_changed(run.job, &run.committed.docket, read.changed_files, run.options)?;
+        if run.options.dry_run {
+            tally.suspect_files -= read.same_files;
+            tally.suspect_bytes -= read.same_bytes;
+        } else {
             // The new stamps are true whatever becomes of the run; the walks that
             // follow pass over them.
             run.checkpoint()?;
@@ -49,14 +52,23 @@ fn count(run: &JobRun<'_>) -> Result<Tally, Halt> {
     Ok(tally)
 }
 
+/// What reading the suspects showed.
+struct SuspectsRead {
+    /// Files of other content, those of another size among them.
+    changed_files: u64,
+    /// Suspects that are what they were.
+    same_files: u64,
+    same_bytes: u64,
+}
+
 /// Reads the files whose stamp changed but not their size, until it is clear
-/// that too many differ. Gives back how many files changed in content.
-fn read_suspects(run: &mut JobRun<'_>, changed_for_certain: u64) -> Result<u64, Halt> {
+/// that too many differ.
+fn read_suspects(run: &mut JobRun<'_>, changed_for_certain: u64) -> Result<SuspectsRead, Halt> {
     let views = run.views();
     let base = views.base();
     let mut classifier = Classifier::new(run.policy());
     let mut chunk = Vec::new();
-    let mut differing = changed_for_certain;
+    let mut read = SuspectsRead { changed_files: changed_for_certain, same_files: 0, same_bytes: 0 };
     for change in diff(&base, views.pending, Equality::Stamp) {
         let change = change.map_err(Halt::fatal)?;
         if classifier.decide(&change).upload != Upload::Suspect {
@@ -64,13 +76,15 @@ fn read_suspects(run: &mut JobRun<'_>, changed_for_certain: u64) -> Result<u64, 
         }
         chunk.extend(Candidate::from_change(change));
         if chunk.len() >= CHUNK_FILES {
-            differing += read_chunk(run, std::mem::take(&mut chunk))?;
-            if guards::not_too_many_changed(run.job, &run.committed.docket, differing, run.options).is_err() {
-                return Ok(differing);
+            read_chunk(run, std::mem::take(&mut chunk), &mut read)?;
+            let (docket, options) = (&run.committed.docket, run.options);
+            if guards::not_too_many_changed(run.job, docket, read.changed_files, options).is_err() {
+                return Ok(read);
             }
         }
     }
-    Ok(differing + read_chunk(run, chunk)?)
+    read_chunk(run, chunk, &mut read)?;
+    Ok(read)
 }
 
 /// What can't be read is named when its turn comes, not while counting.
@@ -81,19 +95,23 @@ fn ready_of(read: Vec<Prepared>) -> impl Iterator<Item = Candidate> {
     })
 }
 
-fn read_chunk(run: &mut JobRun<'_>, chunk: Vec<Candidate>) -> Result<u64, Halt> {
+fn read_chunk(run: &mut JobRun<'_>, chunk: Vec<Candidate>, so_far: &mut SuspectsRead) -> Result<(), Halt> {
     run.surroundings.halt_if_stopped()?;
     let read = read_all(run.source(), chunk, u64::MAX, run.observer());
-    let mut differing = 0;
     for candidate in ready_of(read) {
-        if candidate.is_same_content() {
+        if !candidate.is_same_content() {
+            so_far.changed_files += 1;
+            continue;
+        }
+        so_far.same_files += 1;
+        so_far.same_bytes += candidate.pending.stamp.size;
+        // A plan keeps nothing: a million of them would have to be held in memory.
+        if !run.options.dry_run {
             run.refresh(candidate)?;
-        } else {
-            differing += 1;
         }
     }
     if !run.options.dry_run {
         run.checkpoint_if_due()?;
     }
-    Ok(differing)
+    Ok(())
 }

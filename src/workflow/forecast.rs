@@ -28,6 +28,7 @@ pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
     run.report.forecast = Some(Forecast {
         uploads,
         upload_bytes,
+        suspects: tally.suspect_files,
         trashed,
         deleted: if trash_removed { 0 } else { tally.removed_files },
         requests: forecast_requests(tally, &costs, trash_removed, processes_expected(tally)),

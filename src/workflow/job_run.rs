@@ -13,6 +13,7 @@ use super::quarantine::{Quarantine, Verdict};
 use super::remote::OpenRemote;
 use super::report::JobReport;
 use super::source::Scanned;
+use super::spending::Measured;
 use super::surroundings::Surroundings;
 use super::views::Views;
 use super::{owner, settle};
@@ -24,6 +25,7 @@ use crate::plan::{Budget, Policy};
 use crate::scan::{Presence, RootDirectory, SourceIdentity, presence};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::time::Instant;
 
 /// A checkpoint is committed after so many confirmed outcomes …
 const CHECKPOINT_OUTCOMES: usize = 50_000;
@@ -67,6 +69,14 @@ pub(super) struct JobRun<'a> {
     pub(super) never_known: BTreeSet<TreePath>,
     quarantine: Quarantine,
     last_checkpoint_seconds: i64,
+    /// How fast uploads were so far in this run.
+    pub(super) measured: Measured,
+    /// For `pause`.
+    pub(super) last_operation_ended: Option<Instant>,
+    /// The old versions of a pair are in the trash: its uploads know no deadline.
+    pub(super) is_within_pair: bool,
+    /// Files that do not fit into a whole `--max-transfer`.
+    pub(super) skipped_for_budget: u64,
 }
 
 impl<'a> JobRun<'a> {
@@ -105,6 +115,10 @@ impl<'a> JobRun<'a> {
             never_known: BTreeSet::new(),
             quarantine: Quarantine::default(),
             last_checkpoint_seconds: connector.surroundings.now_seconds(),
+            measured: Measured::default(),
+            last_operation_ended: None,
+            is_within_pair: false,
+            skipped_for_budget: 0,
         }
     }
 
@@ -144,7 +158,7 @@ impl<'a> JobRun<'a> {
     pub(super) fn budget(&self) -> Budget {
         let quarter = crate::disk::available_memory_bytes().unwrap_or(1 << 30) / 4;
         Budget {
-            files_max: BATCH_FILES_MAX,
+            files_max: if self.job.pause.is_zero() { BATCH_FILES_MAX } else { 1 },
             bytes_max: quarter.clamp(64 << 20, 8 << 30),
             list_bytes_max: 4 << 20,
         }
@@ -336,15 +350,17 @@ impl<'a> JobRun<'a> {
 
     /// The end of every run that got as far as the lanes: the owner file, then
     /// the commit of everything that is confirmed.
-    pub(super) fn finish(&mut self, all_lanes_driven: bool) -> Result<(), Halt> {
+    /// The owner file is written when the lanes came to their end, be it that of the budget.
+    pub(super) fn finish(&mut self, driven: &Result<(), Halt>) -> Result<(), Halt> {
+        let ended_in_order = matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_)));
         let mut facts = self.facts();
-        facts.complete = all_lanes_driven && self.report.unprotected.total == 0;
+        facts.complete = driven.is_ok() && self.report.unprotected.total == 0;
         self.observer().event(&Event::PhaseStarted(Phase::Commit));
         if self.committed.is_claimed {
             // Before anything that could end the journal: it is the only other place that knows them.
             self.committed.save_doubts()?;
         }
-        let owned = if all_lanes_driven { self.write_owner(&mut facts) } else { Ok(()) };
+        let owned = if ended_in_order { self.write_owner(&mut facts) } else { Ok(()) };
         let views = self.views();
         let policy = self.policy();
         let note = self.note();
@@ -397,6 +413,7 @@ impl<'a> JobRun<'a> {
 
     fn write_owner(&mut self, facts: &mut Facts) -> Result<(), Halt> {
         let belief = self.belief();
+        self.keep_the_pause()?;
         if let Some(remote) = &mut self.remote {
             // The next run must know that this one may have come as far as writing it.
             remote.journal.append_owner_intent(remote.owner_sequence + 1).map_err(Halt::fatal)?;

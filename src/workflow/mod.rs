@@ -7,6 +7,7 @@
 //! Must not know: clap, terminals, the environment.
 
 pub mod bench;
+pub mod budget;
 pub mod configuration;
 pub mod figures;
 pub mod history;
@@ -17,7 +18,9 @@ pub mod restore;
 pub mod verify;
 
 mod adopt;
+mod backoff;
 mod backup;
+mod check_state;
 mod checks;
 mod committed;
 mod compare;
@@ -33,9 +36,11 @@ mod job_run;
 mod lanes;
 mod last_run;
 mod ledger;
+mod left;
 mod legacy_trash;
 mod opened;
 mod owner;
+mod periodic_check;
 mod portable;
 mod prune;
 mod quarantine;
@@ -44,6 +49,7 @@ mod remote;
 mod removing;
 mod settle;
 mod source;
+mod spending;
 mod status;
 mod surroundings;
 mod take_over;

@@ -2,6 +2,7 @@
 
 use crate::model::{RunId, TreeDigest, TreePath};
 use crate::workflow::options::Guard;
+use crate::workflow::verify::VerifyReport;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -109,6 +110,8 @@ pub struct JobReport {
     pub started: OffsetDateTime,
     /// UTC.
     pub finished: OffsetDateTime,
+    /// As a stopwatch says, where one ran.
+    pub elapsed: Option<Duration>,
     /// Nothing was sent.
     pub dry_run: bool,
     /// Entries that are no directories.
@@ -147,8 +150,16 @@ pub struct JobReport {
     pub unprotected: Unprotected,
     /// What people should know, though nothing is lost: one sentence each.
     pub warnings: Vec<String>,
+    /// What a budget left for the next run.
+    pub left: Option<Left>,
     /// What the plan came to; always there in a dry run that got that far.
     pub forecast: Option<Forecast>,
+    /// Requests of the check of the mirror that is due; in a dry run.
+    pub check_forecast: Option<u64>,
+    /// The check of the mirror after the backup, when it was due.
+    pub check: Option<Box<VerifyReport>>,
+    /// The backup left everything protected, whatever a check after it came to.
+    pub was_protected: bool,
     /// How it ended.
     pub outcome: JobOutcome,
 }
@@ -162,6 +173,7 @@ impl JobReport {
             run_id: None,
             started,
             finished: started,
+            elapsed: None,
             dry_run: false,
             files_scanned: 0,
             directories_scanned: 0,
@@ -181,22 +193,67 @@ impl JobReport {
             index_bytes_written: 0,
             unprotected: Unprotected::default(),
             warnings: Vec::new(),
+            left: None,
             forecast: None,
+            check_forecast: None,
+            check: None,
+            was_protected: false,
             outcome: JobOutcome::Protected,
         }
     }
 
-    /// How long it took.
+    /// How long it took: as a stopwatch says where one ran, for the clock knows
+    /// whole seconds only, and may be set while a job runs.
     pub fn duration(&self) -> Duration {
-        Duration::try_from(self.finished - self.started).unwrap_or_default()
+        self.elapsed.unwrap_or_else(|| Duration::try_from(self.finished - self.started).unwrap_or_default())
+    }
+}
+
+/// What a budget left for the next run: no failure, but not on the remote either.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Files to go up, new and changed.
+    pub uploads: u64,
+    /// Their sizes, in bytes.
+    pub upload_bytes: u64,
+    /// Files to leave the mirror.
+    pub removals: u64,
+    /// The first of both, by name.
+    pub named: Vec<TreePath>,
+}
+
+impl Left {
+    /// How many are kept by name.
+    pub const NAMED_MAX: usize = 20;
+
+    /// A file of so many bytes that did not go up.
+    pub fn add_upload(&mut self, path: &TreePath, bytes: u64) {
+        self.uploads += 1;
+        self.upload_bytes += bytes;
+        self.name(path);
+    }
+
+    /// A file that did not leave the mirror.
+    pub fn add_removal(&mut self, path: &TreePath) {
+        self.removals += 1;
+        self.name(path);
+    }
+
+    fn name(&mut self, path: &TreePath) {
+        if self.named.len() < Self::NAMED_MAX {
+            self.named.push(path.clone());
+        }
     }
 }
 
 /// What a plan would cost.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Forecast {
-    /// Files that would go up.
+    /// Files that would go up, at the most.
     pub uploads: u64,
+    /// Those of them whose times changed and whose size did not: they are read
+    /// first, and go up only when their content is new.
+    pub suspects: u64,
     /// Their sizes, in bytes.
     pub upload_bytes: u64,
     /// Files that would move to the trash.
@@ -235,8 +292,10 @@ pub struct JobStatus {
     pub bytes: u64,
     /// What the last run left unprotected.
     pub unprotected: Unprotected,
-    /// When the remote will be checked, UTC.
+    /// When the remote will be checked, UTC; in the past: after the next backup.
     pub next_check: Option<OffsetDateTime>,
+    /// When the remote was last checked as a whole, UTC.
+    pub last_check: Option<OffsetDateTime>,
     /// Who runs this job now.
     pub running: Option<String>,
     /// What the installed rclone lacks, and other things to know.

@@ -1,6 +1,7 @@
 //! The recipe `status`: what is known of a job, without a request and without
 //! a lock.
 
+use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::quarantine::Quarantine;
@@ -8,6 +9,7 @@ use super::report::{JobOutcome, JobStatus, Unprotected};
 use super::{last_run, notification};
 use crate::commit::StateDir;
 use crate::index::Docket;
+use time::OffsetDateTime;
 
 /// What is known of `job`. Trouble with reading it is the outcome.
 pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
@@ -21,6 +23,7 @@ pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
         bytes: 0,
         unprotected: Unprotected::default(),
         next_check: None,
+        last_check: None,
         running: None,
         notes: Vec::new(),
         outcome: JobOutcome::NoIndex,
@@ -34,6 +37,7 @@ pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
 fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Result<(), Halt> {
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     let Some(state) = existing else { return Ok(()) };
+    let mut is_first_run_unfinished = false;
     if let Some(bytes) = state.read_docket().map_err(Halt::fatal)? {
         let docket = Docket::decode(&bytes)
             .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
@@ -51,7 +55,9 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         if docket.facts.source != std::os::unix::ffi::OsStrExt::as_bytes(job.source.as_os_str()) {
             status.notes.push("the source in the configuration is not the one of the last run".into());
         }
-        status.outcome = JobOutcome::Protected;
+        // Until a run has ended, the index itself says how far the first one came.
+        status.outcome = if docket.facts.complete { JobOutcome::Protected } else { JobOutcome::Unprotected };
+        is_first_run_unfinished = !docket.facts.complete;
     }
     let rotten = Quarantine::load(&state)?.len();
     if rotten > 0 {
@@ -66,6 +72,26 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         status.last_protected = last.last_protected;
         status.unprotected = last.unprotected();
         status.outcome = last.outcome;
+        is_first_run_unfinished = false;
+    }
+    if is_first_run_unfinished {
+        status.notes.push(
+            "the first backup has not finished yet: what it holds so far is protected, the rest is not"
+                .into(),
+        );
+    }
+    let check = CheckState::load(&state)?;
+    if job.check_every_days > 0 {
+        let due = check.due_seconds(job.check_every_days).unwrap_or(0);
+        status.next_check = OffsetDateTime::from_unix_timestamp(due).ok();
+    }
+    status.last_check = check.checked_seconds.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+    if check.wrong_total > 0 {
+        status.notes.push(format!(
+            "the last check found {} files missing or damaged on the mirror (`treeferry verify {} --remote --repair` \
+             sends them again)",
+            check.wrong_total, job.name
+        ));
     }
     status.notes.extend(notification::last_failures(&state));
     status.running = state.lock_holder();

@@ -36,6 +36,8 @@ pub struct Surroundings<'a> {
     pub holder: String,
     /// Between two looks for a version that seems to be lost.
     pub second_look_seconds: u64,
+    /// Waits; tests give one that only counts.
+    pub sleep: &'a (dyn Fn(Duration) + Sync),
     /// Found on first use: a run that changes nothing starts no process.
     pub rclone: OnceCell<Rclone>,
 }
@@ -67,6 +69,7 @@ impl<'a> Surroundings<'a> {
             temporary_directory: machine.temporary_directory,
             holder: describe_this_process("treeferry backup", clock()),
             second_look_seconds: 60,
+            sleep: &std::thread::sleep,
             rclone: OnceCell::new(),
         }
     }
@@ -96,9 +99,17 @@ impl<'a> Surroundings<'a> {
 
     /// Waits, but not longer than until somebody asks us to stop.
     pub(super) fn pause(&self, seconds: u64) -> Result<(), Halt> {
-        for _ in 0..seconds * 10 {
+        self.pause_for(Duration::from_secs(seconds))
+    }
+
+    /// The same, to the millisecond.
+    pub(super) fn pause_for(&self, duration: Duration) -> Result<(), Halt> {
+        let mut left = duration;
+        while !left.is_zero() {
             self.halt_if_stopped()?;
-            std::thread::sleep(Duration::from_millis(100));
+            let piece = left.min(Duration::from_millis(100));
+            (self.sleep)(piece);
+            left -= piece;
         }
         Ok(())
     }

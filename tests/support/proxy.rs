@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub trait Manners: Send + Sync {
 }
 
 struct Shared {
-    upstream: u16,
+    upstream: AtomicU16,
     seen: Mutex<Vec<Seen>>,
     decide: RwLock<Option<Box<Decide>>>,
     manners: RwLock<Option<Box<dyn Manners>>>,
@@ -77,7 +77,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: AtomicU16::new(upstream),
             seen: Mutex::default(),
             decide: RwLock::default(),
             manners: RwLock::default(),
@@ -119,6 +119,11 @@ impl Proxy {
     /// Counts from 1 again.
     pub fn forget(&self) {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// New connections go to this server from now on.
+    pub fn set_upstream(&self, port: u16) {
+        self.shared.upstream.store(port, Ordering::Relaxed);
     }
 
     /// Every request waits this long first.
@@ -327,7 +332,7 @@ fn serve(shared: &Shared, client: TcpStream) -> io::Result<()> {
         }
         let mut server = match upstream.take() {
             Some(server) if is_open(server.get_ref()) => server,
-            _ => connect(shared.upstream)?,
+            _ => connect(shared.upstream.load(Ordering::Relaxed))?,
         };
         headers.write(server.get_mut())?;
         body.stream(&mut from_client, server.get_mut(), fault == Some(Fault::CutUpload))?;

@@ -42,5 +42,5 @@ pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
     if tally.removed_files + tally.kept_files > 0 {
         remove::remove_vanished(run)?;
     }
-    Ok(())
+    run.halt_if_passed_over()
 }
