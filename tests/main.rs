@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod architecture;
+mod backup_budgets;
 mod backup_clock;
 mod backup_edges;
 mod backup_faults;
@@ -27,6 +28,7 @@ mod import_snapshot;
 mod index;
 mod names;
 mod notifications;
+mod periodic_check;
 mod restore_files;
 mod state_crash;
 mod support;

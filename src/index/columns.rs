@@ -8,7 +8,7 @@
 
 use crate::index::codec::{self, EntriesFrame, kind};
 use crate::index::head::{NANOSECONDS_END, put_dictionary, put_head, take_dictionary};
-use crate::index::names::{put_name, take_name};
+use crate::index::names::{NOT_A_NAME, put_name, take_name};
 use crate::index::numbers::{put_numbers, take_numbers};
 use crate::index::pack::{Broken, Column, end_of, put_directory_pointer, put_leb, take_directory_pointer};
 use crate::model::{
@@ -209,8 +209,6 @@ impl Columns {
 /// Buffers for reading; kept by each thread.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// The name before, and then the name: prefixes are filled up in place.
-    pub(super) name: Vec<u8>,
     dictionary: Vec<Permissions>,
     tags: Vec<u64>,
     sizes: Vec<u64>,
@@ -221,8 +219,8 @@ pub(super) struct Scratch {
     inodes: Vec<u64>,
 }
 
-/// Appends the `count` entries in `column` to `into`, whose last name (of the page
-/// before) is in `scratch.name`. `attributes` of a directory that has no pages.
+/// Appends the `count` entries in `column` to `into`, which holds those of the
+/// pages before. `attributes` of a directory that has no pages.
 pub(super) fn take_entries(
     count: u32,
     mut column: Column<'_>,
@@ -243,16 +241,23 @@ pub(super) fn take_entries(
     take_numbers(&mut column, stamps, near.inode, &mut scratch.inodes)?;
     let digests = Column(column.take(digests * size_of::<ContentDigest>())?);
 
-    let mut name = std::mem::take(&mut scratch.name);
     let mut reader =
         EntryReader { flags, digests, names: column, child_end: 0, stamp: 0, ctime: 0, numbers: scratch };
+    let mut entries = into.unpack(scratch.tags.len(), &scratch.dictionary);
     for (index, &tag) in scratch.tags.iter().enumerate() {
-        take_name(&mut reader.names, &mut name, index == 0)?;
-        into.push(reader.take_entry(tag, &name)?);
+        let name = take_name(&mut reader.names, entries.name_before(), index == 0)?;
+        if tag & (tag::KIND | tag::HAS_FLAGS) == tag::FILE_READ {
+            let digest = ContentDigest(reader.digests.array()?);
+            let permissions = reader.permissions_number(tag)?;
+            entries.file(name, &reader.take_stamp(tag)?, permissions as u32, &digest);
+        } else {
+            entries.entry(name, reader.take_entry(tag)?);
+        }
     }
-    skip_extra(reader.names)?;
-    scratch.name = name;
-    Ok(())
+    if !entries.has_only_names() {
+        return Err(NOT_A_NAME);
+    }
+    skip_extra(reader.names)
 }
 
 /// What the totals of the entries just read are: for a directory that has no
@@ -333,12 +338,18 @@ struct EntryReader<'a> {
 }
 
 impl<'a> EntryReader<'a> {
-    // An entry is 200 bytes long: returned by a call, it would be copied twice.
-    #[inline(always)]
-    fn take_entry<'n>(&mut self, tag: u64, name: &'n [u8]) -> Result<Entry<'n>, Broken>
-    where
-        'a: 'n,
-    {
+    #[inline]
+    fn permissions_number(&self, tag: u64) -> Result<usize, Broken> {
+        let number = usize::try_from(tag >> tag::PERMISSIONS_SHIFT).unwrap_or(usize::MAX);
+        if number < self.numbers.dictionary.len() {
+            Ok(number)
+        } else {
+            Err("mode and owner are not in the dictionary")
+        }
+    }
+
+    /// The entry but for its name.
+    fn take_entry(&mut self, tag: u64) -> Result<Entry<'a>, Broken> {
         let (kind, content) = match tag & tag::KIND {
             tag::FILE_READ => (EntryKind::File, Content::Read(ContentDigest(self.digests.array()?))),
             tag::FILE_UNREAD => (EntryKind::File, Content::Unread),
@@ -355,12 +366,10 @@ impl<'a> EntryReader<'a> {
         let (stamp, permissions) = if kind == EntryKind::Directory {
             (Stamp::default(), Permissions::default())
         } else {
-            let number = usize::try_from(tag >> tag::PERMISSIONS_SHIFT).unwrap_or(usize::MAX);
-            let permissions =
-                self.numbers.dictionary.get(number).ok_or("mode and owner are not in the dictionary")?;
-            (self.take_stamp(tag)?, *permissions)
+            let permissions = self.numbers.dictionary[self.permissions_number(tag)?];
+            (self.take_stamp(tag)?, permissions)
         };
-        Ok(Entry { name, kind, flags, stamp, permissions, content })
+        Ok(Entry { name: b"", kind, flags, stamp, permissions, content })
     }
 
     fn take_child(&mut self) -> Result<DirectoryPointer, Broken> {

@@ -209,7 +209,6 @@ fn read_plain(bytes: &[u8], into: &mut Directory) -> Result<Totals, String> {
     let (attributes, below) = take_head(&mut column)?;
     into.attributes = attributes;
     let below = READING.with_borrow_mut(|scratch| {
-        scratch.name.clear();
         take_entries(frame.count, column, Some(&attributes), scratch, into)?;
         below.map_or_else(|| sums_of(scratch), Ok)
     })?;
@@ -228,7 +227,6 @@ fn read_paged(
     head.finish()?;
     let below = below.ok_or("it does not say how much is below it")?;
     into.attributes = attributes;
-    READING.with_borrow_mut(|scratch| scratch.name.clear());
     let mut records = 1;
     for page in PageList::new(&frame) {
         let (page, count) = page?;

@@ -112,6 +112,7 @@ fn back_up_one(
     let tally = compare::count_and_guard(&mut run)?;
     forecast::note(&mut run, &tally);
     if options.dry_run {
+        left::forecast(&mut run, &tally);
         return Ok(());
     }
     let driven = lanes::drive(&mut run, &tally).map_err(|halt| run.with_what_is_missing(halt));

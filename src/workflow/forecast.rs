@@ -11,7 +11,6 @@ use crate::workflow::configuration::OnDelete;
 pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
     let uploads = tally.new_files_total() + tally.changed_files + tally.suspect_files;
     let upload_bytes = tally.new_bytes_total() + tally.changed_bytes + tally.suspect_bytes;
-    run.observer().event(&Event::TransferPlanned { files: uploads, bytes: upload_bytes });
     let report = &mut *run.report;
     report.files_new = tally.new_files_total();
     report.files_changed = tally.changed_files + tally.suspect_files;
@@ -25,15 +24,30 @@ pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
         + tally.changed_files
         + tally.suspect_files
         + if trash_removed { tally.removed_files } else { 0 };
-    run.report.forecast = Some(Forecast {
+    let deleted = if trash_removed { 0 } else { tally.removed_files };
+    let (pace, operations) = (run.pace(), uploads + trashed + deleted);
+    // With a pause each file goes alone, and its folder in the trash is made by a process of its own.
+    let processes = if pace.pause.is_zero() { processes_expected(tally) } else { operations + trashed + 4 };
+    let requests = forecast_requests(tally, &costs, trash_removed, processes);
+    let forecast = Forecast {
         uploads,
         upload_bytes,
         suspects: tally.suspect_files,
         trashed,
-        deleted: if trash_removed { 0 } else { tally.removed_files },
-        requests: forecast_requests(tally, &costs, trash_removed, processes_expected(tally)),
-        seconds: None,
+        deleted,
+        requests,
+        seconds: pace.duration(requests, operations).map(|duration| duration.as_secs_f64()),
+        requests_per_second: pace.requests_per_second,
+        pause: pace.pause,
+    };
+    let cost = if requests > 0 || forecast.seconds.is_some() { forecast.cost_words() } else { String::new() };
+    run.observer().event(&Event::TransferPlanned {
+        files: uploads,
+        bytes: upload_bytes,
+        removals: operations - uploads,
+        cost: &cost,
     });
+    run.report.forecast = Some(forecast);
 }
 
 /// Without asking anybody: a local folder costs nothing, everything else is

@@ -109,7 +109,7 @@ impl JobRun<'_> {
     }
 
     /// Requests that a run has beside those for files.
-    fn frame_requests(&self) -> u64 {
+    pub(super) fn frame_requests(&self) -> u64 {
         if self.costs().upload == 0 {
             return 0;
         }

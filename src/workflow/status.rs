@@ -6,13 +6,15 @@ use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
+use super::surroundings::Surroundings;
 use super::{last_run, notification};
 use crate::commit::StateDir;
 use crate::index::Docket;
+use crate::transfer::{Control, Gap};
 use time::OffsetDateTime;
 
 /// What is known of `job`. Trouble with reading it is the outcome.
-pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
+pub fn status(configuration: &Configuration, job: &Job, surroundings: &Surroundings<'_>) -> JobStatus {
     let mut status = JobStatus {
         job: job.name.clone(),
         run_id: None,
@@ -31,7 +33,21 @@ pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
     if let Err(halt) = fill(configuration, job, &mut status) {
         status.outcome = JobOutcome::from(halt);
     }
+    status.notes.extend(about_rclone(surroundings));
     status
+}
+
+/// What the rclone found here lacks; one process, no request.
+fn about_rclone(surroundings: &Surroundings<'_>) -> Vec<String> {
+    match surroundings.rclone(&Control::default()) {
+        Ok(rclone) => {
+            let gap = |gap: &Gap| {
+                format!("rclone {} is older than {}: {}", rclone.version(), gap.since, gap.consequence)
+            };
+            rclone.gaps().0.iter().map(gap).collect()
+        }
+        Err(halt) => vec![halt.to_string()],
+    }
 }
 
 fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Result<(), Halt> {

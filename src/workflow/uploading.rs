@@ -9,6 +9,7 @@ use crate::model::{
     Batch, BatchItem, EntryFlags, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
 };
 use crate::observe::Event;
+use crate::scan::FileReader;
 use crate::transfer::Place;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -233,30 +234,33 @@ impl JobRun<'_> {
         candidates
             .into_par_iter()
             .zip(outcomes)
-            .map(|(candidate, outcome)| {
-                let trusted =
-                    candidate.pending.digest.is_some() && !candidate.pending.flags.contains(EntryFlags::RACY);
-                if trusted || *outcome != Outcome::Confirmed {
-                    return candidate;
-                }
-                let before = candidate.pending.clone();
-                let path = candidate.path.clone();
-                let base = candidate.base.clone();
-                match read_one(source, candidate, observer) {
-                    Prepared::Ready(again)
-                        if again.pending.stamp == before.stamp
-                            && (before.digest.is_none() || again.pending.digest == before.digest) =>
-                    {
-                        *again
+            .map_init(
+                || FileReader::new(source),
+                |reader, (candidate, outcome)| {
+                    let trusted = candidate.pending.digest.is_some()
+                        && !candidate.pending.flags.contains(EntryFlags::RACY);
+                    if trusted || *outcome != Outcome::Confirmed {
+                        return candidate;
                     }
-                    _ => Candidate {
-                        path,
-                        pending: OwnedEntry { digest: None, ..before },
-                        base,
-                        base_is_unknown: false,
-                    },
-                }
-            })
+                    let before = candidate.pending.clone();
+                    let path = candidate.path.clone();
+                    let base = candidate.base.clone();
+                    match read_one(reader, candidate, observer) {
+                        Prepared::Ready(again)
+                            if again.pending.stamp == before.stamp
+                                && (before.digest.is_none() || again.pending.digest == before.digest) =>
+                        {
+                            *again
+                        }
+                        _ => Candidate {
+                            path,
+                            pending: OwnedEntry { digest: None, ..before },
+                            base,
+                            base_is_unknown: false,
+                        },
+                    }
+                },
+            )
             .collect()
     }
 
