@@ -4,6 +4,7 @@
 //! * `architecture`: the plan of the house, held by a test.
 //! * `index`: what the index promises, over whole files.
 //! * `cli_wiring`: messages, exit codes, generated documents.
+//! * `state_*`: crashes at any moment, and damage to any byte, of the state directory.
 //! * `backup_*`: the built program, real rclones, real servers.
 //! * `support`: real servers, a proxy, trees, the program; with tests of its own.
 
@@ -31,6 +32,7 @@ mod notifications;
 mod periodic_check;
 mod restore_files;
 mod state_crash;
+mod state_damage;
 mod support;
 mod transfer_conformance;
 mod verify_remote;

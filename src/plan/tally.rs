@@ -16,6 +16,8 @@ pub struct Tally {
     pub changed_files: u64,
     /// Their new sizes, in bytes.
     pub changed_bytes: u64,
+    /// Those of them of which the index does not know what the mirror holds, because it is damaged.
+    pub unknown_files: u64,
     /// Files whose stamp differs; whether the content does is not known yet.
     pub suspect_files: u64,
     /// Their sizes, in bytes.
@@ -44,6 +46,7 @@ impl Tally {
             Upload::Changed => {
                 self.changed_files += 1;
                 self.changed_bytes += size;
+                self.unknown_files += u64::from(change.base_is_unknown);
             }
             Upload::Suspect => {
                 self.suspect_files += 1;

@@ -4,12 +4,12 @@
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
+use super::opened::read_docket;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
 use super::surroundings::Surroundings;
 use super::{last_run, notification};
 use crate::commit::StateDir;
-use crate::index::Docket;
 use crate::transfer::{Control, Gap};
 use time::OffsetDateTime;
 
@@ -54,9 +54,7 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     let Some(state) = existing else { return Ok(()) };
     let mut is_first_run_unfinished = false;
-    if let Some(bytes) = state.read_docket().map_err(Halt::fatal)? {
-        let docket = Docket::decode(&bytes)
-            .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
+    if let Some((docket, _)) = read_docket(job, &state)? {
         status.run_id = docket.facts.last_run;
         if let Some(base) = docket.base {
             status.files = base.totals.files;
