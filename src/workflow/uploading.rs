@@ -195,7 +195,7 @@ impl JobRun<'_> {
         for ((candidate, item), is_equal) in unknown.into_iter().zip(&batch.items).zip(equal) {
             // Equal to what the source has now: that must still be what was read.
             let is_as_read = || {
-                matches!(read_one(self.source(), candidate.clone(), self.observer()), Prepared::Ready(again)
+                matches!(read_one(&mut FileReader::new(self.source()), candidate.clone(), self.observer()), Prepared::Ready(again)
                     if again.pending.stamp == candidate.pending.stamp && again.pending.digest == item.digest)
             };
             if is_equal && item.digest.is_some() && is_as_read() {
