@@ -28,6 +28,7 @@ mod import_script_life;
 mod import_settings;
 mod import_snapshot;
 mod index;
+mod names;
 mod notifications;
 mod periodic_check;
 mod restore_files;

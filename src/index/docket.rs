@@ -70,6 +70,20 @@ pub struct Facts {
     pub oldest_retained_sequence: u64,
     /// Everything in scope was confirmed at least once.
     pub complete: bool,
+    /// What the remote makes of names.
+    pub names: NameFacts,
+}
+
+/// What was found out of the remote's way with names; the meaning is the caller's. All 0 while
+/// nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NameFacts {
+    /// Which kind of remote it is.
+    pub kind: u8,
+    /// Which names are one name there.
+    pub folding: u8,
+    /// The longest name it takes, in bytes.
+    pub name_bytes_max: u16,
 }
 
 /// Some bytes are no docket that this version can work with.
@@ -188,6 +202,12 @@ impl Facts {
         out.extend_from_slice(&self.scan_started.nanoseconds.to_le_bytes());
         put_u64(out, self.oldest_retained_sequence);
         out.push(self.complete.into());
+        // Came later: dockets that know nothing of it are written as before.
+        if self.names != NameFacts::default() {
+            out.push(self.names.kind);
+            out.push(self.names.folding);
+            out.extend_from_slice(&self.names.name_bytes_max.to_le_bytes());
+        }
     }
 
     fn take(column: &mut Column<'_>) -> Result<Facts, Broken> {
@@ -215,7 +235,18 @@ impl Facts {
             },
             oldest_retained_sequence: take_u64(column)?,
             complete: take_bool(column)?,
+            names: NameFacts::take(column)?,
         })
+    }
+}
+
+impl NameFacts {
+    fn take(column: &mut Column<'_>) -> Result<Self, Broken> {
+        if column.0.is_empty() {
+            return Ok(NameFacts::default());
+        }
+        let (kind, folding) = (column.byte()?, column.byte()?);
+        Ok(NameFacts { kind, folding, name_bytes_max: u16::from_le_bytes(column.array()?) })
     }
 }
 
@@ -320,6 +351,7 @@ mod tests {
                 companion: "alist:115/.treeferry/a".into(),
                 scan_started: Timestamp { seconds: i64::MIN, nanoseconds: 1 },
                 complete: true,
+                names: NameFacts { kind: 2, folding: 5, name_bytes_max: 765 },
                 ..Facts::default()
             },
         }

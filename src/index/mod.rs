@@ -32,7 +32,7 @@ mod run_record;
 mod tree;
 
 pub use compact::{CompactError, compact, live_bytes, needs_compaction};
-pub use docket::{Docket, DocketError, Facts};
+pub use docket::{Docket, DocketError, Facts, NameFacts};
 pub use edit::{Edit, RewriteError};
 pub use node_file::{MapMode, NodeFile, NodeWriter, OpenNodeFileError};
 pub use pending::{PendingStore, PendingTree};

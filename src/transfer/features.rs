@@ -1,7 +1,7 @@
 //! What a backend can do, as `rclone backend features` says.
 
 use crate::model::{Failure, FailureClass};
-use crate::transfer::{Session, classify, root_of};
+use crate::transfer::{RemoteKind, Session, classify, root_of};
 use serde::{Deserialize, Serialize};
 
 /// What a backend can do.
@@ -33,9 +33,17 @@ pub struct Features {
     /// Hashes that the remote knows without a download, in rclone's names.
     #[serde(skip)]
     pub hashes: Vec<String>,
+    /// How rclone calls it: `webdav root ''`.
+    #[serde(skip)]
+    pub description: String,
 }
 
 impl Features {
+    /// Which rules for names it has.
+    pub fn kind(&self) -> RemoteKind {
+        RemoteKind::of(self)
+    }
+
     /// True when the trash can be filled without downloading anything.
     pub fn can_move_on_server(&self) -> bool {
         self.move_ || self.copy
@@ -46,6 +54,8 @@ impl Features {
 #[serde(rename_all = "PascalCase")]
 struct Answer {
     hashes: Option<Vec<String>>,
+    #[serde(default)]
+    string: String,
     features: Features,
 }
 
@@ -62,7 +72,8 @@ impl Session<'_> {
         let answer: Answer = serde_json::from_slice(&finished.output).map_err(|error| {
             classify::failure(FailureClass::Rclone, &format!("reading what the remote can do: {error}"))
         })?;
-        Ok(Features { hashes: answer.hashes.unwrap_or_default(), ..answer.features })
+        let hashes = answer.hashes.unwrap_or_default();
+        Ok(Features { hashes, description: answer.string, ..answer.features })
     }
 }
 

@@ -221,9 +221,17 @@ impl Transfer<'_> {
     /// # Errors
     /// When the remote cannot be asked, or a name cannot be written.
     pub fn look(&self, place: Place, paths: &[(TreePath, bool)]) -> Result<Vec<Option<u64>>, Failure> {
+        self.look_below(&self.remote_of(place), paths)
+    }
+
+    pub(crate) fn look_below(
+        &self,
+        folder: &str,
+        paths: &[(TreePath, bool)],
+    ) -> Result<Vec<Option<u64>>, Failure> {
         let mut found = vec![None; paths.len()];
         for group in self.groups(paths)? {
-            let mut arguments: Vec<OsString> = vec!["lsjson".into(), self.remote_of(place).into()];
+            let mut arguments: Vec<OsString> = vec!["lsjson".into(), folder.into()];
             arguments.extend(["-R", "--files-only", "--no-modtime", "--no-mimetype"].map(OsString::from));
             arguments.extend(LIST.iter().map(OsString::from));
             let list = list_of(group.values().map(|(_, line)| line.as_slice()));

@@ -30,6 +30,9 @@ pub struct NotCarried {
     pub reason: String,
 }
 
+/// Control characters travel as symbols. rclone's default for S3 sends them as they are, and then
+/// listings, which are XML, cannot show them: HEAD finds such a file and a listing does not.
+const SYMBOLS: &str = "Slash,Ctl,Del,InvalidUtf8,Dot";
 const QUOTE: char = '\u{201B}';
 const FULL_STOP: &str = "\u{FF0E}";
 
@@ -111,9 +114,9 @@ impl NameEncoding {
     pub(crate) fn flags(self) -> &'static [&'static str] {
         match self {
             NameEncoding::Raw => {
-                &["--local-encoding", "Raw", "--webdav-encoding", "Slash,Ctl,Del,InvalidUtf8,Dot"]
+                &["--local-encoding", "Raw", "--webdav-encoding", SYMBOLS, "--s3-encoding", SYMBOLS]
             }
-            NameEncoding::Legacy => &["--webdav-encoding", "Slash,Ctl,Del,InvalidUtf8,Dot"],
+            NameEncoding::Legacy => &["--webdav-encoding", SYMBOLS, "--s3-encoding", SYMBOLS],
             NameEncoding::Default => &[],
         }
     }

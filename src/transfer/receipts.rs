@@ -87,7 +87,7 @@ impl<'s, 'a> Sending<'s, 'a> {
             Lane::Trash => Traffic::Moves,
             Lane::Delete | Lane::Discard => Traffic::Requests,
         };
-        let finished = self.transfer.arguments(lane, wave.links).and_then(|arguments| {
+        let finished = self.transfer.arguments(lane, wave).and_then(|arguments| {
             let session = self.transfer.session;
             session.run(arguments, list, traffic, &mut |line| self.hear(line))
         });

@@ -5,12 +5,15 @@ use crate::observe::Event;
 use crate::transfer::command_line::{ALWAYS, LIST};
 use crate::transfer::names::as_logged;
 use crate::transfer::receipts::Sending;
-use crate::transfer::{Session, join};
+use crate::transfer::{Capability, Session, join};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// `.1a2b3c4d.partial`
+const PARTIAL_ENDING_BYTES: usize = 17;
 
 /// The three places of a job.
 #[derive(Debug, Clone)]
@@ -170,14 +173,14 @@ impl<'a> Transfer<'a> {
                 }
             };
             let links = item.as_link && batch.lane == Lane::Upload;
+            let in_place = batch.lane == Lane::Upload && self.has_no_room_for_partial(&item.path, &line);
             let logged = as_logged(&line);
-            let wave = match waves
-                .iter_mut()
-                .find(|wave| wave.links == links && !wave.indexes.contains_key(&logged))
-            {
+            let wave = match waves.iter_mut().find(|wave| {
+                wave.links == links && wave.in_place == in_place && !wave.indexes.contains_key(&logged)
+            }) {
                 Some(wave) => wave,
                 None => {
-                    waves.push(Wave { links, ..Wave::default() });
+                    waves.push(Wave { links, in_place, ..Wave::default() });
                     let last = waves.len() - 1;
                     &mut waves[last]
                 }
@@ -225,11 +228,21 @@ impl<'a> Transfer<'a> {
         self.source_argument(!self.follow_links)
     }
 
-    pub(crate) fn arguments(&self, lane: Lane, links: bool) -> Result<Vec<OsString>, Failure> {
+    /// Where uploads go through a `.partial` name, rclone cuts long names to make
+    /// room for that ending, but counts in its own encoding: names that are shorter in
+    /// truth get too long by it (seen on local and SFTP).
+    fn has_no_room_for_partial(&self, path: &TreePath, line: &[u8]) -> bool {
+        let name = path.name().unwrap_or_default();
+        let encoded = !line.ends_with(name) || std::str::from_utf8(name).is_err();
+        let has_partial = self.session.rclone.version().has(Capability::PartialFiles);
+        has_partial && encoded && name.len() + PARTIAL_ENDING_BYTES > 255
+    }
+
+    pub(crate) fn arguments(&self, lane: Lane, wave: &Wave) -> Result<Vec<OsString>, Failure> {
         let mirror = OsString::from(&self.remotes.mirror);
         let trash = OsString::from(self.trash());
         let mut arguments = match lane {
-            Lane::Upload => vec!["copy".into(), self.source_argument(links)?, mirror],
+            Lane::Upload => vec!["copy".into(), self.source_argument(wave.links)?, mirror],
             Lane::Trash => vec!["move".into(), mirror, trash],
             Lane::Delete => vec!["delete".into(), mirror],
             Lane::Discard => vec!["delete".into(), trash],
@@ -245,6 +258,9 @@ impl<'a> Transfer<'a> {
                 // HARD would leave half a file under its final name on WebDAV.
                 arguments.extend(["--cutoff-mode".into(), "SOFT".into()]);
             }
+        }
+        if wave.in_place {
+            arguments.push("--inplace".into());
         }
         arguments.extend(LIST.iter().map(OsString::from));
         Ok(arguments)
@@ -266,6 +282,8 @@ pub(crate) fn list_line(session: Session<'_>, path: &TreePath, as_link: bool) ->
 #[derive(Default)]
 pub(crate) struct Wave {
     pub(crate) links: bool,
+    /// Without the detour over a `.partial` name.
+    pub(crate) in_place: bool,
     pub(crate) lines: Vec<(usize, Vec<u8>)>,
     /// From the name in the log to the item.
     pub(crate) indexes: HashMap<String, usize>,

@@ -8,7 +8,8 @@ use super::opened::Opened;
 use crate::commit::{SideFile, StateDir, docket_digest};
 use crate::disk::RealDisk;
 use crate::index::{
-    Docket, Edit, Facts, MovedAway, NodeFile, Root, RunCounts, RunRecord, Tree, append_run_record, rewrite,
+    Docket, Edit, Facts, MovedAway, NameFacts, NodeFile, Root, RunCounts, RunRecord, Tree, append_run_record,
+    rewrite,
 };
 use crate::journal::{Header, JournalWriter};
 use crate::model::{RunId, TreePath};
@@ -88,6 +89,16 @@ impl<'a> Committed<'a> {
         }
         self.docket.facts = Facts { name_encoding: code_of(encoding), ..self.facts_for(job) };
         self.promote(self.docket.clone())
+    }
+
+    /// Remembers what the remote makes of names.
+    pub(super) fn remember_names(&mut self, names: NameFacts) -> Result<(), Halt> {
+        if names == self.docket.facts.names {
+            return Ok(());
+        }
+        let mut docket = self.docket.clone();
+        docket.facts.names = names;
+        self.promote(docket)
     }
 
     /// Remembers how the companion can be reached.

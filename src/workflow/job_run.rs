@@ -24,7 +24,7 @@ use crate::observe::{Event, Observer, Phase};
 use crate::plan::{Budget, Policy};
 use crate::scan::{Presence, RootDirectory, SourceIdentity, presence};
 use crate::transfer::Session;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Instant;
 
@@ -58,6 +58,8 @@ pub(super) struct JobRun<'a> {
     scan: ScanFacts,
     /// Paths at or below which nothing may go up in this run.
     blocked: BTreeSet<TreePath>,
+    /// What must leave the mirror before something of the same name there can go up, and what waits for it.
+    leaving_first: BTreeMap<TreePath, TreePath>,
     /// Folders that left as one piece in this run.
     pub(super) moved_folders: BTreeSet<TreePath>,
     /// Sent, and where they are now is not known. Not empty only while a lane is
@@ -107,6 +109,7 @@ impl<'a> JobRun<'a> {
             pending,
             scan,
             blocked: BTreeSet::new(),
+            leaving_first: BTreeMap::new(),
             moved_folders: BTreeSet::new(),
             unresolved: Vec::new(),
             unresolved_folder: None,
@@ -178,6 +181,11 @@ impl<'a> JobRun<'a> {
         presence(source, path, follow, cross_mounts)
     }
 
+    /// The source has nothing at `path`, and that is certain.
+    pub(super) fn is_gone(&self, path: &TreePath) -> bool {
+        matches!(self.presence(path), Presence::Absent)
+    }
+
     pub(super) fn observer(&self) -> &'a dyn Observer {
         self.surroundings.observer
     }
@@ -205,6 +213,20 @@ impl<'a> JobRun<'a> {
 
     pub(super) fn blocked_paths(&self) -> BTreeSet<TreePath> {
         self.blocked.clone()
+    }
+
+    /// `leaves` has a name on the mirror that is the same there as that of `waits`.
+    pub(super) fn leave_first(&mut self, leaves: TreePath, waits: TreePath) {
+        self.leaving_first.insert(leaves, waits);
+    }
+
+    /// What waits until `path`, or a folder above it, has left the mirror.
+    pub(super) fn waiting_for(&self, path: &TreePath) -> Option<TreePath> {
+        if self.leaving_first.is_empty() {
+            return None;
+        }
+        let ancestors = std::iter::successors(Some(path.clone()), TreePath::parent);
+        ancestors.into_iter().find_map(|leaves| self.leaving_first.get(&leaves)).cloned()
     }
 
     /// Names something in scope that is not on the mirror.

@@ -9,6 +9,7 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
+use crate::index::NameFacts;
 use crate::journal::{JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
@@ -71,6 +72,7 @@ impl<'a> JobRun<'a> {
             owner::check(&looking, &belief)?
         };
         self.committed.claim(self.job, connection.session.encoding())?;
+        self.know_the_kind(&connection)?;
         self.know_the_companion(&mut connection, is_first)?;
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
         let journal = self.committed.start_journal(run)?;
@@ -90,6 +92,29 @@ impl<'a> JobRun<'a> {
             unwell: None,
             journal_trouble: None,
         })
+    }
+
+    /// Names that need rclone's encoding lie under other bytes on another kind of
+    /// remote, even where the very same folder is behind it.
+    fn know_the_kind(&mut self, connection: &Connection<'a>) -> Result<(), Halt> {
+        let facts = &self.committed.docket.facts;
+        let kind = connection.features.kind();
+        let is_same_remote = facts.remote == self.job.remote.to_string();
+        if facts.names.kind == kind as u8 && is_same_remote {
+            return Ok(());
+        }
+        if facts.names.kind != 0
+            && facts.names.kind != kind as u8
+            && let Some(path) = self.views().first_name_that_is_encoded()?
+        {
+            return Err(Halt::Configuration(format!(
+                "job {}: the mirror was begun through another kind of remote than {:?} is. On it the names of some                  files, {path} for example, are written in other bytes, and would not be found: go on with the remote                  of before ({}), or begin a new mirror",
+                self.job.name,
+                self.job.remote.to_string(),
+                facts.remote
+            )));
+        }
+        self.committed.remember_names(NameFacts { kind: kind as u8, ..NameFacts::default() })
     }
 
     /// The trash must be reachable by a move on the server: on AList another

@@ -1,9 +1,11 @@
 //! The trees of a run as the lanes see them.
 
 use super::halt::Halt;
+use super::tree_walk::{Next, Selection, Visit, walk};
 use crate::index::{NodeFile, PendingTree, Root, Tree, find};
-use crate::model::{Directory, EntryKind, OwnedEntry, TreePath, TreeView};
+use crate::model::{Directory, DirectoryPointer, EntryKind, OwnedEntry, TreePath, TreeView};
 use crate::observe::Observer;
+use crate::transfer::NameEncoding;
 
 /// Base, pending and kept tree as they were when the views were taken. A
 /// checkpoint in between changes none of them: committed nodes never change.
@@ -45,6 +47,22 @@ impl<'a> Views<'a> {
         find(self.pending, path).map_err(Halt::fatal)
     }
 
+    /// A path of the mirror whose name depends on the way in which names are written.
+    pub(super) fn first_name_that_is_encoded(&self) -> Result<Option<TreePath>, Halt> {
+        let mut found = None;
+        for tree in [self.base(), self.kept()] {
+            walk(&tree, &Selection::new(&[]), &mut |path, visit| {
+                let is_held =
+                    matches!(&visit, Visit::Entry(entry) if OwnedEntry::from(*entry).is_on_mirror());
+                if found.is_none() && is_held && NameEncoding::differs_by_default(path) {
+                    found = Some(path.clone());
+                }
+                Ok(if found.is_some() { Next::Past } else { Next::Into })
+            })?;
+        }
+        Ok(found)
+    }
+
     /// What is kept on the mirror at exactly this path.
     pub(super) fn kept_entry(&self, path: &TreePath) -> Result<Option<OwnedEntry>, Halt> {
         if self.kept.is_none() {
@@ -52,6 +70,14 @@ impl<'a> Views<'a> {
         }
         let found = find(&self.kept(), path).map_err(Halt::fatal)?;
         Ok(found.filter(OwnedEntry::is_on_mirror))
+    }
+
+    /// Where what is kept below the folder at `path` is written down.
+    pub(super) fn kept_folder(&self, path: &TreePath) -> Result<Option<DirectoryPointer>, Halt> {
+        if self.kept.is_none() {
+            return Ok(None);
+        }
+        Ok(find(&self.kept(), path).map_err(Halt::fatal)?.and_then(|entry| entry.child))
     }
 
     /// What is kept on the mirror where it hinders a new file at `path`.

@@ -55,6 +55,7 @@ impl Remote<'_> {
             flags.push("--local-encoding=Raw");
         }
         flags.push("--webdav-encoding=Slash,Ctl,Del,InvalidUtf8,Dot");
+        flags.push("--s3-encoding=Slash,Ctl,Del,InvalidUtf8,Dot");
         flags
     }
 

@@ -12,7 +12,7 @@ use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
 use crate::workflow::spending::Step;
 use crate::workflow::trashing::{Purpose, removal_item};
-use crate::workflow::views::KeptConflict;
+use crate::workflow::views::{KeptConflict, Views};
 
 /// Objects that leave in one go.
 const BATCH_FILES_MAX: usize = 1000;
@@ -38,6 +38,21 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
                 continue;
             }
             moved_folder = None;
+        }
+        if run.waiting_for(&change.path).is_some() {
+            if change.pending.is_none() && is_whole_folder(&views, &change)? {
+                run.halt_without_room_for(run.whole_folder_requests())?;
+                if run.is_gone(&change.path) && run.trash_folder(&change.path)? {
+                    moved_folder = Some(change.path);
+                }
+            } else if let (Removal::Plain, Some(held)) = (decision.removal, &change.base) {
+                if run.is_gone(&change.path) {
+                    in_the_way.push(removal_item(change.path.clone(), held));
+                } else {
+                    block_what_waits(run, &change.path);
+                }
+            }
+            continue;
         }
         if is_folder_in_the_way(&change, decision.upload) {
             if clear_folder(run, &change)? {
@@ -77,6 +92,21 @@ fn is_folder_in_the_way(change: &Change, upload: Upload) -> bool {
         && change.pending.as_ref().is_some_and(|pending| pending.kind == EntryKind::File)
 }
 
+/// A folder of the base that can leave in one piece.
+fn is_whole_folder(views: &Views<'_>, change: &Change) -> Result<bool, Halt> {
+    let is_folder = change.base.as_ref().is_some_and(|base| base.kind == EntryKind::Directory);
+    Ok(is_folder && !views.keeps_anything_below(&change.path)?)
+}
+
+/// Nothing goes up under a name that is, on this remote, that of what is still there.
+fn block_what_waits(run: &mut JobRun<'_>, path: &TreePath) {
+    if let Some(waits) = run.waiting_for(path).filter(|waits| !run.is_blocked(waits)) {
+        let reason =
+            format!("on this remote its name is the same as that of {path}, which has not left it yet");
+        run.block(waits, &reason);
+    }
+}
+
 /// True when the folder was moved as a whole, with everything below it.
 fn clear_folder(run: &mut JobRun<'_>, change: &Change) -> Result<bool, Halt> {
     run.halt_without_room_for(run.whole_folder_requests())?;
@@ -104,7 +134,12 @@ fn trash_or_block(run: &mut JobRun<'_>, mut items: Vec<BatchItem>) -> Result<(),
     // What the deadline kept from being moved is no failure.
     run.halt_if_time_is_up()?;
     for path in paths {
-        if !cleared.contains(&path) {
+        if cleared.contains(&path) {
+            continue;
+        }
+        if run.waiting_for(&path).is_some() {
+            block_what_waits(run, &path);
+        } else {
             run.block(path, "what lies there on the mirror could not be moved to the trash");
         }
     }

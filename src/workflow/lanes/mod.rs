@@ -18,6 +18,7 @@ mod retire;
 
 use super::halt::Halt;
 use super::job_run::JobRun;
+use super::portable;
 use crate::plan::{SizeClass, Tally};
 
 pub(super) use prepare::{Candidate, Prepared, read_all, read_one};
@@ -27,6 +28,9 @@ pub(super) use replace::PAIR_FILES_MAX;
 /// Drives all lanes that have work.
 pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
     retire::retire_kept(run)?;
+    if tally.new_files_total() > 0 {
+        portable::refuse(run)?;
+    }
     clear::clear_the_way(run, tally)?;
     for class in SizeClass::ALL {
         if tally.new_files[class as usize] > 0 {

@@ -27,6 +27,10 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
     for change in diff(&base, views.pending, Equality::Stamp) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
+        if run.waiting_for(&change.path).is_some() {
+            // Left already, before its twin went up.
+            continue;
+        }
         if let Some(folder) = &moved_folder {
             if change.path.is_within(folder) {
                 run.note_moved_with_folder(&change);
@@ -36,7 +40,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
         }
         if is_worth_a_folder_move(run, &views, &change)? && run.is_folder_move_wanted()? {
             run.halt_without_room_for(run.whole_folder_requests())?;
-            if is_gone(run, &change.path) && run.trash_folder(&change.path)? {
+            if run.is_gone(&change.path) && run.trash_folder(&change.path)? {
                 moved_folder = Some(change.path);
             }
             // Not moved: the files below follow as changes of their own.
@@ -72,10 +76,6 @@ pub(in crate::workflow) fn is_worth_a_folder_move(
         && !is_below_any(&run.moved_folders, &change.path)
         && views.files_below(folder) >= FOLDER_FILES_MIN
         && !views.keeps_anything_below(&change.path)?)
-}
-
-fn is_gone(run: &JobRun<'_>, path: &TreePath) -> bool {
-    matches!(run.presence(path), Presence::Absent)
 }
 
 /// Looks a second time right before the list is written: absence must be proven.
