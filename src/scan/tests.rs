@@ -659,6 +659,7 @@ fn inode_numbers_that_change_by_themselves_are_counted_and_can_be_left_out() {
     assert_eq!(Some(report.root), source.tree.root(), "size and mtime decide");
 }
 
+#[allow(clippy::print_stderr, reason = "says what it leaves out")]
 #[test]
 fn no_same_size_rewrite_is_missed_in_a_race_with_reading() {
     let source = Source::new(&["f"]);
