@@ -260,20 +260,23 @@ fn run_matrix(faults: &[Fault], goes_on: bool, per_fault: u64, prepare: impl Fn(
     let mut scenario = Scenario::new(prepare);
     let seed =
         std::env::var("TREEFERRY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(DEFAULT_SEED);
-    let last = scenario.requests + scenario.requests / 2;
-    let cases = chosen(faults, goes_on, per_fault, scenario.requests, last, seed);
+    let cases = chosen(faults, goes_on, per_fault, scenario.requests, seed);
     let form = if is_long() { "all of them" } else { "a spread; TREEFERRY_LONG=1 takes every request" };
-    eprintln!(
+    say(&format!(
         "fault matrix: {} cases over {} requests, seed {seed} ({form})",
         cases.len(),
         scenario.requests
-    );
+    ));
     let mut wrong = String::new();
     let mut count = 0;
-    for (fault, number) in cases {
+    let all = cases.len();
+    for (done, (fault, number)) in cases.into_iter().enumerate() {
+        if done % 20 == 0 {
+            say(&format!("{done} of {all} cases of {:?} …", faults[0]));
+        }
         if let Err(text) = scenario.try_fault(fault, number, goes_on) {
             count += 1;
-            eprintln!("WRONG {text}");
+            say(&format!("WRONG {text}"));
             writeln!(wrong, "{text}").unwrap();
         }
     }
@@ -282,32 +285,30 @@ fn run_matrix(faults: &[Fault], goes_on: bool, per_fault: u64, prepare: impl Fn(
     scenario.world.assert_mirror_equals_source();
 }
 
-/// `last` is beyond what a faultless run sends: after a fault some requests are repeated.
-fn chosen(
-    faults: &[Fault],
-    goes_on: bool,
-    per_fault: u64,
-    requests: u64,
-    last: u64,
-    seed: u64,
-) -> Vec<(Fault, u64)> {
+/// A test that takes hours must show where it is.
+#[allow(clippy::print_stderr, reason = "seed and progress, for who waits")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn chosen(faults: &[Fault], goes_on: bool, per_fault: u64, requests: u64, seed: u64) -> Vec<(Fault, u64)> {
     let only = std::env::var("TREEFERRY_FAULT").ok();
+    let mut dice = Dice(seed);
     if is_long() || only.is_some() {
-        let all = faults.iter().flat_map(|&fault| (1..=last).map(move |number| (fault, number)));
-        return all
-            .filter(|&(fault, number)| {
-                only.as_ref().is_none_or(|only| *only == name(fault, number, goes_on))
-                    && (only.is_some() || number <= requests)
-            })
+        let last = if only.is_some() { 2 * requests } else { requests };
+        let mut all: Vec<(Fault, u64)> = faults
+            .iter()
+            .flat_map(|&fault| (1..=last).map(move |number| (fault, number)))
+            .filter(|&(fault, number)| only.as_ref().is_none_or(|only| *only == name(fault, number, goes_on)))
             .collect();
+        // So that a form that is stopped early has seen something of everything.
+        shuffle(&mut all, &mut dice);
+        return all;
     }
     // As many slices of the run as cases, each given to one fault.
     let count = faults.len() as u64 * per_fault;
-    let mut dice = Dice(seed);
     let mut slices: Vec<u64> = (0..count).collect();
-    for at in (1..slices.len()).rev() {
-        slices.swap(at, dice.below(at + 1));
-    }
+    shuffle(&mut slices, &mut dice);
     slices
         .iter()
         .enumerate()
@@ -319,16 +320,22 @@ fn chosen(
         .collect()
 }
 
-const STATUSES_AGAIN: usize = 5;
+fn shuffle<T>(cases: &mut [T], dice: &mut Dice) {
+    for at in (1..cases.len()).rev() {
+        cases.swap(at, dice.below(at + 1));
+    }
+}
+
+const CLIENT_ERRORS: usize = 5;
 
 #[test]
 fn the_nth_request_is_answered_with_a_client_error() {
-    run_matrix(&FAULTS[..STATUSES_AGAIN], false, 2, |_| {});
+    run_matrix(&FAULTS[..CLIENT_ERRORS], false, 2, |_| {});
 }
 
 #[test]
 fn the_nth_request_is_answered_with_a_server_error() {
-    run_matrix(&FAULTS[STATUSES_AGAIN..9], false, 2, |_| {});
+    run_matrix(&FAULTS[CLIENT_ERRORS..9], false, 2, |_| {});
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) fn run_jobs(
     global: &Global,
     output: &Output,
 ) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let jobs = job_selection::select(&configuration, names)?;
     if !options.accept.is_empty() && names.is_empty() && jobs.len() > 1 {
         return Err(Stopped::usage(

@@ -76,9 +76,6 @@ pub(super) fn begin(configuration: &Configuration, global: &Global, output: &Out
     if let Err(error) = remove_old(log_dir, configuration.log_retention_days) {
         output.warning(&format!("removing old logs from {}: {error}", log_dir.display()));
     }
-    for warning in &configuration.warnings {
-        tracing::warn!("configuration: {warning}");
-    }
     Some(log)
 }
 

@@ -26,7 +26,7 @@ enum NotifyCommand {
 
 pub(super) fn run(command: &Notify, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
     let NotifyCommand::Test = command.command;
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let deliveries = test_channels(&configuration, &host(), &locale());
     if deliveries.is_empty() {
         return Err(Stopped::usage(format!(

@@ -54,7 +54,7 @@ enum OverwriteArgument {
 }
 
 pub(super) fn run(command: &Restore, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let (job, paths) = job_and_paths(&configuration, command.job.as_deref(), &command.paths)?;
     let options = RestoreOptions {
         paths,
@@ -143,7 +143,11 @@ pub(super) fn findings(name: &str, found: &Unprotected) -> String {
     }
     let others = found.total.saturating_sub(shown.len() as u64);
     if others > 0 {
-        let _ = writeln!(text, "    and {} more, named with -v or --json", figures::count(others));
+        let _ = writeln!(
+            text,
+            "    and {} more, named in the log, with -v and with --json",
+            figures::count(others)
+        );
     }
     text
 }

@@ -28,7 +28,7 @@ pub(super) struct Status {
 
 pub(super) fn run(command: &Status, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
     let offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let now = OffsetDateTime::now_utc();
     let mut worst = ExitStatus::Protected;
     for job in job_selection::select(&configuration, &command.jobs)? {

@@ -185,7 +185,8 @@ fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
         }
     }
     if let Some(left) = &report.left {
-        line(speech.either("left for next", "留待下次"), left_words(left, speech));
+        let about = if report.dry_run { speech.either("about ", "约 ") } else { "" };
+        line(speech.either("left for next", "留待下次"), format!("{about}{}", left_words(left, speech)));
     }
     if let Some(check) = &report.check {
         line(speech.either("mirror check", "远端检查"), check_words(check, speech));
@@ -249,6 +250,9 @@ fn left_words(left: &Left, speech: Speech) -> String {
     if parts.is_empty() {
         return speech.either("nothing", "无").into();
     }
+    if names.is_empty() {
+        return parts.join("; ");
+    }
     let more = if left.uploads + left.removals > names.len() as u64 { ", …" } else { "" };
     format!("{} ({}{more})", parts.join("; "), names.join(", "))
 }
@@ -277,16 +281,14 @@ fn forecast_lines(forecast: &Forecast, speech: Speech, line: &mut impl FnMut(&st
         );
     }
     if !forecast.is_empty() {
+        let number = figures::count(forecast.requests);
         let seconds =
             forecast.seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
-        let time = seconds.map(|seconds| speech.duration(seconds));
-        let time = time
-            .map(|time| speech.either(format!(", about {time}"), format!("，约 {time}")))
-            .unwrap_or_default();
-        let number = figures::count(forecast.requests);
+        let time = seconds.map(|seconds| format!("，约 {}", speech.duration(seconds))).unwrap_or_default();
         line(
-            speech.either("requests", "请求"),
-            speech.either(format!("at most {number}{time}"), format!("最多 {number} 次{time}")),
+            speech.either("costs", "代价"),
+            speech
+                .either(format!("at most {}", forecast.cost_words()), format!("最多 {number} 次请求{time}")),
         );
     }
 }
@@ -388,6 +390,8 @@ pub(super) fn as_json(report: &JobReport) -> Value {
             "files_delete": forecast.deleted,
             "requests": forecast.requests,
             "seconds": forecast.seconds,
+            "requests_per_second": forecast.requests_per_second,
+            "pause_seconds": forecast.pause.as_secs_f64(),
         });
     }
     if let Some(check) = &report.check {

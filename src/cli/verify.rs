@@ -39,13 +39,13 @@ pub(super) struct Verify {
     /// With --remote: send again what is missing or damaged there and unchanged in the source
     #[arg(long, requires = "remote")]
     repair: bool,
-    /// Only a share of the files: the first of thirty parts (1/30), 5%, or about 10G
+    /// Only a share of the files: a thirtieth (1/30), 5%, or about 10G; the longest not verified first, so that thirty runs with 1/30 cover all
     #[arg(long, value_name = "SHARE")]
     subset: Option<Subset>,
 }
 
 pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let mut work: Vec<(&Job, VerifyOptions)> = Vec::new();
     let what = match (command.source, command.download) {
         (true, _) => What::Source,

@@ -4,16 +4,22 @@ use crate::model::{Batch, Failure, FailureClass, Lane, Outcome};
 use crate::observe::Event;
 use crate::transfer::command_line::{Traffic, list_of};
 use crate::transfer::log_line::{LogLine, Receipt, Stats};
-use crate::transfer::process::{Ended, Heard};
+use crate::transfer::process::{Ended, Heard, Reason};
 use crate::transfer::rclone::Finished;
 use crate::transfer::send::{Wave, settle};
 use crate::transfer::source_state::difference;
 use crate::transfer::{Transfer, classify};
 use std::collections::{HashMap, HashSet};
 
-/// So many failures in a row of one kind, with nothing that worked between
-/// them, end a batch: going on would hammer a remote that is unwell.
+/// So many failures in a row, with nothing that worked between them, end a batch:
+/// going on would hammer a remote that has said no.
 const FAILURES_IN_A_ROW_MAX: u32 = 20;
+/// The same where the remote is unwell: it is left in peace, and the caller tries again
+/// after a while.
+const UNWELL_IN_A_ROW_MAX: u32 = 5;
+
+/// Files up to this size are small: a thousandth of a second or so on a fast remote.
+const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// One rclone at work on one wave.
 pub(crate) struct Sending<'s, 'a> {
@@ -22,6 +28,7 @@ pub(crate) struct Sending<'s, 'a> {
     wave: &'s Wave,
     outcomes: &'s mut [Option<Outcome>],
     settled: &'s mut dyn FnMut(usize, &Outcome),
+    pulse: &'s mut dyn FnMut(),
     /// The last error line of a path, and whether its request may have been carried out.
     failures: HashMap<usize, (Failure, bool)>,
     /// Copied by a move that has not said `Deleted` yet.
@@ -40,6 +47,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         wave: &'s Wave,
         outcomes: &'s mut [Option<Outcome>],
         settled: &'s mut dyn FnMut(usize, &Outcome),
+        pulse: &'s mut dyn FnMut(),
     ) -> Self {
         Sending {
             transfer,
@@ -47,6 +55,7 @@ impl<'s, 'a> Sending<'s, 'a> {
             wave,
             outcomes,
             settled,
+            pulse,
             failures: HashMap::new(),
             copied: HashSet::new(),
             any_path_heard: false,
@@ -73,6 +82,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         let lines = wave.lines.iter().filter(|(index, _)| self.outcomes[*index].is_none());
         let list = list_of(lines.map(|(_, line)| line.as_slice()));
         let traffic = match lane {
+            Lane::Upload if self.are_all_small() => Traffic::SmallFiles,
             Lane::Upload => Traffic::Bytes,
             Lane::Trash => Traffic::Moves,
             Lane::Delete | Lane::Discard => Traffic::Requests,
@@ -92,6 +102,10 @@ impl<'s, 'a> Sending<'s, 'a> {
                 true
             }
         }
+    }
+
+    fn are_all_small(&self) -> bool {
+        self.wave.lines.iter().all(|&(index, _)| self.batch.items[index].stamp.size <= SMALL_FILE_BYTES_MAX)
     }
 
     fn open(&self) -> Vec<usize> {
@@ -118,6 +132,7 @@ impl<'s, 'a> Sending<'s, 'a> {
 
     fn hear(&mut self, line: &LogLine) -> Heard {
         if let Some(stats) = &line.stats {
+            (self.pulse)();
             self.report_progress(stats);
             return Heard::Nothing;
         }
@@ -181,7 +196,9 @@ impl<'s, 'a> Sending<'s, 'a> {
             return Heard::Enough;
         }
         self.failures_in_a_row += u32::from(counts && first);
-        if self.failures_in_a_row < FAILURES_IN_A_ROW_MAX {
+        let most =
+            if class == FailureClass::RemoteUnwell { UNWELL_IN_A_ROW_MAX } else { FAILURES_IN_A_ROW_MAX };
+        if self.failures_in_a_row < most {
             return Heard::Progress;
         }
         if refused {
@@ -216,6 +233,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
         }
+        self.transfer.is_hung |= ended == Ended::ByUs(Reason::NoProgress);
         for index in self.open() {
             let outcome = match self.failures.remove(&index) {
                 Some((_, true)) => Outcome::Unknown,

@@ -41,6 +41,7 @@ pub struct Transfer<'a> {
     pub(crate) bytes_confirmed: u64,
     pub(crate) files_confirmed: u64,
     pub(crate) last_trouble: Option<Failure>,
+    pub(crate) is_hung: bool,
 }
 
 impl<'a> Transfer<'a> {
@@ -56,6 +57,7 @@ impl<'a> Transfer<'a> {
             bytes_confirmed: 0,
             files_confirmed: 0,
             last_trouble: None,
+            is_hung: false,
         }
     }
 
@@ -101,6 +103,12 @@ impl<'a> Transfer<'a> {
         self.last_trouble.as_ref()
     }
 
+    /// True once an rclone had to be ended because nothing moved any more: the next
+    /// one would wait as long.
+    pub fn is_hung(&self) -> bool {
+        self.is_hung
+    }
+
     /// Sends a batch; exactly one outcome per item, in their order.
     ///
     /// `settled` hears each outcome as soon as it is known, for the journal.
@@ -108,13 +116,24 @@ impl<'a> Transfer<'a> {
     /// where the file is: after `Failed` and `Unknown` it has to be looked up,
     /// because the remote may have done it and answered wrongly.
     pub fn send(&mut self, batch: &Batch, settled: &mut dyn FnMut(usize, &Outcome)) -> Vec<Outcome> {
+        self.send_with_pulse(batch, settled, &mut || {})
+    }
+
+    /// As [`Transfer::send`]; `pulse` is called about once a second while rclone works, so that
+    /// what was settled can be made durable although nothing more is.
+    pub fn send_with_pulse(
+        &mut self,
+        batch: &Batch,
+        settled: &mut dyn FnMut(usize, &Outcome),
+        pulse: &mut dyn FnMut(),
+    ) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.items.len()];
         let mut ended_early = false;
         for wave in self.waves(batch, &mut outcomes, settled) {
             if ended_early || self.session.control.stop.is_set() {
                 break;
             }
-            let mut sending = Sending::new(self, batch, &wave, &mut outcomes, settled);
+            let mut sending = Sending::new(self, batch, &wave, &mut outcomes, settled, pulse);
             ended_early = sending.run();
         }
         for (index, outcome) in outcomes.iter_mut().enumerate() {

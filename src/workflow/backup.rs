@@ -94,7 +94,10 @@ fn back_up_one(
     }
 
     let store = PendingStore::new(&opened.scratch, surroundings.observer);
-    let scanned = source::scan(configuration, job, options, &committed, &store, surroundings, report)?;
+    let is_first = !committed.is_claimed && !options.dry_run;
+    let scanned = connector.while_asking(is_first, || {
+        source::scan(configuration, job, options, &committed, &store, surroundings, report)
+    })?;
     let pending = store
         .finish(Some(scanned.report.root), Some(&opened.nodes), MapMode::Map)
         .map_err(|error| Halt::Fatal(format!("completing the pending tree: {error}")))?;
@@ -112,9 +115,10 @@ fn back_up_one(
     let tally = compare::count_and_guard(&mut run)?;
     forecast::note(&mut run, &tally);
     if options.dry_run {
+        left::forecast(&mut run, &tally);
         return Ok(());
     }
-    let driven = lanes::drive(&mut run, &tally);
+    let driven = lanes::drive(&mut run, &tally).map_err(|halt| run.with_what_is_missing(halt));
     if run.was_stopped_before_sending(&driven) {
         return left::settle(&mut run, driven);
     }
@@ -124,6 +128,7 @@ fn back_up_one(
         return left::settle(&mut run, driven).and(finished);
     }
     finished?;
+    run.halt_if_all_was_refused()?;
     prune::expired_trash(&mut run)?;
     legacy_trash::purge_expired(&mut run)?;
     hash_fill::fill_in(&mut run)?;

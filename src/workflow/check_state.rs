@@ -36,6 +36,9 @@ pub(super) struct CheckState {
 struct Remembered {
     path: Vec<u8>,
     is_missing: bool,
+    /// Seen in the content: no listing can say that it is gone.
+    #[serde(default)]
+    by_content: bool,
     digest: Option<String>,
     size: u64,
     mtime: (i64, u32),
@@ -84,31 +87,56 @@ impl CheckState {
         is_of_the_future || self.due_seconds(every_days).is_none_or(|due| now_seconds >= due - EARLY_SECONDS)
     }
 
+    /// Forgets what was sent again.
+    pub(super) fn forget(&mut self, sent: &BTreeSet<TreePath>) {
+        let before = self.wrong.len();
+        self.wrong
+            .retain(|one| !TreePath::from_bytes(one.path.clone()).is_ok_and(|path| sent.contains(&path)));
+        self.wrong_total = self.wrong_total.saturating_sub((before - self.wrong.len()) as u64);
+    }
+
+    /// Forgets what a look at the whole mirror would have seen again.
+    pub(super) fn begin_anew(&mut self, by_content: bool) {
+        self.wrong.retain(|one| one.by_content && !by_content);
+        self.wrong_total = self.wrong.len() as u64;
+    }
+
     /// Remembers what `wrong` says, as far as the index still claims it.
     pub(super) fn remember(
         &mut self,
         wrong: &BTreeMap<TreePath, Wrong>,
-        dark_folders: &BTreeSet<TreePath>,
+        by_content: bool,
         tree: &Tree<'_>,
     ) -> Result<(), Halt> {
-        (self.wrong, self.wrong_total) = (Vec::new(), 0);
+        let known: BTreeSet<Vec<u8>> = self.wrong.iter().map(|one| one.path.clone()).collect();
         let mut finder = Finder::new(tree);
-        for (path, wrong) in wrong {
-            let known = finder.find(path).map_err(Halt::fatal)?;
-            let Some(known) = known.filter(|known| known.kind == EntryKind::File) else { continue };
+        for (path, wrong) in wrong.iter().filter(|(path, _)| !known.contains(path.as_bytes())) {
+            let entry = finder.find(path).map_err(Halt::fatal)?;
+            let Some(entry) = entry.filter(|entry| entry.kind == EntryKind::File) else { continue };
             self.wrong_total += 1;
             if self.wrong.len() < REMEMBERED_MAX {
                 self.wrong.push(Remembered {
                     path: path.as_bytes().to_vec(),
                     is_missing: *wrong == Wrong::Missing,
-                    digest: known.digest.map(|digest| digest.to_string()),
-                    size: known.stamp.size,
-                    mtime: (known.stamp.mtime.seconds, known.stamp.mtime.nanoseconds),
+                    by_content: by_content && *wrong == Wrong::Damaged,
+                    digest: entry.digest.map(|digest| digest.to_string()),
+                    size: entry.stamp.size,
+                    mtime: (entry.stamp.mtime.seconds, entry.stamp.mtime.nanoseconds),
                 });
             }
         }
-        self.dark_folders = dark_folders.iter().map(|folder| folder.as_bytes().to_vec()).collect();
         Ok(())
+    }
+
+    /// Remembers folders that list nothing. One that is new here decides nothing yet.
+    pub(super) fn note_dark(&mut self, dark_folders: &BTreeSet<TreePath>) {
+        self.is_undecided = dark_folders.iter().any(|folder| !self.was_dark(folder));
+        self.dark_folders = dark_folders.iter().map(|folder| folder.as_bytes().to_vec()).collect();
+    }
+
+    /// Of a check that somebody else made.
+    pub(super) fn made_at(seconds: Option<i64>) -> Self {
+        CheckState { checked_seconds: seconds, ..CheckState::default() }
     }
 
     /// The last check saw this folder dark, too.

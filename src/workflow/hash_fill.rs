@@ -42,7 +42,7 @@ pub(super) fn fill_in(run: &mut JobRun<'_>) -> Result<(), Halt> {
     let mut stopped = Ok(());
     for round in weak.chunks(ROUND_FILES) {
         stopped = run.surroundings.halt_if_stopped();
-        if stopped.is_err() {
+        if stopped.is_err() || run.halt_if_time_is_up().is_err() {
             break;
         }
         let read: Vec<Option<Edit>> = round

@@ -23,6 +23,7 @@ use crate::model::{Batch, BatchItem, Lane, RunId, Timestamp, TreePath};
 use crate::observe::{Event, Observer, Phase};
 use crate::plan::{Budget, Policy};
 use crate::scan::{Presence, RootDirectory, SourceIdentity, presence};
+use crate::transfer::Session;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Instant;
@@ -338,7 +339,19 @@ impl<'a> JobRun<'a> {
             // Before anything that could end the journal: it is the only other place that knows them.
             self.committed.save_doubts()?;
         }
-        let owned = if ended_in_order { self.write_owner(&mut facts) } else { Ok(()) };
+        let owned = if ended_in_order { self.write_owner(&mut facts) } else { Ok(None) };
+        let superseded = owned.as_ref().ok().cloned().flatten();
+        std::thread::scope(|scope| {
+            if let Some((session, file)) = superseded {
+                // Two owner files do no harm (the newest counts), so a failure here is none.
+                scope.spawn(move || session.delete_file(&file));
+            }
+            self.commit_all(facts)
+        })?;
+        owned.map(|_| ())
+    }
+
+    fn commit_all(&mut self, facts: Facts) -> Result<(), Halt> {
         let views = self.views();
         let policy = self.policy();
         let note = self.note();
@@ -352,8 +365,7 @@ impl<'a> JobRun<'a> {
         }
         self.report.index_bytes_written += written;
         self.end_journal()?;
-        self.quarantine.save_lifted(self.committed.state, &self.connector.disk)?;
-        owned
+        self.quarantine.save_lifted(self.committed.state, &self.connector.disk)
     }
 
     /// Everything in the journal is committed, but for moves of which it is not
@@ -389,16 +401,18 @@ impl<'a> JobRun<'a> {
         }
     }
 
-    fn write_owner(&mut self, facts: &mut Facts) -> Result<(), Halt> {
+    /// Gives back the owner file that is not needed any more.
+    fn write_owner(&mut self, facts: &mut Facts) -> Result<Option<(Session<'a>, String)>, Halt> {
         let belief = self.belief();
         self.keep_the_pause()?;
         if let Some(remote) = &mut self.remote {
             // The next run must know that this one may have come as far as writing it.
             remote.journal.append_owner_intent(remote.owner_sequence + 1).map_err(Halt::fatal)?;
-            facts.owner_sequence =
-                owner::write(&remote.connection.session, &belief, remote.owner_sequence, remote.run)?;
+            let session = remote.connection.session;
+            facts.owner_sequence = owner::write(&session, &belief, remote.owner_sequence, remote.run)?;
+            return Ok(owner::superseded(&belief, remote.owner_sequence).map(|file| (session, file)));
         }
-        Ok(())
+        Ok(None)
     }
 }
 

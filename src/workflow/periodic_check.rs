@@ -5,6 +5,7 @@
 //! named as unprotected in every run until it is sent again.
 
 use super::backup::back_up_unchecked;
+use super::budget::{Cost, RunBudget};
 use super::check_state::CheckState;
 use super::configuration::{CheckAction, Configuration, Job};
 use super::halt::Halt;
@@ -33,7 +34,7 @@ pub(super) fn run_if_due(
     }
     let done = match options.dry_run {
         true => forecast(configuration, job, surroundings, report),
-        false => run(configuration, job, surroundings, report),
+        false => run(configuration, job, options, surroundings, report),
     };
     report.finished = verify::now(surroundings);
     match done {
@@ -42,6 +43,8 @@ pub(super) fn run_if_due(
         Err(Halt::Locked { .. }) => {
             surroundings.observer.event(&Event::Detail("the check of the mirror is left to another run"));
         }
+        // The next run makes it; what is not protected counts more.
+        Err(Halt::BudgetSpent(_)) if report.outcome == JobOutcome::Unprotected => {}
         Err(halt) => report.outcome = JobOutcome::from(in_words(halt)),
     }
 }
@@ -82,6 +85,7 @@ fn requests(job: &Job, docket: &Docket, folders_now: u64) -> u64 {
 fn run(
     configuration: &Configuration,
     job: &Job,
+    options: &BackupOptions,
     surroundings: &Surroundings<'_>,
     report: &mut JobReport,
 ) -> Result<(), Halt> {
@@ -92,8 +96,16 @@ fn run(
     if !CheckState::load(&state)?.is_due(job.check_every_days, report.started.unix_timestamp()) {
         return name_what_is_still_wrong(configuration, job, surroundings, report);
     }
+    let opened = open_to_look(configuration, job, surroundings)?;
+    let requests = requests(job, &opened.docket, report.directories_scanned);
+    drop(opened);
+    // A listing comes to its end once it is begun: it is begun only where there is room for it.
+    if let Some(budget) = options.budget.lacks(Cost { requests, ..Cost::default() }) {
+        return Err(Halt::BudgetSpent(format!("{budget}, before the check of the mirror that is due")));
+    }
+    options.budget.spend(0, requests);
     let may_repair = job.check_action == CheckAction::Repair;
-    let checked = verify::check_mirror(configuration, job, may_repair, surroundings)?;
+    let checked = verify::check_mirror(configuration, job, may_repair.then_some(options), surroundings)?;
     if let Some(sent) = &checked.repair_run {
         report.run_id = sent.run_id.or(report.run_id);
         report.files_uploaded += sent.files_uploaded;
@@ -146,11 +158,14 @@ fn name_what_is_still_wrong(
     check.save(&opened.state, &RealDisk::new(surroundings.observer))
 }
 
-/// What a repair runs: the ordinary lanes, with all their guards.
+/// What a repair runs: the ordinary lanes, with all their guards, within the budget
+/// of the run that checks.
 pub(super) fn send_again(
     configuration: &Configuration,
     job: &Job,
+    budget: &RunBudget,
     surroundings: &Surroundings<'_>,
 ) -> JobReport {
-    back_up_unchecked(configuration, job, &BackupOptions::default(), surroundings)
+    let options = BackupOptions { budget: budget.clone(), ..BackupOptions::default() };
+    back_up_unchecked(configuration, job, &options, surroundings)
 }

@@ -4,14 +4,16 @@
 //! the journal is open. A run that changes nothing never comes here.
 
 use super::connect::{Connection, encoding_of};
+use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
-use crate::journal::{JournalWriter, NotDone, Settled};
+use crate::journal::{JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
-use crate::transfer::{CompanionMove, join};
+use crate::transfer::{CompanionMove, Session, join};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -27,9 +29,14 @@ pub(super) struct OpenRemote<'a> {
     pub(super) owner_sequence: u64,
     /// Folders that this run made in its trash.
     pub(super) trash_folders: BTreeSet<TreePath>,
+    /// Folders of the mirror that exist, or that this run made.
+    pub(super) mirror_folders: BTreeSet<TreePath>,
     batch_number: u64,
     equal_failures: usize,
     last_failure: Option<FailureClass>,
+    has_confirmed: bool,
+    /// The last words of a remote that was unwell.
+    unwell: Option<String>,
     journal_trouble: Option<Halt>,
 }
 
@@ -53,10 +60,16 @@ impl<'a> JobRun<'a> {
         let run = self.run_id();
         let mut connection = self.connector.connect(encoding_of(&self.committed), run)?;
         let is_first = !self.committed.is_claimed;
-        if is_first {
-            self.guard_empty_mirror(&connection)?;
-        }
-        let owner_sequence = owner::check(&connection.session, &self.belief())?;
+        let (looking, belief) = (connection.looking, self.belief());
+        let owner_sequence = if is_first {
+            std::thread::scope(|scope| {
+                let asking = scope.spawn(move || owner::check(&looking, &belief));
+                self.guard_empty_mirror(looking)?;
+                asking.join().map_err(|_| Halt::Fatal("asking who owns the mirror".into()))?
+            })?
+        } else {
+            owner::check(&looking, &belief)?
+        };
         self.committed.claim(self.job, connection.session.encoding())?;
         self.know_the_companion(&mut connection, is_first)?;
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
@@ -69,9 +82,12 @@ impl<'a> JobRun<'a> {
             journal,
             owner_sequence,
             trash_folders: BTreeSet::new(),
+            mirror_folders: BTreeSet::new(),
             batch_number: 0,
             equal_failures: 0,
             last_failure: None,
+            has_confirmed: false,
+            unwell: None,
             journal_trouble: None,
         })
     }
@@ -117,13 +133,12 @@ impl<'a> JobRun<'a> {
     }
 
     /// A first run writes only onto an empty mirror.
-    fn guard_empty_mirror(&self, connection: &Connection<'_>) -> Result<(), Halt> {
+    fn guard_empty_mirror(&self, session: Session<'_>) -> Result<(), Halt> {
         if self.options.accepts(Guard::NonemptyRemote) {
             return Ok(());
         }
         let mirror = self.job.remote.to_string();
-        let listing = connection
-            .session
+        let listing = session
             .list_folder(&mirror)
             .map_err(|failure| Halt::from_failure("looking whether the mirror is empty", &failure))?;
         match listing.as_deref() {
@@ -153,14 +168,25 @@ impl<'a> JobRun<'a> {
         remote.connection.transfer.set_deadline(deadline);
         let batch_number = remote.announce(batch)?;
         let begun = Instant::now();
-        let mut written = Ok(());
         let OpenRemote { connection, journal, .. } = remote;
-        let outcomes = connection.transfer.send(batch, &mut |index, outcome| {
-            if let (Ok(()), Some(settled)) = (&written, settled_now(batch, index, outcome)) {
-                written = journal.append_outcomes(batch_number, &[(index as u32, settled)], Instant::now());
+        let journal = RefCell::new((journal, Ok(())));
+        let write = |write: &dyn Fn(&mut JournalWriter<'_>) -> Result<(), WriteError>| {
+            let (journal, written) = &mut *journal.borrow_mut();
+            if written.is_ok() {
+                *written = write(journal);
             }
-        });
+        };
+        let mut settle = |index: usize, outcome: &Outcome| {
+            if let Some(settled) = settled_now(batch, index, outcome) {
+                let outcomes = [(index as u32, settled)];
+                write(&|journal| journal.append_outcomes(batch_number, &outcomes, Instant::now()));
+            }
+        };
+        // An outcome waits a second at most, also when no other one follows for an hour.
+        let mut pulse = || write(&|journal| journal.sync_if_due(Instant::now()).map(|_| ()));
+        let outcomes = connection.transfer.send_with_pulse(batch, &mut settle, &mut pulse);
         // What was sent is known here all the same, and goes into the ledger first.
+        let written = journal.into_inner().1;
         remote.journal_trouble = written.err().map(Halt::fatal);
         remote.watch_failures(&outcomes);
         self.operation_ended();
@@ -179,6 +205,11 @@ impl<'a> JobRun<'a> {
         if let Some(trouble) = &remote.journal_trouble {
             return Err(trouble.clone());
         }
+        if remote.connection.transfer.is_hung() {
+            return Err(Halt::RemoteUnwell(format!(
+                "{doing}: nothing moved for too long, and rclone was ended; what it had under way is looked at in the next run"
+            )));
+        }
         let failures = outcomes.iter().filter_map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure),
             _ => None,
@@ -195,6 +226,33 @@ impl<'a> JobRun<'a> {
                 || (failure.class == FailureClass::Rclone && !told_apart)
         });
         hopeless.map_or(Ok(()), |failure| Err(Halt::from_failure(doing, failure)))
+    }
+}
+
+impl JobRun<'_> {
+    /// The end of a run in which the remote refused everything: then it is the
+    /// remote that is unwell, and not the files.
+    pub(super) fn halt_if_all_was_refused(&self) -> Result<(), Halt> {
+        let unwell = self.remote.as_ref().filter(|remote| !remote.has_confirmed);
+        match unwell.and_then(|remote| remote.unwell.as_ref()) {
+            Some(reason) if self.report.unprotected.total > 0 => Err(Halt::RemoteUnwell(format!(
+                "the remote took nothing of this run, however often it was asked: {reason}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says how much did not fit.
+    pub(super) fn with_what_is_missing(&self, halt: Halt) -> Halt {
+        match (halt, &self.report.forecast) {
+            (Halt::RemoteFull(message), Some(forecast)) => Halt::RemoteFull(format!(
+                "{message}. Still to go up: {}, {}. Make room on the remote and run again: it \
+                 goes on from here",
+                figures::files(forecast.uploads.saturating_sub(self.report.files_uploaded)),
+                figures::bytes(forecast.upload_bytes.saturating_sub(self.report.bytes_uploaded)),
+            )),
+            (halt, _) => halt,
+        }
     }
 }
 
@@ -229,6 +287,13 @@ impl OpenRemote<'_> {
 
     fn watch_failures(&mut self, outcomes: &[Outcome]) {
         for outcome in outcomes {
+            match outcome {
+                Outcome::Confirmed => self.has_confirmed = true,
+                Outcome::Failed(failure) if failure.class == FailureClass::RemoteUnwell => {
+                    self.unwell = Some(failure.reason.clone());
+                }
+                _ => {}
+            }
             match outcome {
                 Outcome::Failed(Failure { class, .. }) if Some(*class) == self.last_failure => {
                     self.equal_failures += 1;

@@ -1,6 +1,8 @@
 //! What a recipe came to: plain values, for people and machines to be told.
 
 use crate::model::{RunId, TreeDigest, TreePath};
+use crate::workflow::configuration::format_duration;
+use crate::workflow::figures;
 use crate::workflow::options::Guard;
 use crate::workflow::verify::VerifyReport;
 use serde::{Deserialize, Serialize};
@@ -264,9 +266,29 @@ pub struct Forecast {
     pub requests: u64,
     /// How long that takes, where something limits the rate.
     pub seconds: Option<f64>,
+    /// Of `--tpslimit`.
+    pub requests_per_second: Option<f64>,
+    /// Of the job; zero for none.
+    pub pause: Duration,
 }
 
 impl Forecast {
+    /// `39,940 requests, 22 hours at 0.5 a second`.
+    pub fn cost_words(&self) -> String {
+        let mut words = figures::counted(self.requests, "request", "requests");
+        if let Some(seconds) = self.seconds {
+            words += &format!(", {}", figures::about(seconds));
+        }
+        if let Some(rate) = self.requests_per_second {
+            words += &format!(" at {rate} a second");
+        }
+        if !self.pause.is_zero() {
+            let and = if self.requests_per_second.is_some() { " and" } else { "" };
+            words += &format!("{and} with a pause of {} after each file", format_duration(self.pause));
+        }
+        words
+    }
+
     /// True when nothing would be sent at all.
     pub fn is_empty(&self) -> bool {
         self.uploads + self.trashed + self.deleted == 0
@@ -302,4 +324,21 @@ pub struct JobStatus {
     pub notes: Vec<String>,
     /// `Protected`, `Unprotected`, `NoIndex`, or the trouble that the last run ended with.
     pub outcome: JobOutcome,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forecast_becomes_a_time_where_something_limits_the_rate() {
+        let mut forecast = Forecast { uploads: 1, requests: 39_940, ..Forecast::default() };
+        assert_eq!(forecast.cost_words(), "39,940 requests");
+        forecast.requests_per_second = Some(0.5);
+        forecast.seconds = Some(79_880.0);
+        assert_eq!(forecast.cost_words(), "39,940 requests, 22 hours at 0.5 a second");
+        forecast.requests_per_second = None;
+        forecast.pause = Duration::from_secs(2);
+        assert_eq!(forecast.cost_words(), "39,940 requests, 22 hours with a pause of 2s after each file");
+    }
 }

@@ -102,14 +102,19 @@ impl Fit {
 impl JobRun<'_> {
     /// What requests cost on this remote; before it is opened, as on the dearest.
     pub(super) fn costs(&self) -> RequestCosts {
+        self.features().request_costs()
+    }
+
+    /// What the remote can do, as far as that is known.
+    pub(super) fn features(&self) -> Features {
         match &self.remote {
-            Some(remote) => remote.connection.features.request_costs(),
-            None => assumed_features(&self.job.remote.to_string()).request_costs(),
+            Some(remote) => remote.connection.features.clone(),
+            None => self.connector.features(),
         }
     }
 
     /// Requests that a run has beside those for files.
-    fn frame_requests(&self) -> u64 {
+    pub(super) fn frame_requests(&self) -> u64 {
         if self.costs().upload == 0 {
             return 0;
         }

@@ -4,15 +4,17 @@
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
+use super::opened::read_docket;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
+use super::surroundings::Surroundings;
 use super::{last_run, notification};
 use crate::commit::StateDir;
-use crate::index::Docket;
+use crate::transfer::{Control, Gap};
 use time::OffsetDateTime;
 
 /// What is known of `job`. Trouble with reading it is the outcome.
-pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
+pub fn status(configuration: &Configuration, job: &Job, surroundings: &Surroundings<'_>) -> JobStatus {
     let mut status = JobStatus {
         job: job.name.clone(),
         run_id: None,
@@ -31,16 +33,28 @@ pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
     if let Err(halt) = fill(configuration, job, &mut status) {
         status.outcome = JobOutcome::from(halt);
     }
+    status.notes.extend(about_rclone(surroundings));
     status
+}
+
+/// What the rclone found here lacks; one process, no request.
+fn about_rclone(surroundings: &Surroundings<'_>) -> Vec<String> {
+    match surroundings.rclone(&Control::default()) {
+        Ok(rclone) => {
+            let gap = |gap: &Gap| {
+                format!("rclone {} is older than {}: {}", rclone.version(), gap.since, gap.consequence)
+            };
+            rclone.gaps().0.iter().map(gap).collect()
+        }
+        Err(halt) => vec![halt.to_string()],
+    }
 }
 
 fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Result<(), Halt> {
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     let Some(state) = existing else { return Ok(()) };
     let mut is_first_run_unfinished = false;
-    if let Some(bytes) = state.read_docket().map_err(Halt::fatal)? {
-        let docket = Docket::decode(&bytes)
-            .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
+    if let Some((docket, _)) = read_docket(job, &state)? {
         status.run_id = docket.facts.last_run;
         if let Some(base) = docket.base {
             status.files = base.totals.files;

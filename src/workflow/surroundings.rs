@@ -5,7 +5,7 @@ use super::halt::Halt;
 use super::options::Stop;
 use crate::disk::describe_this_process;
 use crate::observe::Observer;
-use crate::transfer::{Control, Rclone, RcloneSettings};
+use crate::transfer::{Control, Known, Rclone, RcloneSettings};
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -87,6 +87,11 @@ impl<'a> Surroundings<'a> {
         let found =
             Rclone::detect(self.rclone_settings.clone(), control, self.observer).map_err(Halt::fatal)?;
         Ok(self.rclone.get_or_init(|| found))
+    }
+
+    /// The user's rclone, whose version is known from before.
+    pub(super) fn rclone_as_known(&self, known: &Known) -> &Rclone {
+        self.rclone.get_or_init(|| Rclone::with_version(self.rclone_settings.clone(), known.version))
     }
 
     /// Ends the run when somebody asked for it.

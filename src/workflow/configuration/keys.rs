@@ -219,7 +219,13 @@ pub const KEYS: &[Key] = &[
         "0",
         "Threads for scanning and hashing. 0: as many as there are processors.",
     ),
-    key("job", "pause", "duration", "\"0s\"", "Wait between operations on the remote, for touchy ones."),
+    key(
+        "job",
+        "pause",
+        "duration",
+        "\"0s\"",
+        "Wait so long between two operations of a backup on the remote, for touchy ones: files then go one by one, each by an rclone of its own. `--tpslimit` in [rclone] flags spaces single requests instead.",
+    ),
     key(
         "job",
         "exclude",

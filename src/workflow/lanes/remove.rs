@@ -12,7 +12,7 @@ use crate::workflow::views::Views;
 use rayon::prelude::*;
 
 /// Objects that leave in one go.
-const BATCH_FILES_MAX: usize = 1000;
+pub(in crate::workflow) const REMOVAL_FILES_MAX: usize = 1000;
 /// From so many files on a vanished folder leaves as one piece: a move of a
 /// folder is a process and five requests of its own, a file in a list four.
 const FOLDER_FILES_MIN: u64 = 10;
@@ -50,7 +50,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
             (Removal::Plain, Some(held)) => vanished.push((removal_item(change.path.clone(), held), change)),
             _ => {}
         }
-        if vanished.len() >= run.files_per_batch(BATCH_FILES_MAX) {
+        if vanished.len() >= run.files_per_batch(REMOVAL_FILES_MAX) {
             remove(run, std::mem::take(&mut vanished))?;
         }
     }
@@ -58,7 +58,11 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
 }
 
 /// A folder of the base that is not in the source any more.
-fn is_worth_a_folder_move(run: &JobRun<'_>, views: &Views<'_>, change: &Change) -> Result<bool, Halt> {
+pub(in crate::workflow) fn is_worth_a_folder_move(
+    run: &JobRun<'_>,
+    views: &Views<'_>,
+    change: &Change,
+) -> Result<bool, Halt> {
     let Some(folder) = change.base.as_ref().filter(|entry| entry.kind == EntryKind::Directory) else {
         return Ok(false);
     };

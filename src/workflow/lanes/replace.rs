@@ -11,7 +11,7 @@ use crate::workflow::spending::Step;
 use crate::workflow::trashing::Purpose;
 
 /// Files of one pair at the most.
-const PAIR_FILES_MAX: usize = 200;
+pub(in crate::workflow) const PAIR_FILES_MAX: usize = 200;
 /// Candidates that are read together, before it is known how many differ.
 const READ_AHEAD_FILES: usize = 1024;
 

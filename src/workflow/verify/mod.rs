@@ -1,6 +1,7 @@
 //! The recipe `verify`: is everything still what the index says?
 
 mod content;
+mod last_verified;
 mod options;
 mod remote;
 mod repair;
@@ -11,12 +12,14 @@ mod subset;
 pub use options::{VerifyOptions, VerifyReport, What};
 pub use subset::Subset;
 
+use super::budget::RunBudget;
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::history::open_with_index;
 use super::job_run::is_below_any;
 use super::opened::{Opened, open_to_write};
+use super::options::BackupOptions;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
@@ -24,10 +27,11 @@ use crate::disk::RealDisk;
 use crate::index::{Finder, Tree};
 use crate::model::{Entry, EntryKind, TreePath};
 use crate::observe::{Event, Phase};
+use last_verified::{LastVerified, Unfinished};
 use repair::WRONG_MAX;
 pub(super) use repair::Wrong;
 use std::collections::{BTreeMap, BTreeSet};
-use subset::Chooser;
+use subset::{Chooser, Weights};
 use time::OffsetDateTime;
 
 /// Verifies one job. Takes no lock, and changes nothing but the quarantine.
@@ -45,7 +49,7 @@ pub fn verify(
     let looked = verify_one(configuration, job, options, surroundings, &mut report, &mut found);
     let ended = looked.and_then(|()| {
         if options.repair {
-            repair::repair(configuration, job, &mut found, surroundings, &mut report)?;
+            repair::repair(configuration, job, &mut found, &RunBudget::default(), surroundings, &mut report)?;
         }
         conclude_check(configuration, job, options, surroundings, &mut report, &found)
     });
@@ -53,17 +57,17 @@ pub fn verify(
 }
 
 /// The check of the mirror after a backup: one listing, compared with the index,
-/// while no other run changes either.
+/// while no other run changes either. Repairs within the budget of `repairing`.
 ///
 /// # Errors
 /// When it could not be made; then nothing was concluded and nothing repaired.
 pub(super) fn check_mirror(
     configuration: &Configuration,
     job: &Job,
-    may_repair: bool,
+    repairing: Option<&BackupOptions>,
     surroundings: &Surroundings<'_>,
 ) -> Result<VerifyReport, Halt> {
-    let options = VerifyOptions::check(may_repair);
+    let options = VerifyOptions::check(repairing.is_some());
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
     report.is_periodic = true;
     let mut found = Found::default();
@@ -72,16 +76,14 @@ pub(super) fn check_mirror(
     verify_one(configuration, job, &options, surroundings, &mut report, &mut found)?;
     drop(held);
     let mut postponed = BTreeMap::new();
-    if may_repair && !found.dark.is_empty() {
+    if repairing.is_some() && !found.dark.is_empty() {
         let fresh: BTreeSet<_> =
             found.dark.iter().filter(|folder| !before.was_dark(folder)).cloned().collect();
         postponed = found.take_below(&fresh);
     }
-    let ended = if may_repair {
-        repair::repair(configuration, job, &mut found, surroundings, &mut report)
-    } else {
-        Ok(())
-    };
+    let ended = repairing.map_or(Ok(()), |options| {
+        repair::repair(configuration, job, &mut found, &options.budget, surroundings, &mut report)
+    });
     found.wrong.append(&mut postponed);
     let ended =
         ended.and_then(|()| conclude_check(configuration, job, &options, surroundings, &mut report, &found));
@@ -118,6 +120,8 @@ struct Found {
     /// Folders that list nothing at all, where much is known to be. OpenList answers
     /// every error so.
     dark: BTreeSet<TreePath>,
+    /// What a repair saw to: the index admits it, and runs name it by themselves.
+    sent_again: BTreeSet<TreePath>,
 }
 
 impl Found {
@@ -130,8 +134,8 @@ impl Found {
     }
 }
 
-/// A whole look at the mirror is a check: the next one is due later, and what is
-/// wrong is remembered until it is sent again.
+/// What is wrong is remembered until it is sent again. A whole look at the mirror is
+/// a check: the next one is due later.
 fn conclude_check(
     configuration: &Configuration,
     job: &Job,
@@ -140,12 +144,11 @@ fn conclude_check(
     report: &mut VerifyReport,
     found: &Found,
 ) -> Result<(), Halt> {
-    if options.what == What::Source || options.subset != Subset::All || !options.paths.is_empty() {
+    if options.what == What::Source {
         return Ok(());
     }
     let opened = open_with_index(configuration, job, surroundings)?;
-    let is_meanwhile = opened.docket.facts.last_run != report.snapshot && report.repair_run.is_none();
-    if is_meanwhile {
+    if opened.docket.facts.last_run != report.snapshot && report.repair_run.is_none() {
         report
             .warnings
             .push("a backup ran meanwhile: files that it changed may be named here. Verify again".into());
@@ -153,9 +156,14 @@ fn conclude_check(
     }
     let mut check = CheckState::load(&opened.state)?;
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
-    check.is_undecided = found.dark.iter().any(|folder| !check.was_dark(folder));
-    check.checked_seconds = Some(report.started.unix_timestamp());
-    check.remember(&found.wrong, &found.dark, &tree)?;
+    let by_content = options.what == What::Download;
+    check.forget(&found.sent_again);
+    if options.subset == Subset::All && options.paths.is_empty() {
+        check.begin_anew(by_content);
+        check.note_dark(&found.dark);
+        check.checked_seconds = Some(report.started.unix_timestamp());
+    }
+    check.remember(&found.wrong, by_content, &tree)?;
     check.save(&opened.state, &RealDisk::new(surroundings.observer))
 }
 
@@ -201,18 +209,73 @@ fn verify_one(
         }
     }
     observer.event(&Event::PhaseStarted(Phase::Plan));
-    let (files, bytes) = count(&tree, &selection, &Chooser::new(Subset::All, 0, 0), surroundings)?;
-    let chooser = Chooser::new(options.subset, surroundings.now_seconds() as u64, bytes);
-    let (files, bytes) =
-        if chooser.is_all() { (files, bytes) } else { count(&tree, &selection, &chooser, surroundings)? };
+    let mut ledger = LastVerified::load(&opened.state)?;
+    let (chooser, parts) = choose(&tree, &selection, options, &mut ledger, surroundings)?;
+    let (files, bytes) = count(&tree, &selection, &chooser, surroundings)?;
     report.files_selected = files;
     observer.event(&Event::PhaseStarted(Phase::Verify));
     observer.event(&Event::WorkPlanned { phase: Phase::Verify, files, bytes });
-    let verifying = Verifying { job, opened: &opened, tree, selection, chooser, surroundings, report, found };
-    match options.what {
+    let (mut done, mut unkept) = (None, None);
+    let verifying = Verifying {
+        job,
+        opened: &opened,
+        tree,
+        selection: selection.clone(),
+        chooser,
+        surroundings,
+        report,
+        found,
+        done: &mut done,
+    };
+    let verified = match options.what {
         What::Source => source::verify(verifying),
         What::Listing | What::Download => remote::verify(verifying),
+    };
+    if selection.is_all() {
+        let kind = ledger.of(options.what);
+        match (&verified, done) {
+            (Ok(()), _) => kind.note(parts, surroundings.now_seconds()),
+            (Err(_), Some(done)) if options.subset != Subset::All => {
+                kind.unfinished = Some(Unfinished::new(parts, &done));
+            }
+            (Err(_), _) => return verified,
+        }
+        if let Err(halt) = ledger.save(&opened.state, &RealDisk::new(observer)) {
+            unkept = Some(format!("it could not be written down what was verified: {halt}"));
+        }
     }
+    report.warnings.extend(unkept);
+    verified
+}
+
+/// Which files it is this time, and the parts they are in. An interrupted share
+/// comes first.
+fn choose(
+    tree: &Tree<'_>,
+    selection: &Selection,
+    options: &VerifyOptions,
+    ledger: &mut LastVerified,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Chooser, Vec<u16>), Halt> {
+    let mut weights = Weights::new();
+    if options.subset == Subset::All {
+        let all = weights.choose(Subset::All, ledger.of(options.what));
+        return Ok((Chooser::default(), all));
+    }
+    if let Some(unfinished) = ledger.of(options.what).unfinished.clone().filter(|_| selection.is_all()) {
+        return Ok((Chooser::new(&unfinished.parts, unfinished.done()), unfinished.parts));
+    }
+    walk(tree, selection, &mut |path, visit| {
+        surroundings.halt_if_stopped()?;
+        if let Visit::Entry(entry) = visit
+            && entry.kind == EntryKind::File
+        {
+            weights.add(path, entry.stamp.size);
+        }
+        Ok(Next::Into)
+    })?;
+    let parts = weights.choose(options.subset, ledger.of(options.what));
+    Ok((Chooser::new(&parts, None), parts))
 }
 
 /// A verification under way.
@@ -225,6 +288,8 @@ struct Verifying<'a> {
     surroundings: &'a Surroundings<'a>,
     report: &'a mut VerifyReport,
     found: &'a mut Found,
+    /// Up to here, in path order, everything is verified.
+    done: &'a mut Option<TreePath>,
 }
 
 impl Verifying<'_> {

@@ -77,7 +77,11 @@ fn list(verifying: &mut Verifying<'_>, way: &Way<'_>) -> Result<Listing, Halt> {
     });
     verifying.surroundings.halt_if_stopped()?;
     // A folder that is said not to be there lists nothing, and what that means is judged below.
-    listed.map_err(|failure| Halt::from_failure("listing the mirror", &failure))?;
+    listed.map_err(|failure| match failure.reason.contains("not found") {
+        // Told of a moment ago, and denied now: so OpenList speaks of any error.
+        true => Halt::RemoteUnwell(format!("a folder of the mirror cannot be listed: {}", failure.reason)),
+        false => Halt::from_failure("listing the mirror", &failure),
+    })?;
     sorted.map_err(cannot_sort)?;
     let docket = &verifying.opened.docket;
     let roots = [docket.base, docket.kept];

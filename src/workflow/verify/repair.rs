@@ -7,8 +7,10 @@
 use super::{Found, VerifyReport};
 use crate::index::{Edit, Finder, Tree};
 use crate::model::{EntryFlags, EntryKind, OwnedEntry, Stamp, TreePath};
+use crate::observe::{Event, Phase};
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::Place;
+use crate::workflow::budget::RunBudget;
 use crate::workflow::committed::{Aside, CommitNote, Committed};
 use crate::workflow::configuration::{Configuration, Job};
 use crate::workflow::connect::Connector;
@@ -43,6 +45,7 @@ pub(super) fn repair(
     configuration: &Configuration,
     job: &Job,
     found: &mut Found,
+    budget: &RunBudget,
     surroundings: &Surroundings<'_>,
     report: &mut VerifyReport,
 ) -> Result<(), Halt> {
@@ -57,8 +60,9 @@ pub(super) fn repair(
     // From here on the index knows of them by itself.
     for path in &repaired {
         found.wrong.remove(path);
+        found.sent_again.insert(path.clone());
     }
-    let mut sent = send_again(configuration, job, surroundings);
+    let mut sent = send_again(configuration, job, budget, surroundings);
     report.warnings.append(&mut sent.warnings);
     report.repair_run = Some(Box::new(sent));
     let opened = open_with_index(configuration, job, surroundings)?;
@@ -96,7 +100,13 @@ fn look_again(
     let failed = |failure| Halt::from_failure("looking again for what is missing", &failure);
     let features = way.session()?.features(&way.remote(None)).map_err(failed)?;
     if !features.is_local && !features.bucket_based {
-        surroundings.pause(surroundings.second_look_seconds)?;
+        let seconds = surroundings.second_look_seconds;
+        let summary = format!(
+            "{} files seem to be missing: the remote is asked again in {seconds} s, before anything is sent",
+            missing.len()
+        );
+        surroundings.observer.event(&Event::PhaseFinished { phase: Phase::Verify, summary: &summary });
+        surroundings.pause(seconds)?;
     }
     let belief = Belief::of(&opened.docket.facts, false, job.companion.to_string());
     if belief.sequence > 0 {
