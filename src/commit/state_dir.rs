@@ -21,6 +21,8 @@ pub struct StateDir {
 pub enum SideFile {
     /// Report of the last run, for `status`.
     LastRun,
+    /// What is remembered of the source beside the index.
+    Source,
     /// Paths whose state on the remote is not known.
     Doubts,
     /// Files that were found rotten, and are neither trusted nor overwritten.
@@ -39,6 +41,7 @@ impl SideFile {
     fn name(self) -> &'static str {
         match self {
             SideFile::LastRun => "last-run.json",
+            SideFile::Source => "source.json",
             SideFile::Doubts => "doubts",
             SideFile::Quarantine => "quarantine",
             SideFile::Ledger => "ledger",
@@ -59,7 +62,7 @@ impl SideFile {
             SideFile::Quarantine => Some("remove it, then run `treeferry verify --source` again"),
             SideFile::Ledger => Some("remove it: what was verified when is then forgotten"),
             SideFile::Rclone => Some("remove it: rclone is asked again"),
-            SideFile::LastRun | SideFile::Notification | SideFile::Check => None,
+            SideFile::LastRun | SideFile::Source | SideFile::Notification | SideFile::Check => None,
         }
     }
 }

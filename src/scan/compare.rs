@@ -23,6 +23,11 @@ pub(crate) const NOT_YET: DirectoryPointer = DirectoryPointer {
     content: TreeDigest([0; 32]),
 };
 
+fn is_all_but_the_inode(base: &Stamp, found: &Stamp) -> bool {
+    let both_have_one = base.inode != 0 && found.inode != 0;
+    both_have_one && base != found && Stamp { inode: base.inode, ..*found } == *base
+}
+
 /// A subdirectory to be visited.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -86,6 +91,8 @@ pub(crate) struct Merged {
     pub(crate) files_out_of_scope: u64,
     pub(crate) excluded: u64,
     pub(crate) specials: u64,
+    /// Files of which nothing but the inode number is another.
+    pub(crate) inodes_changed: u64,
     pub(crate) names_statted: u64,
     pub(crate) names_matched: u64,
 }
@@ -338,6 +345,9 @@ impl Merge<'_> {
             && is_unchanged(base, &found.stamp, &found.permissions)
         {
             return self.same(at);
+        }
+        if base.is_some_and(|base| is_all_but_the_inode(&base.stamp, &found.stamp)) {
+            self.into.inodes_changed += 1;
         }
         self.replace(name, EntryKind::File, flags, Some(found), Content::Unread, known, at);
     }

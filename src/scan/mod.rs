@@ -76,6 +76,8 @@ pub struct ScanOptions {
     pub same_rules_as_base: bool,
     /// Whether settled directories are listed.
     pub skip_settled: SkipSettled,
+    /// Inode numbers on the root's file system do not last, whatever its type says.
+    pub loose_inodes: bool,
     /// Send an event for each excluded name.
     pub report_excluded: bool,
     /// Ends the scan early with [`ScanError::Stopped`] once it is true.
@@ -104,6 +106,13 @@ pub struct ScanReport {
     pub excluded: u64,
     /// FIFOs, sockets and devices met in directories that changed or are new.
     pub specials: u64,
+    /// Files of which nothing but the inode number changed. A file that was swapped
+    /// for its equal has another ctime, too.
+    pub inodes_changed: u64,
+    /// Inode numbers on the root's file system are taken to last.
+    pub inodes_last: bool,
+    /// A directory that looked settled had other names.
+    pub skip_was_wrong: bool,
     /// Directories that were opened.
     pub directories_opened: u64,
     /// Directories that were not listed because they are settled.

@@ -11,6 +11,9 @@ pub enum SkipSettled {
     /// Not listed again where the file system keeps its promises.
     #[default]
     Auto,
+    /// Every directory is listed, and where one would not have been, its names must
+    /// be those of the base.
+    Check,
     /// Every directory is listed.
     Off,
 }

@@ -71,6 +71,9 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         // The root is always listed: whether it is empty is asked of it.
         if is_known && node.parent.is_some() && self.may_skip(&file_system) {
             how = listing(&base_attributes, &attributes, self.seed);
+            if how == Listing::Skip && self.options.skip_settled == SkipSettled::Check {
+                how = Listing::Probe;
+            }
         }
         let mut complete = true;
         let names_seen;
@@ -149,7 +152,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
     }
 
     fn may_skip(&self, file_system: &FileSystem) -> bool {
-        self.options.skip_settled == SkipSettled::Auto
+        self.options.skip_settled != SkipSettled::Off
             && self.options.same_rules_as_base
             && file_system.settles
             && !self.skip_wrong.load(Ordering::Relaxed)
@@ -160,7 +163,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         let path = node.path();
         self.observer.event(&Event::Warning(&format!(
             "{path}: names changed although the times of the directory did not; \
-             every directory is listed from here on. Set `scan.skip_settled = \"off\"` for this source"
+             every directory of this source is listed from here on, in later runs too"
         )));
     }
 
@@ -179,6 +182,9 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         }
         if result.excluded > 0 {
             self.tally.excluded.fetch_add(result.excluded, Ordering::Relaxed);
+        }
+        if result.inodes_changed > 0 {
+            self.tally.inodes_changed.fetch_add(result.inodes_changed, Ordering::Relaxed);
         }
         if result.specials > 0 {
             self.tally.specials.fetch_add(result.specials, Ordering::Relaxed);

@@ -37,8 +37,9 @@ pub fn scan<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized>(
     observer: &dyn Observer,
 ) -> Result<ScanReport, ScanError> {
     let started = now();
-    let opened = RootDirectory::open(root).map_err(|error| ScanError::of_root(root, error))?;
+    let mut opened = RootDirectory::open(root).map_err(|error| ScanError::of_root(root, error))?;
     let identity = identity::of(&opened);
+    opened.file_system.stable_inodes &= !options.loose_inodes;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .thread_name(|index| format!("scan-{index}"))
@@ -89,6 +90,7 @@ pub(crate) struct Tally {
     pub(crate) out_of_scope: AtomicU64,
     pub(crate) excluded: AtomicU64,
     pub(crate) specials: AtomicU64,
+    pub(crate) inodes_changed: AtomicU64,
     pub(crate) handles: AtomicU64,
     pub(crate) root_is_empty: AtomicBool,
 }
@@ -252,6 +254,9 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             out_of_scope: count(&self.tally.out_of_scope),
             excluded: count(&self.tally.excluded),
             specials: count(&self.tally.specials),
+            inodes_changed: count(&self.tally.inodes_changed),
+            inodes_last: self.root.file_system.stable_inodes,
+            skip_was_wrong: self.skip_wrong.load(Ordering::Relaxed),
             directories_opened: count(&self.tally.directories),
             directories_skipped: count(&self.tally.directories_skipped),
             root_is_empty: self.tally.root_is_empty.load(Ordering::Relaxed),

@@ -53,6 +53,7 @@ mod remote;
 mod removing;
 mod settle;
 mod source;
+mod source_memory;
 mod spending;
 mod status;
 mod surroundings;

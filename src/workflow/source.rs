@@ -5,6 +5,7 @@ use super::configuration::{Configuration, Job, Links, SkipSettled};
 use super::halt::Halt;
 use super::options::BackupOptions;
 use super::report::JobReport;
+use super::source_memory::SourceMemory;
 use super::surroundings::Surroundings;
 use crate::index::{PendingStore, Tree};
 use crate::observe::{Event, Phase};
@@ -26,6 +27,17 @@ pub(super) fn scan(
     let exclude = ExcludeRules::compile(&job.exclude)
         .map_err(|error| Halt::Configuration(format!("job {}: {error}", job.name)))?;
     let scope_digest = scope_digest(job, &exclude);
+    let is_dry_run = options.dry_run;
+    let mut memory = SourceMemory::read(committed.state).map_err(Halt::fatal)?;
+    let file_system = scan::identify(&job.source).map_err(cannot_scan)?.file_system;
+    let skip_settled = match job.skip_settled {
+        SkipSettled::Off => scan::SkipSettled::Off,
+        // A look cannot write down that everything was listed, and would do so each time.
+        SkipSettled::Auto => match memory.skip_settled(file_system, surroundings.now_seconds()) {
+            scan::SkipSettled::Check if is_dry_run => scan::SkipSettled::Auto,
+            skip_settled => skip_settled,
+        },
+    };
     let options = ScanOptions {
         threads: job.threads as usize,
         exclude,
@@ -37,16 +49,22 @@ pub(super) fn scan(
         cross_mounts: job.cross_mounts,
         always_excluded: own_directories(configuration),
         same_rules_as_base: committed.docket.facts.scope_digest == scope_digest,
-        skip_settled: match job.skip_settled {
-            SkipSettled::Auto => scan::SkipSettled::Auto,
-            SkipSettled::Off => scan::SkipSettled::Off,
-        },
+        skip_settled,
+        loose_inodes: memory.has_loose_inodes(file_system),
         report_excluded: options.report_excluded,
         stop: Some(surroundings.stop.scan()),
         open_directories_max: 0,
     };
     let base = Tree::new(committed.nodes, committed.docket.base, observer);
     let scanned = scan::scan(&job.source, &base, store, &options, observer).map_err(cannot_scan)?;
+    let before = memory.clone();
+    if let Some(sentence) = memory.learn(&scanned, skip_settled, surroundings.now_seconds()) {
+        observer.event(&Event::Warning(sentence));
+        report.warnings.push(sentence.to_owned());
+    }
+    if memory != before && !is_dry_run {
+        memory.write(committed.state, observer).map_err(Halt::fatal)?;
+    }
     report.files_scanned = scanned.totals.files;
     report.directories_scanned = scanned.totals.directories;
     report.bytes_scanned = scanned.totals.bytes;

@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
         "skip_settled",
         "`\"auto\"`, `\"off\"`",
         "\"auto\"",
-        "Do not list a directory again whose own times are settled and unchanged; its files are still looked at one by one.",
+        "Do not list a directory again whose own times are settled and unchanged; its files are still looked at one by one, one directory in 64 is listed all the same, and once a week all of them are.",
     ),
     key("rclone", "program", "text", "\"rclone\"", "The program, by name or absolute path."),
     key(
