@@ -2,6 +2,7 @@
 //! Unit tests live beside the code.
 //!
 //! * `architecture`: the plan of the house, held by a test.
+//! * `fuzz_corpora`: the bodies of the fuzzer over what it once found.
 //! * `index`: what the index promises, over whole files.
 //! * `cli_wiring`: messages, exit codes, generated documents.
 //! * `state_*`: crashes at any moment, and damage to any byte, of the state directory.
@@ -22,6 +23,7 @@ mod backup_runs;
 mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
+mod fuzz_corpora;
 mod import_adopt;
 mod import_guides;
 mod import_script_life;

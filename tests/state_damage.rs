@@ -142,7 +142,9 @@ impl Damaged {
                 .first()
                 .map_or(0, |summary| summary["files_uploaded"].as_u64().unwrap_or_default() as usize);
             assert!(uploaded <= MOST_SENT_AGAIN, "{where_from}: {uploaded} files sent, no guard\n{last}");
-            last = self.world.backup(&[]);
+            if round == 0 {
+                last = self.world.backup(&[]);
+            }
         }
     }
 

@@ -2,6 +2,14 @@
 
 use serde::Deserialize;
 
+/// True for a line of rclone's log that confirms something. For the fuzzer, which
+/// feeds it any line.
+#[doc(hidden)]
+pub fn is_receipt(line: &str) -> bool {
+    let line = LogLine::parse(line);
+    !line.is_trouble() && line.receipt().is_some()
+}
+
 /// What rclone confirms by a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Receipt {

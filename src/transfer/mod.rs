@@ -42,6 +42,7 @@ pub use features::Features;
 pub use folders::{CompanionMove, FolderMove};
 pub use known::Known;
 pub use listing::ListedFile;
+pub use log_line::is_receipt;
 pub use looks::{Listed, Place};
 pub use names::{NameEncoding, NotCarried, as_logged as as_listed};
 pub use orphan::{ProcessMark, end_orphan};
