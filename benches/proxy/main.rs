@@ -4,9 +4,15 @@
 //! input it tells how many requests came since the last one, by method, and
 //! begins anew. It ends with its standard input.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people who measure")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    unreachable_pub,
+    dead_code,
+    missing_docs,
+    reason = "a program for people who measure"
+)]
 
-#[allow(dead_code, unreachable_pub, reason = "the tests use the rest")]
 #[path = "../../tests/support/proxy.rs"]
 mod proxy;
 

@@ -8,6 +8,7 @@ use crate::transfer::{Control, Features, NameEncoding, Rclone, RcloneSettings, R
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -119,7 +120,8 @@ fn find_program(program: &Path, search_path: Option<&OsStr>) -> Option<PathBuf> 
     let is_program = |path: &PathBuf| {
         path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
-    std::env::split_paths(search_path?).map(|folder| folder.join(program)).find(is_program)
+    let folders = search_path?.as_bytes().split(|&byte| byte == b':');
+    folders.map(|folder| Path::new(OsStr::from_bytes(folder)).join(program)).find(is_program)
 }
 
 /// Everywhere rclone looks for its configuration.

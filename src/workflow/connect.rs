@@ -30,6 +30,7 @@ pub(super) struct Connector<'a> {
     /// may run beside another one.
     pub(super) looking: Control,
     pub(super) known: OnceCell<Known>,
+    pub(super) expected: OnceCell<Features>,
 }
 
 /// For commands that send nothing.
@@ -63,7 +64,16 @@ impl<'a> Connector<'a> {
             ..Control::default()
         };
         let disk = RealDisk::new(surroundings.observer);
-        Connector { job, control, surroundings, disk, state: own_state, looking, known: OnceCell::new() }
+        Connector {
+            job,
+            control,
+            surroundings,
+            disk,
+            state: own_state,
+            looking,
+            known: OnceCell::new(),
+            expected: OnceCell::new(),
+        }
     }
 
     /// Connects for one run. No request is sent yet.

@@ -34,7 +34,7 @@ impl FolderCount {
             return Ok(());
         }
         let trashes_deleted = run.trashes_deleted();
-        if trashes_deleted && run.features().dir_move && is_worth_a_folder_move(run, views, change)? {
+        if trashes_deleted && is_worth_a_folder_move(run, views, change)? && run.features().dir_move {
             tally.whole_folders += 1;
             self.count_trashed(&change.path, tally);
             self.moved_folder = Some(change.path.clone());

@@ -44,9 +44,14 @@ impl Connector<'_> {
 
     /// What the remote can do, as far as that is known without asking: for forecasts.
     pub(super) fn features(&self) -> Features {
-        let remembered = || self.read_remembered().map(|(known, _)| known);
-        let known = self.known.get().cloned().or_else(remembered);
-        known.map_or_else(|| assumed_features(&self.job.remote.to_string()), |known| known.features)
+        if let Some(known) = self.known.get() {
+            return known.features.clone();
+        }
+        let expected = self.expected.get_or_init(|| match self.read_remembered() {
+            Some((known, _)) => known.features,
+            None => assumed_features(&self.job.remote.to_string()),
+        });
+        expected.clone()
     }
 
     fn read_remembered(&self) -> Option<(Known, bool)> {
