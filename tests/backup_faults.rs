@@ -381,7 +381,8 @@ fn the_nth_request_fails_as_openlist_tells_it() {
 fn a_run_that_is_not_let_in_stops_at_once() {
     let mut scenario = Scenario::new(|_| {});
     let step = if is_long() { 1 } else { 17 };
-    for number in (1..=scenario.requests).step_by(step) {
+    // The last two remove the old owner file, when all is done: a failure there is none.
+    for number in (1..=scenario.requests - 2).step_by(step) {
         scenario.set_back();
         let proxy = scenario.world.proxy.as_ref().unwrap();
         proxy.fail(move |seen| (seen.number >= number).then_some(Fault::Status(401)));

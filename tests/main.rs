@@ -4,17 +4,20 @@
 //! * `architecture`: the plan of the house, held by a test.
 //! * `index`: what the index promises, over whole files.
 //! * `cli_wiring`: messages, exit codes, generated documents.
+//! * `state_*`: crashes at any moment, and damage to any byte, of the state directory.
 //! * `backup_*`: the built program, real rclones, real servers.
 //! * `support`: real servers, a proxy, trees, the program; with tests of its own.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod architecture;
+mod backup_budgets;
 mod backup_clock;
 mod backup_edges;
 mod backup_faults;
 mod backup_guards;
 mod backup_kills;
+mod backup_requests;
 mod backup_runs;
 mod backup_servers;
 mod backup_trash;
@@ -26,8 +29,10 @@ mod import_settings;
 mod import_snapshot;
 mod index;
 mod notifications;
+mod periodic_check;
 mod restore_files;
 mod state_crash;
+mod state_damage;
 mod support;
 mod transfer_conformance;
 mod verify_remote;

@@ -1,6 +1,7 @@
 //! `treeferry backup`.
 
 use super::arguments::Global;
+use super::budgets::Budgets;
 use super::exit_status::ExitStatus;
 use super::log_file::LogFile;
 use super::output::Output;
@@ -9,7 +10,7 @@ use super::{Stopped, configuration_file, job_selection, log_file, notify, recipe
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use time::OffsetDateTime;
-use treeferry::workflow::configuration::{Configuration, Job};
+use treeferry::workflow::configuration::Job;
 use treeferry::workflow::notification::Notifier;
 use treeferry::workflow::options::{BackupOptions, Guard};
 use treeferry::workflow::report::{JobOutcome, JobReport};
@@ -25,6 +26,8 @@ pub(super) struct Backup {
     /// Let this guard pass, for this run of the named job; repeated or separated by commas
     #[arg(long, value_name = "GUARD", value_delimiter = ',', value_parser = guard_parser())]
     accept: Vec<Guard>,
+    #[command(flatten)]
+    budgets: Budgets,
 }
 
 pub(super) fn guard_parser() -> impl TypedValueParser<Value = Guard> {
@@ -33,8 +36,12 @@ pub(super) fn guard_parser() -> impl TypedValueParser<Value = Guard> {
 }
 
 pub(super) fn run(command: &Backup, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let options =
-        BackupOptions { dry_run: command.dry_run, report_excluded: false, accept: command.accept.clone() };
+    let options = BackupOptions {
+        dry_run: command.dry_run,
+        report_excluded: false,
+        accept: command.accept.clone(),
+        budget: command.budgets.starting_now(),
+    };
     run_jobs(&command.jobs, &options, global, output)
 }
 
@@ -45,7 +52,7 @@ pub(super) fn run_jobs(
     global: &Global,
     output: &Output,
 ) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let jobs = job_selection::select(&configuration, names)?;
     if !options.accept.is_empty() && names.is_empty() && jobs.len() > 1 {
         return Err(Stopped::usage(
@@ -53,9 +60,10 @@ pub(super) fn run_jobs(
         ));
     }
     // Before any other thread: see `log_file::start`.
-    let log = if options.dry_run { None } else { start_log(&configuration, global, output) };
+    let log = if options.dry_run { None } else { log_file::begin(&configuration, global, output) };
     let stop = signals::listen()?;
     let notifier = (!options.dry_run).then(|| Notifier::begin(&configuration));
+    let speech = notify::speech(&configuration);
     let mut reports = Vec::new();
     for job in jobs {
         let report = match stop.signal() {
@@ -65,11 +73,11 @@ pub(super) fn run_jobs(
                 recipes::backup(&configuration, job, options, &stop, &observer)
             }
         };
-        log_outcome(job, &report);
-        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), output);
+        log_file::end(&job.name, &report.outcome, &summary::outcome_words(&report.outcome));
+        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), speech, output);
         reports.push(report);
     }
-    summary::tell_all(&reports, output);
+    summary::tell_all(&reports, speech, output);
     let status = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
     if let Some(notifier) = notifier {
         let log = log.as_ref().map(|log| log.path.as_path());
@@ -98,30 +106,6 @@ fn observer(options: &BackupOptions, log: Option<&LogFile>, output: &Output) -> 
         observer.add(ExcludedList { json: output.json });
     }
     observer
-}
-
-/// A log that cannot be written is a warning: the backup is what counts.
-fn start_log(configuration: &Configuration, global: &Global, output: &Output) -> Option<LogFile> {
-    let log_dir = &configuration.log_dir;
-    let log = log_file::start(log_dir, global.log_level)
-        .map_err(|error| output.warning(&format!("no log is written to {}: {error}", log_dir.display())))
-        .ok()?;
-    if let Err(error) = log_file::remove_old(log_dir, configuration.log_retention_days) {
-        output.warning(&format!("removing old logs from {}: {error}", log_dir.display()));
-    }
-    for warning in &configuration.warnings {
-        tracing::warn!("configuration: {warning}");
-    }
-    Some(log)
-}
-
-fn log_outcome(job: &Job, report: &JobReport) {
-    let status = ExitStatus::from(&report.outcome);
-    let words = summary::outcome_words(&report.outcome);
-    match status {
-        ExitStatus::Protected => tracing::info!("{}: {words}", job.name),
-        _ => tracing::error!("{}: exit code {}: {words}", job.name, status.code()),
-    }
 }
 
 fn exit_message(reports: &[JobReport]) -> String {

@@ -9,6 +9,7 @@ mod adopt;
 mod arguments;
 mod backup;
 mod bench;
+mod budgets;
 mod completions;
 mod config;
 mod configuration_file;

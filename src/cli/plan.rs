@@ -3,6 +3,7 @@
 use super::Stopped;
 use super::arguments::Global;
 use super::backup::{guard_parser, run_jobs};
+use super::budgets::Budgets;
 use super::exit_status::ExitStatus;
 use super::output::Output;
 use clap::Args;
@@ -19,10 +20,16 @@ pub(super) struct Plan {
     /// Plan as if this guard were let pass
     #[arg(long, value_name = "GUARD", value_delimiter = ',', value_parser = guard_parser(), hide_possible_values = true)]
     accept: Vec<Guard>,
+    #[command(flatten)]
+    budgets: Budgets,
 }
 
 pub(super) fn run(command: &Plan, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let options =
-        BackupOptions { dry_run: true, report_excluded: command.excluded, accept: command.accept.clone() };
+    let options = BackupOptions {
+        dry_run: true,
+        report_excluded: command.excluded,
+        accept: command.accept.clone(),
+        budget: command.budgets.starting_now(),
+    };
     run_jobs(&command.jobs, &options, global, output)
 }

@@ -37,7 +37,8 @@ pub(super) fn backup(
 
 /// The recipe `status`.
 pub(super) fn status(configuration: &Configuration, job: &Job) -> JobStatus {
-    workflow::status(configuration, job)
+    let stop = Stop::default();
+    workflow::status(configuration, job, &surroundings(configuration, &stop, &Silent))
 }
 
 /// The recipe `snapshots`.

@@ -29,6 +29,10 @@ pub enum SideFile {
     Ledger,
     /// What could not be told, for `status`.
     Notification,
+    /// When the mirror was last checked, and what was wrong with it.
+    Check,
+    /// What rclone and the remote can do.
+    Rclone,
 }
 
 impl SideFile {
@@ -39,9 +43,29 @@ impl SideFile {
             SideFile::Quarantine => "quarantine",
             SideFile::Ledger => "ledger",
             SideFile::Notification => "notification.json",
+            SideFile::Check => "check.json",
+            SideFile::Rclone => "rclone",
+        }
+    }
+
+    /// What to do when its seal is broken; `None` for those that have no seal,
+    /// because nothing that is sent depends on them.
+    fn advice(self) -> Option<&'static str> {
+        match self {
+            SideFile::Doubts => Some(
+                "it names paths at which the mirror may hold half a file: remove it, run `treeferry backup`, then \
+                 `treeferry verify --remote`",
+            ),
+            SideFile::Quarantine => Some("remove it, then run `treeferry verify --source` again"),
+            SideFile::Ledger => Some("remove it: what was verified when is then forgotten"),
+            SideFile::Rclone => Some("remove it: rclone is asked again"),
+            SideFile::LastRun | SideFile::Notification | SideFile::Check => None,
         }
     }
 }
+
+/// A seal: BLAKE3 of everything before, at the end of a side file.
+const SEAL_BYTES: usize = 32;
 
 /// The state directory could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +85,14 @@ pub enum StateError {
     /// A job's name that would lead somewhere else.
     #[error("{0:?} can't be the name of a job: use letters, digits, `-`, `_` and `.`, not `.` first")]
     NotAJobName(String),
+    /// A side file is not what was written.
+    #[error("{path} is damaged: {advice}")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A file of ours is larger than it can be.
     #[error("{path} has {bytes} bytes and can't be ours: move it away to go on")]
     TooLarge {
@@ -213,15 +245,27 @@ impl StateDir {
     /// When it cannot be written.
     pub fn write_side_file(&self, disk: &dyn Disk, file: SideFile, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.path.join(file.name());
-        replace_atomically(disk, &path, bytes).map_err(|source| StateError::new("replacing", &path, source))
+        let mut sealed = bytes.to_vec();
+        if file.advice().is_some() {
+            sealed.extend_from_slice(blake3::hash(bytes).as_bytes());
+        }
+        replace_atomically(disk, &path, &sealed).map_err(|source| StateError::new("replacing", &path, source))
     }
 
     /// The bytes of a side file; `None` when it was never written.
     ///
     /// # Errors
-    /// When there is one that can't be read.
+    /// When there is one that can't be read, or whose seal is broken: a cut file
+    /// must not be taken for a short one.
     pub fn read_side_file(&self, file: SideFile) -> Result<Option<Vec<u8>>, StateError> {
-        read_limited(&self.path.join(file.name()), SIDE_FILE_BYTES_MAX)
+        let path = self.path.join(file.name());
+        let Some(mut bytes) = read_limited(&path, SIDE_FILE_BYTES_MAX)? else { return Ok(None) };
+        if let Some(advice) = file.advice() {
+            let start = bytes.len().checked_sub(SEAL_BYTES);
+            let start = start.filter(|&start| blake3::hash(&bytes[..start]).as_bytes() == &bytes[start..]);
+            bytes.truncate(start.ok_or(StateError::Damaged { path, advice })?);
+        }
+        Ok(Some(bytes))
     }
 }
 
@@ -331,10 +375,34 @@ mod tests {
     }
 
     #[test]
+    fn no_flipped_or_missing_byte_of_a_sealed_side_file_goes_unnoticed() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path(), "job").unwrap();
+        for file in [SideFile::Doubts, SideFile::Quarantine] {
+            state.write_side_file(&RealDisk::new(&Silent), file, b"a path\0another\0").unwrap();
+            let path = state.path().join(file.name());
+            let bytes = std::fs::read(&path).unwrap();
+            for at in 0..bytes.len() {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 0x20;
+                for damaged in [&flipped[..], &bytes[..at]] {
+                    std::fs::write(&path, damaged).unwrap();
+                    assert!(
+                        matches!(state.read_side_file(file), Err(StateError::Damaged { .. })),
+                        "byte {at}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn side_files_read_back() {
         let root = tempfile::tempdir().unwrap();
         let state = StateDir::open(root.path(), "job").unwrap();
-        for file in [SideFile::LastRun, SideFile::Doubts, SideFile::Quarantine, SideFile::Ledger] {
+        for file in
+            [SideFile::LastRun, SideFile::Doubts, SideFile::Quarantine, SideFile::Ledger, SideFile::Check]
+        {
             assert_eq!(state.read_side_file(file).unwrap(), None);
             state.write_side_file(&RealDisk::new(&Silent), file, file.name().as_bytes()).unwrap();
             assert_eq!(state.read_side_file(file).unwrap().unwrap(), file.name().as_bytes());

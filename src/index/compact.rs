@@ -15,8 +15,10 @@ use crate::index::run_record::{StoredRunRecord, append_with_chunks, run_records,
 use crate::model::{Directory, DirectoryPointer, ReadNodeError, Totals, WriteNodeError};
 use std::io;
 
-/// Below this much dead space compaction is not worth a run's time.
-const DEAD_BYTES_MIN: u64 = 16 << 20;
+/// Below this much dead space compaction is not worth three syncs.
+const DEAD_BYTES_MIN: u64 = 64 << 10;
+/// So much is left free on the disk beside the new file.
+const ROOM_LEFT_BYTES: u64 = 16 << 20;
 
 /// A node file could not be compacted. The old one is untouched.
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +45,20 @@ pub enum CompactError {
     },
 }
 
-/// True when more than half of the node file is dead, and enough to matter.
-pub fn needs_compaction(docket: &Docket) -> bool {
+/// True when more than half of the node file is dead, and enough to matter; a
+/// quarter is enough after a run that made checkpoints (`released_checkpoints`),
+/// which writes most directories twice and is long anyway.
+pub fn needs_compaction(docket: &Docket, released_checkpoints: bool) -> bool {
     let dead = docket.committed_length.saturating_sub(docket.live_bytes);
-    dead > docket.committed_length / 2 && dead >= DEAD_BYTES_MIN
+    let share = if released_checkpoints { 4 } else { 2 };
+    dead > docket.committed_length / share && dead >= DEAD_BYTES_MIN
 }
 
 /// Copies everything that `docket` retains (base, kept, and the roots and
 /// tables of runs not older than `facts.oldest_retained_sequence`) from `old`
-/// into a fresh file behind `into`, and syncs it. Returns the docket for the
+/// into a fresh file behind `into`, and syncs it. Of a run that has several
+/// records the newest one keeps its roots: what it had committed before its end
+/// is no state that anybody can name. Returns the docket for the
 /// new file, still to be committed. `available_bytes`: free room on its disk.
 ///
 /// # Errors
@@ -63,8 +70,9 @@ pub fn compact(
     available_bytes: u64,
 ) -> Result<Docket, CompactError> {
     let needed = docket.live_bytes.min(docket.committed_length);
-    if available_bytes < needed.saturating_add(DEAD_BYTES_MIN) {
-        return Err(CompactError::NoRoom { needed: needed + DEAD_BYTES_MIN, available: available_bytes });
+    let needed = needed.saturating_add(ROOM_LEFT_BYTES);
+    if available_bytes < needed {
+        return Err(CompactError::NoRoom { needed, available: available_bytes });
     }
     let mut copied = visit(old, docket, &mut Copier { old, into })?;
     copied.data_id = into.file.data_id();
@@ -122,6 +130,7 @@ fn visit(file: &NodeFile, docket: &Docket, visitor: &mut impl Visitor) -> Result
         }
         records.push(stored);
     }
+    release_checkpoints(&mut records);
     let mut base = Lineage::default();
     let mut kept = Lineage::default();
     let mut previous = None;
@@ -139,6 +148,20 @@ fn visit(file: &NodeFile, docket: &Docket, visitor: &mut impl Visitor) -> Result
         newest_record: previous,
         ..docket.clone()
     })
+}
+
+/// Takes the roots from all records of a run but its newest, which gets the root
+/// that the run began with. `records` come newest first.
+fn release_checkpoints(records: &mut [StoredRunRecord]) {
+    for run in records.chunk_by_mut(|newer, older| newer.record.run == older.record.run) {
+        let began_with = run.last().and_then(|first| first.record.root_before);
+        let Some((newest, checkpoints)) = run.split_first_mut() else { continue };
+        newest.record.root_before = began_with;
+        for stored in checkpoints {
+            let record = &mut stored.record;
+            (record.root_before, record.root_after, record.kept_after) = (None, None, None);
+        }
+    }
 }
 
 /// Roots that grew out of each other.

@@ -12,7 +12,7 @@ const SHORT: usize = 15;
 pub(super) fn put_name(out: &mut Vec<u8>, name: &[u8], before: &[u8]) -> Result<(), String> {
     let shared = name.iter().zip(before).take_while(|(a, b)| a == b).count();
     let rest = &name[shared..];
-    if let Err(reason) = check_order(shared, rest, before).and_then(|()| check_name(name, 0)) {
+    if let Err(reason) = check_order(shared, rest, before).and_then(|()| check_name(name)) {
         return Err(format!("{:?}: {reason}", String::from_utf8_lossy(name)));
     }
     put_shared(out, shared, rest);
@@ -32,6 +32,7 @@ pub(super) fn put_shared(out: &mut Vec<u8>, shared: usize, rest: &[u8]) {
 }
 
 /// Reverses [`put_shared`]: how much is shared, and the rest.
+#[inline]
 pub(super) fn take_shared<'a>(column: &mut Column<'a>) -> Result<(usize, &'a [u8]), Broken> {
     let lengths = column.byte()?;
     let mut shared = usize::from(lengths >> 4);
@@ -44,23 +45,38 @@ pub(super) fn take_shared<'a>(column: &mut Column<'a>) -> Result<(usize, &'a [u8
     Ok((shared, column.take(rest)?))
 }
 
-/// Replaces the name before, which is in `name`, by the next one. `is_first`:
-/// of a page, so that nothing is shared, but the order must be right.
-pub(super) fn take_name(column: &mut Column<'_>, name: &mut Vec<u8>, is_first: bool) -> Result<(), Broken> {
+/// The next name, as what it shares with `before` and the rest; checked but for
+/// the bytes that no name has. `is_first`: of a page, so that nothing is shared,
+/// but the order must be right.
+#[inline]
+pub(super) fn take_name<'a>(
+    column: &mut Column<'a>,
+    before: &[u8],
+    is_first: bool,
+) -> Result<(usize, &'a [u8]), Broken> {
     let (shared, rest) = take_shared(column)?;
     if is_first {
-        if shared != 0 || (!name.is_empty() && rest <= name.as_slice()) {
+        if shared != 0 || (!before.is_empty() && rest <= before) {
             return Err("the names are not in order");
         }
     } else {
-        check_order(shared, rest, name)?;
+        check_order(shared, rest, before)?;
     }
-    name.truncate(shared);
-    name.extend_from_slice(rest);
-    check_name(name, shared)
+    if shared + rest.len() > NAME_BYTES_MAX {
+        return Err("a name is too long");
+    }
+    let leads_out = match (shared, rest) {
+        (0, b"." | b"..") => true,
+        (1, b".") => before.starts_with(b"."),
+        _ => false,
+    };
+    if leads_out { Err(NOT_A_NAME) } else { Ok((shared, rest)) }
 }
 
+pub(super) const NOT_A_NAME: Broken = "a name holds a byte that no name can have";
+
 /// Ascending order, and as much shared as possible, both by one byte.
+#[inline]
 fn check_order(shared: usize, rest: &[u8], before: &[u8]) -> Result<(), Broken> {
     match (rest.first(), before.get(shared)) {
         (None, _) => Err("a name is empty or stands twice"),
@@ -70,14 +86,13 @@ fn check_order(shared: usize, rest: &[u8], before: &[u8]) -> Result<(), Broken> 
     }
 }
 
-/// A name must not lead out of its directory. What is shared was checked with
-/// the name before.
-fn check_name(name: &[u8], shared: usize) -> Result<(), Broken> {
+/// A name must not lead out of its directory.
+fn check_name(name: &[u8]) -> Result<(), Broken> {
     if name.len() > NAME_BYTES_MAX {
         return Err("a name is too long");
     }
-    if name[shared..].iter().any(|&byte| byte == b'/' || byte == 0) || name == b"." || name == b".." {
-        return Err("a name holds a byte that no name can have");
+    if name.iter().any(|&byte| byte == b'/' || byte == 0) || name == b"." || name == b".." {
+        return Err(NOT_A_NAME);
     }
     Ok(())
 }

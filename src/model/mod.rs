@@ -19,7 +19,7 @@ mod tree_view;
 pub use batch::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome};
 pub use change::{Change, OwnedEntry};
 pub use digest::{ContentDigest, NodeDigest, TreeDigest, TreeHasher};
-pub use directory::{Directory, DirectoryAttributes, DirectoryFlags, Totals};
+pub use directory::{Directory, DirectoryAttributes, DirectoryFlags, Totals, Unpacking};
 pub use entry::{Content, Entry, EntryFlags, EntryKind, Permissions, Stamp, Timestamp};
 pub use run::{RunId, RunIdError};
 pub use tree_path::{Name, TreePath, TreePathError};

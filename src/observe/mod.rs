@@ -42,6 +42,10 @@ pub enum Event<'a> {
         files: u64,
         /// Their sizes, in bytes.
         bytes: u64,
+        /// Versions to leave the mirror, for the trash or for good.
+        removals: u64,
+        /// What that costs, for people: requests, and time where it can be told. Empty: nothing.
+        cost: &'a str,
     },
     /// How far the running batch is. Sent about once a second.
     TransferProgress {

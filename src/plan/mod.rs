@@ -16,7 +16,7 @@ mod pack;
 mod tally;
 
 pub use classify::{Classifier, Decision, Policy, Removal, Upload, mirror_path};
-pub use forecast::{RequestCosts, forecast_requests};
+pub use forecast::{Manner, RequestCosts, forecast_requests};
 pub use limits::{Limit, LimitExceeded, MINIMUM_KNOWN_FILES};
 pub use pack::{Budget, Packer, SizeClass};
 pub use tally::Tally;

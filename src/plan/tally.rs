@@ -16,6 +16,8 @@ pub struct Tally {
     pub changed_files: u64,
     /// Their new sizes, in bytes.
     pub changed_bytes: u64,
+    /// Those of them of which the index does not know what the mirror holds, because it is damaged.
+    pub unknown_files: u64,
     /// Files whose stamp differs; whether the content does is not known yet.
     pub suspect_files: u64,
     /// Their sizes, in bytes.
@@ -28,6 +30,15 @@ pub struct Tally {
     pub kept_files: u64,
     /// Those of them that are still in the source, but not in scope any more.
     pub out_of_scope_files: u64,
+    /// Folders that do not exist yet on the mirror (and those above them, where a skeleton
+    /// of several levels has to hold them).
+    pub new_folders: u64,
+    /// Folders to be made in the run's trash.
+    pub trash_folders: u64,
+    /// Folders that vanished and leave as one piece.
+    pub whole_folders: u64,
+    /// Those of the removed files that leave with them.
+    pub moved_whole_files: u64,
 }
 
 impl Tally {
@@ -44,6 +55,7 @@ impl Tally {
             Upload::Changed => {
                 self.changed_files += 1;
                 self.changed_bytes += size;
+                self.unknown_files += u64::from(change.base_is_unknown);
             }
             Upload::Suspect => {
                 self.suspect_files += 1;

@@ -13,7 +13,7 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::cmp::Ordering;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 /// Stands in the place of a child's pointer until the child is finished.
 pub(crate) const NOT_YET: DirectoryPointer = DirectoryPointer {
@@ -147,19 +147,13 @@ impl Merge<'_> {
     pub(crate) fn without_listing(mut self) {
         self.into.clear();
         let base = self.base;
-        let mut name = Vec::with_capacity(256);
         for known in 0..base.len() {
-            let entry = base.get(known);
-            let file_type = match entry.kind {
-                EntryKind::Directory if !entry.flags.contains(EntryFlags::FOLLOWED) => FileType::Directory,
-                EntryKind::Mount => FileType::Directory,
+            let file_type = match base.kind(known) {
+                (EntryKind::Directory, flags) if !flags.contains(EntryFlags::FOLLOWED) => FileType::Directory,
+                (EntryKind::Mount, _) => FileType::Directory,
                 _ => FileType::Unknown,
             };
-            name.clear();
-            name.extend_from_slice(entry.name);
-            name.push(0);
-            let Ok(c_name) = CStr::from_bytes_with_nul(&name) else { continue };
-            self.listed(c_name, file_type, Some(known), known);
+            self.listed(base.c_name(known), file_type, Some(known), known);
             if self.into.must_list {
                 return;
             }
@@ -169,18 +163,18 @@ impl Merge<'_> {
     /// A name of the base that the listing does not show. Gone only if the file
     /// system says so when asked for this very name.
     fn missing(&mut self, known: usize) {
-        let entry = self.base.get(known);
+        let base = self.base;
+        let name = base.c_name(known);
         self.into.names_statted += 1;
-        let Ok(name) = CString::new(entry.name) else { return self.same(known) };
-        match stat_name(self.descriptor, name.as_c_str(), &self.file_system, false) {
-            Ok(metadata) => self.listed(&name, metadata.file_type, Some(known), known),
+        match stat_name(self.descriptor, name, &self.file_system, false) {
+            Ok(metadata) => self.listed(name, metadata.file_type, Some(known), known),
             Err(Errno::NOENT) if !self.keep_missing => self.gone(known),
             Err(Errno::NOENT) => {
                 self.into.incomplete = true;
                 self.same(known);
             }
             Err(errno) => {
-                self.unreadable(&name, Some(known), errno, "is not listed, and looking at it failed")
+                self.unreadable(name, Some(known), errno, "is not listed, and looking at it failed")
             }
         }
     }

@@ -13,6 +13,7 @@ mod enter;
 mod exclude;
 mod finish;
 mod floor;
+mod hash;
 mod identity;
 mod links;
 mod listing;
@@ -35,7 +36,7 @@ pub use floor::{FloorSeen, floor_hash, floor_walk};
 pub use identity::{SourceIdentity, identify};
 pub use open::RootDirectory;
 pub use presence::{Presence, presence};
-pub use read::{FolderReader, ReadFile, ReadFileError, read_file, read_files};
+pub use read::{FileReader, FolderReader, ReadFile, ReadFileError, read_file, read_files};
 pub use settled::SkipSettled;
 pub use walk::scan;
 

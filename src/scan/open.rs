@@ -25,6 +25,7 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
+    #[inline]
     fn new(found: &Statx, file_system: &FileSystem) -> Metadata {
         let time =
             |time: rustix::fs::StatxTimestamp| Timestamp { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
@@ -50,6 +51,7 @@ impl Metadata {
 
 /// Looks at `name` in `directory`, relative to its descriptor: 25 % less than
 /// by path at usual depths.
+#[inline]
 pub(crate) fn stat_name(
     directory: impl AsFd,
     name: impl rustix::path::Arg,

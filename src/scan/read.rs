@@ -1,28 +1,20 @@
 //! Reading files to their digest, and knowing that nobody wrote meanwhile.
 
-use crate::model::{ContentDigest, Permissions, Stamp, TreePath};
+use crate::model::{ContentDigest, Name, Permissions, Stamp, TreePath};
 use crate::observe::{Counter, Observer};
 use crate::scan::RootDirectory;
-use crate::scan::open::{Metadata, open_without_atime, stat_open};
+use crate::scan::hash::hash;
+use crate::scan::open::{Entering, Metadata, open_directory, open_without_atime, stat_open};
 use crate::scan::settled::{FileSystem, MAPPED_WRITES_NS, before};
 use crate::scan::walk::now;
 use rayon::prelude::*;
 use rustix::fd::OwnedFd;
-use rustix::fs::{Advice, FileType, OFlags, fadvise};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use std::cell::RefCell;
 use std::ffi::CString;
-use std::num::NonZeroU64;
 
 /// A file that changes while it is read is read this often.
 const READS_MAX: usize = 3;
-/// Large enough that syscalls cost nothing, small enough for the second-level cache.
-const BUFFER_BYTES: usize = 256 * 1024;
-/// From here on several cores hash one file, on larger blocks.
-const PARALLEL_BYTES_MIN: u64 = 64 * 1024 * 1024;
-/// Blocks for that; rayon's share of the work is lost below 128 KiB a core.
-const PARALLEL_BLOCK_BYTES: usize = 8 * 1024 * 1024;
-
 /// A file that was read to its end while nobody wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadFile {
@@ -73,15 +65,8 @@ pub enum ReadFileError {
     },
 }
 
-thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 /// Reads the file at `path` below `root`. Symlinks are followed only with
 /// `follow`; FIFOs, sockets and devices are never read.
-///
-/// Plain reads, never a memory map: a file that is cut short while it is mapped
-/// kills the reader.
 ///
 /// # Errors
 /// See [`ReadFileError`].
@@ -91,11 +76,84 @@ pub fn read_file(
     follow: bool,
     observer: &dyn Observer,
 ) -> Result<ReadFile, ReadFileError> {
-    let file = open_file(root, path, follow).map_err(|errno| error_of(path, errno))?;
-    match read_open_file(root, &file, path, None, observer)? {
-        Some(read) => Ok(read),
-        // Only a stamp that was asked for can be another.
-        None => Err(ReadFileError::ChangedWhileReading { path: path.clone() }),
+    FileReader::new(root).read(path, follow, observer)
+}
+
+/// Directories that a [`FileReader`] keeps open at the most.
+const OPEN_DIRECTORIES_MAX: usize = 64;
+
+/// Reads files one after the other, and keeps the directories on the way to the
+/// last one open: from the root down anew, a small file would cost twice as much.
+/// For one thread; best with paths in order.
+pub struct FileReader<'a> {
+    root: &'a RootDirectory,
+    /// The directories on the way to `folder`, its name and itself the last.
+    open: Vec<(Vec<u8>, OwnedFd)>,
+    folder: TreePath,
+    follow: bool,
+}
+
+impl<'a> FileReader<'a> {
+    /// A reader below `root`, with nothing open yet.
+    pub fn new(root: &'a RootDirectory) -> Self {
+        FileReader { root, open: Vec::new(), folder: TreePath::root(), follow: false }
+    }
+
+    /// As [`read_file`].
+    ///
+    /// # Errors
+    /// See [`ReadFileError`].
+    pub fn read(
+        &mut self,
+        path: &TreePath,
+        follow: bool,
+        observer: &dyn Observer,
+    ) -> Result<ReadFile, ReadFileError> {
+        let file = self.open(path, follow).map_err(|errno| error_of(path, errno))?;
+        match read_open_file(self.root, &file, path, None, observer)? {
+            Some(read) => Ok(read),
+            // Only a stamp that was asked for can be another.
+            None => Err(ReadFileError::ChangedWhileReading { path: path.clone() }),
+        }
+    }
+
+    fn open(&mut self, path: &TreePath, follow: bool) -> Result<OwnedFd, Errno> {
+        let flags = file_flags(follow);
+        let (Some(folder), Some(name)) = (path.parent(), path.name()) else { return Err(Errno::ISDIR) };
+        if folder.is_root() {
+            return open_without_atime(&self.root.descriptor, name, flags);
+        }
+        if folder.components().count() > OPEN_DIRECTORIES_MAX {
+            return open_without_atime(&self.root.open_below(&folder, follow)?, name, flags);
+        }
+        if folder != self.folder || follow != self.follow {
+            let entered = self.enter(&folder, follow);
+            self.folder = if entered.is_ok() { folder } else { TreePath::root() };
+            entered?;
+        }
+        match self.open.last() {
+            Some((_, folder)) => open_without_atime(folder, name, flags),
+            None => Err(Errno::NOENT),
+        }
+    }
+
+    /// Leaves what is not on the way to `folder`, and opens what is.
+    fn enter(&mut self, folder: &TreePath, follow: bool) -> Result<(), Errno> {
+        let is_open = |(name, (open, _)): &(&Name, &(Vec<u8>, OwnedFd))| *name == open.as_slice();
+        let shared = if follow == self.follow {
+            folder.components().zip(&self.open).take_while(is_open).count()
+        } else {
+            0
+        };
+        self.open.truncate(shared);
+        self.follow = follow;
+        let entering = if follow { Entering::Following } else { Entering::AnyMount };
+        for name in folder.components().skip(shared) {
+            let above = self.open.last().map_or(&self.root.descriptor, |(_, above)| above);
+            let directory = open_directory(above, name, entering)?;
+            self.open.push((name.to_vec(), directory));
+        }
+        Ok(())
     }
 }
 
@@ -186,7 +244,10 @@ pub fn read_files(
     follow: bool,
     observer: &dyn Observer,
 ) -> Vec<Result<ReadFile, ReadFileError>> {
-    paths.par_iter().map(|path| read_file(root, path, follow, observer)).collect()
+    paths
+        .par_iter()
+        .map_init(|| FileReader::new(root), |reader, path| reader.read(path, follow, observer))
+        .collect()
 }
 
 fn is_same_file(before: &Metadata, after: &Metadata) -> bool {
@@ -197,56 +258,6 @@ fn is_same_file(before: &Metadata, after: &Metadata) -> bool {
 fn file_flags(follow: bool) -> OFlags {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if follow { flags } else { flags | OFlags::NOFOLLOW }
-}
-
-fn open_file(root: &RootDirectory, path: &TreePath, follow: bool) -> Result<OwnedFd, Errno> {
-    let flags = file_flags(follow);
-    let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Err(Errno::ISDIR) };
-    let name = CString::new(name).map_err(|_| Errno::NOENT)?;
-    let file = if parent.is_root() {
-        open_without_atime(&root.descriptor, &*name, flags)
-    } else {
-        open_without_atime(&root.open_below(&parent, follow)?, &*name, flags)
-    }?;
-    Ok(file)
-}
-
-fn hash(file: &OwnedFd, size: u64) -> Result<(ContentDigest, u64), Errno> {
-    let _ = fadvise(file, 0, NonZeroU64::new(size), Advice::Sequential);
-    if size >= PARALLEL_BYTES_MIN {
-        return hash_blocks(file, &mut vec![0; PARALLEL_BLOCK_BYTES], true);
-    }
-    BUFFER.with_borrow_mut(|buffer| {
-        buffer.resize(BUFFER_BYTES, 0);
-        hash_blocks(file, buffer, false)
-    })
-}
-
-/// Reads from the start to the end. Positions are explicit, so that a second
-/// try begins at the start again.
-fn hash_blocks(file: &OwnedFd, buffer: &mut [u8], parallel: bool) -> Result<(ContentDigest, u64), Errno> {
-    let mut hasher = blake3::Hasher::new();
-    let mut position = 0;
-    loop {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match rustix::io::pread(file, &mut buffer[filled..], position + filled as u64) {
-                Ok(0) => break,
-                Ok(bytes) => filled += bytes,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        if parallel {
-            hasher.update_rayon(&buffer[..filled]);
-        } else {
-            hasher.update(&buffer[..filled]);
-        }
-        position += filled as u64;
-        if filled < buffer.len() {
-            return Ok((ContentDigest(*hasher.finalize().as_bytes()), position));
-        }
-    }
 }
 
 fn error_of(path: &TreePath, errno: Errno) -> ReadFileError {

@@ -10,12 +10,28 @@ use std::os::unix::ffi::OsStringExt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Traffic {
     Bytes,
+    /// As `Bytes`, and none of the files is large.
+    SmallFiles,
     Requests,
     /// Requests that move versions on the server. Never repeated by rclone: current ones send
     /// `Overwrite: T`, and where the answer to the first MOVE was lost, a server asked again
     /// removes the target, which is the only copy by then, before it finds no source (seen with
     /// `rclone serve webdav`). We look instead.
     Moves,
+}
+
+impl Traffic {
+    fn is_upload(self) -> bool {
+        matches!(self, Traffic::Bytes | Traffic::SmallFiles)
+    }
+
+    /// What the child's environment gets on top. With small files a fifth of rclone's
+    /// processor time is garbage collection; fewer rounds cost some 50 MB (20,000 files to a
+    /// folder: 4.3 to 3.4 s). Not for large files: what they need could grow fivefold.
+    pub(crate) fn more_environment(self, given: &[(OsString, OsString)]) -> Option<(OsString, OsString)> {
+        let is_given = given.iter().any(|(name, _)| name == "GOGC");
+        (self == Traffic::SmallFiles && !is_given).then(|| ("GOGC".into(), "400".into()))
+    }
 }
 
 /// Reads the list from standard input: nothing can be sent before we write it.
@@ -38,13 +54,13 @@ pub(crate) fn common_flags(
     push(&["--low-level-retries", "3", "--contimeout", "1m"]);
     // Relays such as AList answer a PUT only when the cloud behind them has it all. Giving up
     // early means DELETE and a second PUT, while the first one still runs.
-    push(&["--timeout", if traffic == Traffic::Bytes { "30m" } else { "5m" }]);
+    push(&["--timeout", if traffic.is_upload() { "30m" } else { "5m" }]);
     if version.has(Capability::WebdavPacer) {
         // Never 0: then it would not slow down after errors either.
         push(&["--webdav-pacer-min-sleep", "1ms"]);
     }
     push(&user.iter().map(String::as_str).collect::<Vec<_>>());
-    if traffic != Traffic::Bytes && !gives(user, "tpslimit") && !gives(user, "checkers") {
+    if !traffic.is_upload() && !gives(user, "tpslimit") && !gives(user, "checkers") {
         push(&["--transfers", "16", "--checkers", "16"]);
     }
     if traffic == Traffic::Moves {

@@ -2,10 +2,10 @@
 
 use crate::model::{Failure, FailureClass};
 use crate::transfer::{Session, classify, root_of};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a backend can do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Features {
     /// Moves a file on the server.

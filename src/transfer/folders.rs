@@ -6,7 +6,9 @@ use crate::transfer::log_line::Receipt;
 use crate::transfer::looks::{Place, scratch_failure};
 use crate::transfer::process::{Ended, Heard};
 use crate::transfer::{Transfer, classify, join};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// How a file gets from the mirror to the companion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub enum FolderMove {
 impl Transfer<'_> {
     /// Creates missing folders below the mirror or this run's trash: one request
     /// each, where rclone's own way on the fly costs four to five per fresh
-    /// level. Only an economy: without it uploads create what they need. Only for
+    /// level; what lies above `folders` and is needed for several of them, too. Only an economy: without it uploads create what they need. Only for
     /// remotes with `can_have_empty_directories`.
     ///
     /// # Errors
@@ -46,19 +48,27 @@ impl Transfer<'_> {
         if folders.is_empty() {
             return Ok(());
         }
-        let target = match place {
-            Place::Mirror => self.remotes.mirror.clone(),
-            Place::Trash(run) => self.remotes.trash(run),
-        };
+        let top = common_parent(folders);
+        let line = self.session.encoding.encode(&top).map_err(|error| file_failure(&error.reason))?;
         let skeleton = self.session.scratch_directory()?;
+        // What lies above the run's folder in the trash may not be there either: begun at the
+        // companion, each level is one request.
+        let (target, prefix) = match place {
+            Place::Trash(run) if top.is_root() => {
+                (self.remotes.companion.clone().into(), skeleton.path().join(format!("trash/{run}")))
+            }
+            place if top.is_root() => (self.remote_of(place).into(), skeleton.path().to_path_buf()),
+            place => (below(&self.remote_of(place), &line), skeleton.path().to_path_buf()),
+        };
+        let above = if top.is_root() { 0 } else { top.as_bytes().len() + 1 };
         for folder in folders {
-            std::fs::create_dir_all(folder.below(skeleton.path()))
-                .map_err(|error| scratch_failure(&error))?;
+            let rest = Path::new(OsStr::from_bytes(&folder.as_bytes()[above..]));
+            std::fs::create_dir_all(prefix.join(rest)).map_err(|error| scratch_failure(&error))?;
         }
         let arguments: Vec<OsString> = vec![
             "copy".into(),
             skeleton.path().into(),
-            target.into(),
+            target,
             "--create-empty-src-dirs".into(),
             "--no-traverse".into(),
         ];
@@ -180,6 +190,20 @@ impl Transfer<'_> {
         cleaned?;
         Ok(if on_server { CompanionMove::OnServer } else { CompanionMove::ThroughHere })
     }
+}
+
+/// The deepest folder that holds all of `folders`.
+fn common_parent(folders: &[TreePath]) -> TreePath {
+    let mut top = folders.first().and_then(TreePath::parent).unwrap_or_default();
+    for folder in folders {
+        while *folder == top || !folder.is_within(&top) {
+            top = top.parent().unwrap_or_default();
+            if top.is_root() {
+                return top;
+            }
+        }
+    }
+    top
 }
 
 fn file_failure(reason: &str) -> Failure {

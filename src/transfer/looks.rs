@@ -77,6 +77,25 @@ impl Session<'_> {
         Ok(Some(entries.into_iter().map(listed).collect()))
     }
 
+    /// The contents of all files in `folder` whose name begins with `prefix`, one behind
+    /// the other in no order: three requests and one process, where listing and reading take five and
+    /// two. `None`: as [`Session::list_folder`].
+    ///
+    /// # Errors
+    /// When the remote cannot be asked, or one of them cannot be read.
+    pub fn read_all_small(&self, folder: &str, prefix: &str) -> Result<Option<Vec<u8>>, Failure> {
+        // The depth keeps it out of the trash beside them.
+        let include = OsString::from(format!("--include=/{prefix}*"));
+        let finished = self.ask(vec!["cat".into(), folder.into(), include, "--max-depth=1".into()])?;
+        if finished.says_absent() {
+            return Ok(None);
+        }
+        if !finished.succeeded() {
+            return Err(finished.failure("reading small files"));
+        }
+        Ok(Some(finished.output))
+    }
+
     /// The content of a small file. `None`: the remote says that it is not
     /// there (no proof, as above), or it is empty: S3 cannot tell the two apart.
     ///

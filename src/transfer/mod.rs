@@ -10,12 +10,14 @@
 //!
 //! `docs/rclone.md` has the contract with rclone, fact by fact.
 
+mod checksum;
 mod classify;
 mod command_line;
 mod credentials;
 mod download;
 mod features;
 mod folders;
+mod known;
 mod listing;
 mod log_line;
 mod looks;
@@ -31,10 +33,12 @@ mod source_state;
 mod user_flags;
 mod version;
 
+pub use checksum::Checked;
 pub use credentials::without_credentials;
 pub use download::{Download, Fetched};
 pub use features::Features;
 pub use folders::{CompanionMove, FolderMove};
+pub use known::Known;
 pub use listing::ListedFile;
 pub use looks::{Listed, Place};
 pub use names::{NameEncoding, NotCarried, as_logged as as_listed};
@@ -44,5 +48,5 @@ pub use rclone::{Rclone, RcloneError, RcloneSettings, Session};
 pub use remote_path::{RemotePathError, check_remote, join, remote_name, root_of};
 pub use request_costs::RequestCosts;
 pub use send::{Remotes, Transfer};
-pub use user_flags::{FlagError, check_user_flags};
+pub use user_flags::{FlagError, check_user_flags, requests_per_second};
 pub use version::{Capability, Gap, RcloneVersion, VersionGaps};

@@ -110,7 +110,7 @@ pub(crate) enum Heard {
 }
 
 enum Piece {
-    Line(String),
+    Lines(Vec<String>),
     Output(Vec<u8>),
     /// One of the two pipes is at its end.
     End,
@@ -119,7 +119,12 @@ enum Piece {
 /// Longer lines are cut: a message can hold a whole page, but not the memory.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 /// When we are slower than rclone (a journal on a slow disk), it waits, and not the memory.
-const PIECES_WAITING_MAX: usize = 1024;
+const PIECES_WAITING_MAX: usize = 16;
+/// A line waits so long for those behind it: handed over one by one, each costs rclone and us a
+/// change of threads (20,000 small files to a folder: 0.3 of 1.3 s of our processor time).
+const LINES_GATHERED_FOR: Duration = Duration::from_millis(2);
+/// And no more than so many go together.
+const LINES_MAX: usize = 256;
 const TICK: Duration = Duration::from_millis(100);
 /// Between SIGTERM and SIGKILL. On local and SFTP remotes rclone uses it to remove its partial files.
 const TERMINATION: Duration = Duration::from_secs(5);
@@ -197,16 +202,20 @@ fn listen(
     let mut exited: Option<Instant> = None;
     loop {
         match pieces.recv_timeout(TICK) {
-            Ok(Piece::Line(line)) => match on_line(&line) {
-                Heard::Nothing => {}
-                Heard::Progress => last_progress = Instant::now(),
-                Heard::Enough if ending.is_none() => ending = Some(end(child, Reason::GaveUp)),
-                Heard::Enough => {}
-                Heard::EnoughNow => {
-                    signal(child, Signal::KILL);
-                    ending = Some((Reason::GaveUp, Instant::now()));
+            Ok(Piece::Lines(lines)) => {
+                for line in lines {
+                    match on_line(&line) {
+                        Heard::Nothing => {}
+                        Heard::Progress => last_progress = Instant::now(),
+                        Heard::Enough if ending.is_none() => ending = Some(end(child, Reason::GaveUp)),
+                        Heard::Enough => {}
+                        Heard::EnoughNow => {
+                            signal(child, Signal::KILL);
+                            ending = Some((Reason::GaveUp, Instant::now()));
+                        }
+                    }
                 }
-            },
+            }
             Ok(Piece::Output(bytes)) => {
                 last_progress = Instant::now();
                 on_output(&bytes);
@@ -282,19 +291,22 @@ impl Drop for Guarded {
 }
 
 fn read_lines(pipe: impl Read, sender: &SyncSender<Piece>) {
-    let mut reader = BufReader::new(pipe);
+    let mut reader = BufReader::with_capacity(64 << 10, pipe);
     let mut line = Vec::new();
+    let mut lines = Vec::new();
     loop {
         line.clear();
         match reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => break,
-            Ok(_) => {
-                let text = String::from_utf8_lossy(&line).into_owned();
-                if sender.send(Piece::Line(text)).is_err() {
-                    break;
-                }
-            }
+            Ok(_) => lines.push(String::from_utf8_lossy(&line).into_owned()),
         }
+        if lines.len() < LINES_MAX && reader.buffer().contains(&b'\n') {
+            continue;
+        }
+        if sender.send(Piece::Lines(std::mem::take(&mut lines))).is_err() {
+            break;
+        }
+        thread::sleep(LINES_GATHERED_FOR);
     }
     let _ = sender.send(Piece::End);
 }

@@ -100,8 +100,13 @@ impl Rclone {
         if version < OLDEST {
             return Err(RcloneError::TooOld { found: version });
         }
+        Ok(Rclone::with_version(settings, version))
+    }
+
+    /// One whose version is known from before: see [`crate::transfer::Known`].
+    pub fn with_version(settings: RcloneSettings, version: RcloneVersion) -> Rclone {
         let user_words = words(&settings.flags);
-        Ok(Rclone { settings, version, user_words })
+        Rclone { settings, version, user_words }
     }
 
     /// Its version.
@@ -242,12 +247,9 @@ impl<'a> Session<'a> {
             &self.rclone.user_words,
             traffic,
         ));
-        let call = Call {
-            program: settings.program.clone(),
-            arguments,
-            environment: environment(&settings.inherited_environment, &settings.environment),
-            input,
-        };
+        let mut environment = environment(&settings.inherited_environment, &settings.environment);
+        environment.extend(traffic.more_environment(&environment));
+        let call = Call { program: settings.program.clone(), arguments, environment, input };
         self.observer.count(Counter::RcloneProcesses, 1);
         let mut trouble = Vec::new();
         let mut progress = Progress::default();

@@ -18,6 +18,9 @@ const FAILURES_IN_A_ROW_MAX: u32 = 20;
 /// after a while.
 const UNWELL_IN_A_ROW_MAX: u32 = 5;
 
+/// Files up to this size are small: a thousandth of a second or so on a fast remote.
+const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// One rclone at work on one wave.
 pub(crate) struct Sending<'s, 'a> {
     transfer: &'s mut Transfer<'a>,
@@ -25,6 +28,7 @@ pub(crate) struct Sending<'s, 'a> {
     wave: &'s Wave,
     outcomes: &'s mut [Option<Outcome>],
     settled: &'s mut dyn FnMut(usize, &Outcome),
+    pulse: &'s mut dyn FnMut(),
     /// The last error line of a path, and whether its request may have been carried out.
     failures: HashMap<usize, (Failure, bool)>,
     /// Copied by a move that has not said `Deleted` yet.
@@ -32,6 +36,8 @@ pub(crate) struct Sending<'s, 'a> {
     /// rclone came so far as to speak of a listed path.
     any_path_heard: bool,
     failures_in_a_row: u32,
+    /// rclone says that it came to [`Transfer::set_deadline`].
+    deadline_reached: bool,
 }
 
 impl<'s, 'a> Sending<'s, 'a> {
@@ -41,6 +47,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         wave: &'s Wave,
         outcomes: &'s mut [Option<Outcome>],
         settled: &'s mut dyn FnMut(usize, &Outcome),
+        pulse: &'s mut dyn FnMut(),
     ) -> Self {
         Sending {
             transfer,
@@ -48,10 +55,12 @@ impl<'s, 'a> Sending<'s, 'a> {
             wave,
             outcomes,
             settled,
+            pulse,
             failures: HashMap::new(),
             copied: HashSet::new(),
             any_path_heard: false,
             failures_in_a_row: 0,
+            deadline_reached: false,
         }
     }
 
@@ -73,6 +82,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         let lines = wave.lines.iter().filter(|(index, _)| self.outcomes[*index].is_none());
         let list = list_of(lines.map(|(_, line)| line.as_slice()));
         let traffic = match lane {
+            Lane::Upload if self.are_all_small() => Traffic::SmallFiles,
             Lane::Upload => Traffic::Bytes,
             Lane::Trash => Traffic::Moves,
             Lane::Delete | Lane::Discard => Traffic::Requests,
@@ -92,6 +102,10 @@ impl<'s, 'a> Sending<'s, 'a> {
                 true
             }
         }
+    }
+
+    fn are_all_small(&self) -> bool {
+        self.wave.lines.iter().all(|&(index, _)| self.batch.items[index].stamp.size <= SMALL_FILE_BYTES_MAX)
     }
 
     fn open(&self) -> Vec<usize> {
@@ -118,9 +132,12 @@ impl<'s, 'a> Sending<'s, 'a> {
 
     fn hear(&mut self, line: &LogLine) -> Heard {
         if let Some(stats) = &line.stats {
+            (self.pulse)();
             self.report_progress(stats);
             return Heard::Nothing;
         }
+        self.deadline_reached |=
+            self.transfer.deadline.is_some() && line.text.contains("max transfer duration reached");
         let index = line.object.as_ref().and_then(|object| self.wave.indexes.get(object)).copied();
         match (index, line.receipt()) {
             (Some(index), Some(receipt)) => {
@@ -209,7 +226,9 @@ impl<'s, 'a> Sending<'s, 'a> {
     fn settle_open(&mut self, finished: &Finished) -> bool {
         let ended = finished.ended;
         // Nothing was heard of any path: rclone did not come so far as to send.
-        let not_begun = matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard;
+        let at_deadline = self.deadline_reached && matches!(ended, Ended::Exited(_));
+        let not_begun =
+            matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard && !at_deadline;
         let whole = finished.failure(&self.batch.lane.to_string());
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
@@ -219,12 +238,13 @@ impl<'s, 'a> Sending<'s, 'a> {
             let outcome = match self.failures.remove(&index) {
                 Some((_, true)) => Outcome::Unknown,
                 Some((failure, false)) => Outcome::Failed(failure),
+                None if at_deadline => Outcome::NotAttempted,
                 None if not_begun => Outcome::Failed(whole.clone()),
                 None => self.without_a_word(index, ended),
             };
             self.settle(index, outcome);
         }
-        not_begun || matches!(ended, Ended::ByUs(_))
+        at_deadline || not_begun || matches!(ended, Ended::ByUs(_))
     }
 
     /// rclone ended and said nothing of this path.

@@ -48,10 +48,26 @@ const S3: RequestCosts = RequestCosts {
     process: 2,
 };
 
+/// A folder of this machine: nothing is asked of anybody.
+const LOCAL: RequestCosts = RequestCosts {
+    upload: 0,
+    trash: 0,
+    delete: 0,
+    look: 0,
+    folder: 0,
+    fresh_level: 0,
+    whole_folder: Some(0),
+    process: 0,
+};
+
 impl Features {
     /// The costs to forecast with.
     pub fn request_costs(&self) -> RequestCosts {
-        let costs = if self.bucket_based { S3 } else { WEBDAV };
+        let costs = match () {
+            () if self.is_local => LOCAL,
+            () if self.bucket_based => S3,
+            () => WEBDAV,
+        };
         RequestCosts { whole_folder: costs.whole_folder.filter(|_| self.dir_move), ..costs }
     }
 }

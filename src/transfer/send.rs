@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// The three places of a job.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ pub struct Transfer<'a> {
     pub(crate) run: RunId,
     pub(crate) follow_links: bool,
     plain_names_only: bool,
+    pub(crate) deadline: Option<Instant>,
     pub(crate) bytes_confirmed: u64,
     pub(crate) files_confirmed: u64,
     pub(crate) last_trouble: Option<Failure>,
@@ -51,6 +53,7 @@ impl<'a> Transfer<'a> {
             run,
             follow_links: false,
             plain_names_only: false,
+            deadline: None,
             bytes_confirmed: 0,
             files_confirmed: 0,
             last_trouble: None,
@@ -76,6 +79,12 @@ impl<'a> Transfer<'a> {
     /// As [`Transfer::moving_plain_names_only`], for one that is in use.
     pub fn set_plain_names_only(&mut self, plain_only: bool) {
         self.plain_names_only = plain_only;
+    }
+
+    /// From then on no further file of an upload is begun; what is not
+    /// begun is [`Outcome::NotAttempted`]. What runs comes to its end.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
     }
 
     /// The commands that need no batch.
@@ -107,13 +116,24 @@ impl<'a> Transfer<'a> {
     /// where the file is: after `Failed` and `Unknown` it has to be looked up,
     /// because the remote may have done it and answered wrongly.
     pub fn send(&mut self, batch: &Batch, settled: &mut dyn FnMut(usize, &Outcome)) -> Vec<Outcome> {
+        self.send_with_pulse(batch, settled, &mut || {})
+    }
+
+    /// As [`Transfer::send`]; `pulse` is called about once a second while rclone works, so that
+    /// what was settled can be made durable although nothing more is.
+    pub fn send_with_pulse(
+        &mut self,
+        batch: &Batch,
+        settled: &mut dyn FnMut(usize, &Outcome),
+        pulse: &mut dyn FnMut(),
+    ) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.items.len()];
         let mut ended_early = false;
         for wave in self.waves(batch, &mut outcomes, settled) {
             if ended_early || self.session.control.stop.is_set() {
                 break;
             }
-            let mut sending = Sending::new(self, batch, &wave, &mut outcomes, settled);
+            let mut sending = Sending::new(self, batch, &wave, &mut outcomes, settled, pulse);
             ended_early = sending.run();
         }
         for (index, outcome) in outcomes.iter_mut().enumerate() {
@@ -216,6 +236,15 @@ impl<'a> Transfer<'a> {
         };
         if matches!(lane, Lane::Upload | Lane::Trash) {
             arguments.push(ALWAYS.into());
+            // Not for moves: they look their files up under the same deadline, and fail one by one.
+            if let Some(deadline) = self.deadline.filter(|_| lane == Lane::Upload) {
+                let left = deadline.saturating_duration_since(Instant::now());
+                // Not 0, which is no limit.
+                arguments.push("--max-duration".into());
+                arguments.push(format!("{}ms", left.as_millis().max(1)).into());
+                // HARD would leave half a file under its final name on WebDAV.
+                arguments.extend(["--cutoff-mode".into(), "SOFT".into()]);
+            }
         }
         arguments.extend(LIST.iter().map(OsString::from));
         Ok(arguments)

@@ -193,6 +193,19 @@ pub(crate) fn words(flags: &[String]) -> Vec<String> {
     words
 }
 
+/// Requests a second that `--tpslimit` allows; `None`: as many as the remote takes.
+/// The last one wins, as with rclone.
+pub fn requests_per_second(flags: &[String]) -> Option<f64> {
+    let words = words(flags);
+    let mut limit = None;
+    for (at, word) in words.iter().enumerate() {
+        let Some(long) = word.strip_prefix("--").filter(|long| name_of(long) == "tpslimit") else { continue };
+        let value = long.split_once('=').map(|(_, value)| value).or(words.get(at + 1).map(String::as_str));
+        limit = value.and_then(|value| value.trim().parse::<f64>().ok());
+    }
+    limit.filter(|limit| limit.is_finite() && *limit > 0.0)
+}
+
 /// True when the user gave this long flag.
 pub(crate) fn gives(words: &[String], name: &str) -> bool {
     words.iter().filter_map(|word| word.strip_prefix("--")).any(|long| name_of(long) == name)
@@ -252,6 +265,18 @@ mod tests {
             "-M",
         ])
         .unwrap();
+    }
+
+    #[test]
+    fn the_rate_is_read_however_it_is_written() {
+        let rate = |flags: &[&str]| {
+            requests_per_second(&flags.iter().map(|&flag| flag.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(rate(&["--transfers=4", "--tpslimit=0.5"]), Some(0.5));
+        assert_eq!(rate(&["--tpslimit 2"]), Some(2.0));
+        assert_eq!(rate(&["--tpslimit", "3", "--tpslimit=4"]), Some(4.0));
+        assert_eq!(rate(&["--tpslimit=0"]), None);
+        assert_eq!(rate(&["--tpslimit-burst=5"]), None);
     }
 
     #[test]

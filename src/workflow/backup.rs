@@ -10,7 +10,8 @@ use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
 use super::{
-    compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, legacy_trash, prune, recover, source,
+    compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, left, legacy_trash, periodic_check,
+    prune, recover, source,
 };
 use crate::index::{MapMode, PendingStore};
 use crate::observe::Event;
@@ -27,21 +28,37 @@ pub fn backup(
     options: &BackupOptions,
     surroundings: &Surroundings<'_>,
 ) -> JobReport {
+    let stopwatch = Instant::now();
+    let mut report = back_up_unchecked(configuration, job, options, surroundings);
+    periodic_check::run_if_due(configuration, job, options, surroundings, &mut report);
+    report.elapsed = Some(stopwatch.elapsed());
+    if !options.dry_run {
+        last_run::write(configuration, job, &mut report);
+    }
+    report
+}
+
+/// The same without the check of the mirror, which begins runs of its own, and
+/// not yet remembered.
+pub(super) fn back_up_unchecked(
+    configuration: &Configuration,
+    job: &Job,
+    options: &BackupOptions,
+    surroundings: &Surroundings<'_>,
+) -> JobReport {
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = JobReport::new(&job.name, now(surroundings));
     report.dry_run = options.dry_run;
-    let stopwatch = Instant::now();
     let ended = back_up_one(configuration, job, options, surroundings, &mut report);
     report.finished = now(surroundings);
-    report.elapsed = Some(stopwatch.elapsed());
     report.outcome = match ended {
+        // The worse of the two; what is left is in the report all the same.
+        Err(Halt::BudgetSpent(_)) if report.unprotected.total > 0 => JobOutcome::Unprotected,
         Err(halt) => JobOutcome::from(halt),
         Ok(()) if report.unprotected.total > 0 => JobOutcome::Unprotected,
         Ok(()) => JobOutcome::Protected,
     };
-    if !options.dry_run {
-        last_run::write(configuration, job, &mut report);
-    }
+    report.was_protected = report.outcome == JobOutcome::Protected;
     report
 }
 
@@ -58,6 +75,9 @@ fn back_up_one(
     report: &mut JobReport,
 ) -> Result<(), Halt> {
     surroundings.halt_if_stopped()?;
+    if let Some(budget) = options.budget.bars_next_job() {
+        return Err(Halt::BudgetSpent(format!("{budget}, before this job had its turn")));
+    }
     let opened = if options.dry_run {
         open_to_look(configuration, job, surroundings)?
     } else {
@@ -74,7 +94,10 @@ fn back_up_one(
     }
 
     let store = PendingStore::new(&opened.scratch, surroundings.observer);
-    let scanned = source::scan(configuration, job, options, &committed, &store, surroundings, report)?;
+    let is_first = !committed.is_claimed && !options.dry_run;
+    let scanned = connector.while_asking(is_first, || {
+        source::scan(configuration, job, options, &committed, &store, surroundings, report)
+    })?;
     let pending = store
         .finish(Some(scanned.report.root), Some(&opened.nodes), MapMode::Map)
         .map_err(|error| Halt::Fatal(format!("completing the pending tree: {error}")))?;
@@ -92,15 +115,19 @@ fn back_up_one(
     let tally = compare::count_and_guard(&mut run)?;
     forecast::note(&mut run, &tally);
     if options.dry_run {
+        left::forecast(&mut run, &tally);
         return Ok(());
     }
     let driven = lanes::drive(&mut run, &tally).map_err(|halt| run.with_what_is_missing(halt));
     if run.was_stopped_before_sending(&driven) {
-        return driven;
+        return left::settle(&mut run, driven);
     }
     // What is confirmed is committed, whatever ended the lanes.
-    let finished = run.finish(driven.is_ok());
-    driven.and(finished)?;
+    let finished = run.finish(&driven);
+    if driven.is_err() {
+        return left::settle(&mut run, driven).and(finished);
+    }
+    finished?;
     run.halt_if_all_was_refused()?;
     prune::expired_trash(&mut run)?;
     legacy_trash::purge_expired(&mut run)?;

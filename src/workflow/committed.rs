@@ -178,6 +178,10 @@ impl<'a> Committed<'a> {
         }
         let mut docket = Docket { base, kept, facts, ..self.docket.clone() };
         if is_new {
+            if self.docket.facts.last_run == Some(note.run) {
+                // The checkpoint before is no state of its own any more.
+                docket.live_bytes = Docket::LIVE_BYTES_UNKNOWN;
+            }
             docket.facts.last_run = Some(note.run);
             docket.facts.last_run_ended_seconds = note.finished_seconds;
             let record = RunRecord {

@@ -1,5 +1,6 @@
 //! Counting a plan, and guarding it before anything is sent.
 
+use super::folder_count::FolderCount;
 use super::guards;
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -19,6 +20,14 @@ const CHUNK_FILES: usize = 4096;
 pub(super) fn count_and_guard(run: &mut JobRun<'_>) -> Result<Tally, Halt> {
     run.observer().event(&Event::PhaseStarted(Phase::Plan));
     let mut tally = count(run)?;
+    if tally.unknown_files > 0 {
+        run.warn(format!(
+            "the index is damaged: it can't be told what the mirror holds at {} files that are in the source. What lies \
+             there goes to the trash, and they are sent again; look after the disk that holds {}",
+            tally.unknown_files,
+            run.committed.state.path().display()
+        ));
+    }
     guards::not_too_many_vanished(run.job, &run.committed.docket, &tally, run.options)?;
     guards::not_too_many_changed(run.job, &run.committed.docket, tally.changed_files, run.options)?;
     if guards::may_be_too_many_changed(run.job, &run.committed.docket, &tally, run.options) {
@@ -44,10 +53,12 @@ fn count(run: &JobRun<'_>) -> Result<Tally, Halt> {
     let base = views.base();
     let mut classifier = Classifier::new(run.policy());
     let mut tally = Tally::default();
+    let mut folders = FolderCount::default();
     for change in diff(&base, views.pending, Equality::Stamp) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         tally.add(&change, decision);
+        folders.add(run, &views, &change, decision, &mut tally)?;
     }
     Ok(tally)
 }

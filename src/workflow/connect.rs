@@ -5,11 +5,15 @@ use super::committed::Committed;
 use super::configuration::{Job, Links};
 use super::halt::Halt;
 use super::surroundings::Surroundings;
+use super::way::control_for_looking;
 use crate::commit::{RcloneProcess, StateDir};
 use crate::disk::RealDisk;
 use crate::index::Facts;
 use crate::model::{BatchItem, RunId};
-use crate::transfer::{Control, Features, NameEncoding, Place, ProcessMark, Remotes, Session, Transfer};
+use crate::transfer::{
+    Control, Features, Known, NameEncoding, Place, ProcessMark, Remotes, Session, Transfer,
+};
+use std::cell::OnceCell;
 use std::time::Duration;
 
 /// Between the first signal and the end of rclone.
@@ -21,6 +25,11 @@ pub(super) struct Connector<'a> {
     pub(super) control: Control,
     pub(super) surroundings: &'a Surroundings<'a>,
     pub(super) disk: RealDisk<'a>,
+    pub(super) state: StateDir,
+    /// For an rclone that only reads: it can do no harm, is not written down, and
+    /// may run beside another one.
+    pub(super) looking: Control,
+    pub(super) known: OnceCell<Known>,
 }
 
 /// For commands that send nothing.
@@ -33,13 +42,16 @@ pub(super) struct Connection<'a> {
     pub(super) features: Features,
     pub(super) transfer: Transfer<'a>,
     pub(super) session: Session<'a>,
+    /// For commands that only read.
+    pub(super) looking: Session<'a>,
 }
 
 impl<'a> Connector<'a> {
     /// Every rclone that will be started is written down in `state` before it
     /// can send.
     pub(super) fn new(job: &'a Job, state: &StateDir, surroundings: &'a Surroundings<'a>) -> Self {
-        let state = state.clone();
+        let looking = control_for_looking(surroundings);
+        let (own_state, state) = (state.clone(), state.clone());
         let record_process = Box::new(move |mark: ProcessMark| {
             let process = RcloneProcess { pid: mark.pid, start_time: mark.start_time };
             state.write_rclone_process(&process).map_err(std::io::Error::other)
@@ -50,7 +62,8 @@ impl<'a> Connector<'a> {
             record_process,
             ..Control::default()
         };
-        Connector { job, control, surroundings, disk: RealDisk::new(surroundings.observer) }
+        let disk = RealDisk::new(surroundings.observer);
+        Connector { job, control, surroundings, disk, state: own_state, looking, known: OnceCell::new() }
     }
 
     /// Connects for one run. No request is sent yet.
@@ -60,19 +73,30 @@ impl<'a> Connector<'a> {
         run: RunId,
     ) -> Result<Connection<'a>, Halt> {
         let observer = self.surroundings.observer;
-        let rclone = self.surroundings.rclone(&self.control)?;
+        let rclone = match self.known() {
+            Some(known) => self.surroundings.rclone_as_known(known),
+            None => self.surroundings.rclone(&self.control)?,
+        };
         let session = rclone
             .session(encoding.unwrap_or_else(|| rclone.name_encoding()), &self.control, observer)
             .map_err(Halt::fatal)?;
         let mirror = self.job.remote.to_string();
-        let features = session
-            .features(&mirror)
-            .map_err(|failure| Halt::from_failure(&format!("asking rclone about {mirror}"), &failure))?;
+        let features = match self.known() {
+            Some(known) => known.features.clone(),
+            None => {
+                let doing = format!("asking rclone about {mirror}");
+                let asked = session.features(&mirror);
+                let features = asked.map_err(|failure| Halt::from_failure(&doing, &failure))?;
+                self.remember(Known { version: rclone.version(), features: features.clone() });
+                features
+            }
+        };
         check_place_beside_bucket(self.job, &features)?;
         let remotes =
             Remotes { source: self.job.source.clone(), mirror, companion: self.job.companion.to_string() };
         let transfer = Transfer::new(session, remotes, run).following_links(self.job.links == Links::Follow);
-        Ok(Connection { features, transfer, session })
+        let looking = rclone.session(session.encoding(), &self.looking, observer).map_err(Halt::fatal)?;
+        Ok(Connection { features, transfer, session, looking })
     }
 }
 

@@ -44,6 +44,17 @@ pub fn bytes(number: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
+/// About how long, in one unit: `40 seconds`, `35 minutes`, `22 hours`, `3 days`.
+pub fn about(seconds: f64) -> String {
+    let (length, one, many) = match seconds {
+        ..90.0 => (1.0, "second", "seconds"),
+        90.0..5_400.0 => (60.0, "minute", "minutes"),
+        5_400.0..172_800.0 => (3_600.0, "hour", "hours"),
+        _ => (86_400.0, "day", "days"),
+    };
+    counted((seconds / length).round() as u64, one, many)
+}
+
 /// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -59,6 +70,19 @@ pub fn duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_times_are_told_in_one_unit() {
+        for (seconds, text) in [
+            (0.4, "0 seconds"),
+            (1.0, "1 second"),
+            (2_100.0, "35 minutes"),
+            (79_880.0, "22 hours"),
+            (259_000.0, "3 days"),
+        ] {
+            assert_eq!(about(seconds), text);
+        }
+    }
 
     #[test]
     fn numbers_read_as_people_write_them() {

@@ -1,17 +1,29 @@
 //! What a plan would cost, for `plan` and for the progress bar.
 
+use super::configuration::{Links, OnDelete};
 use super::job_run::JobRun;
+use super::lanes::{PAIR_FILES_MAX, REMOVAL_FILES_MAX};
 use super::report::Forecast;
 use crate::observe::Event;
-use crate::plan::{RequestCosts, Tally, forecast_requests};
-use crate::workflow::configuration::OnDelete;
+use crate::plan::{Manner, RequestCosts, Tally, forecast_requests};
+
+/// Requests of one rclone beside those for files and folders. One or two were counted; a listing
+/// of a place that is not there takes another, and old versions look twice.
+const PROCESS_REQUESTS_MAX: u64 = 5;
+/// The owner file, written once a run.
+const OWNER_REQUESTS: u64 = 3;
+/// Who owns the mirror: read in one, or listed and read.
+const OPENING_PROCESSES: u64 = 2;
+/// Is the mirror empty, who owns it, and a scratch file that goes up, is moved and purged.
+const OPENING_PROCESSES_FIRST: u64 = 5;
+/// The owner file is written, and the one before removed.
+const CLOSING_PROCESSES: u64 = 2;
 
 /// Puts the counts of the plan into the report, and tells the listeners what to
 /// expect.
 pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
     let uploads = tally.new_files_total() + tally.changed_files + tally.suspect_files;
     let upload_bytes = tally.new_bytes_total() + tally.changed_bytes + tally.suspect_bytes;
-    run.observer().event(&Event::TransferPlanned { files: uploads, bytes: upload_bytes });
     let report = &mut *run.report;
     report.files_new = tally.new_files_total();
     report.files_changed = tally.changed_files + tally.suspect_files;
@@ -20,35 +32,83 @@ pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
     let touched = report.files_new + report.files_changed;
     report.files_unchanged = report.files_scanned.saturating_sub(touched);
     let trash_removed = run.job.on_delete != OnDelete::Delete;
-    let costs = costs_of(&run.job.remote.to_string());
+    let requests = forecast_requests(tally, &costs(run), &manner(run, tally));
     let trashed = tally.blocking_files
         + tally.changed_files
         + tally.suspect_files
         + if trash_removed { tally.removed_files } else { 0 };
-    run.report.forecast = Some(Forecast {
+    let deleted = if trash_removed { 0 } else { tally.removed_files };
+    let removals = trashed + deleted;
+    // A folder in one piece is one operation.
+    let operations = uploads + removals - tally.moved_whole_files + tally.whole_folders;
+    let pace = run.pace();
+    let forecast = Forecast {
         uploads,
         upload_bytes,
         suspects: tally.suspect_files,
         trashed,
-        deleted: if trash_removed { 0 } else { tally.removed_files },
-        requests: forecast_requests(tally, &costs, trash_removed, processes_expected(tally)),
-        seconds: None,
+        deleted,
+        requests,
+        seconds: pace.duration(requests, operations).map(|duration| duration.as_secs_f64()),
+        requests_per_second: pace.requests_per_second,
+        pause: pace.pause,
+    };
+    let cost = if requests > 0 || forecast.seconds.is_some() { forecast.cost_words() } else { String::new() };
+    run.observer().event(&Event::TransferPlanned {
+        files: uploads,
+        bytes: upload_bytes,
+        removals,
+        cost: &cost,
     });
+    run.report.forecast = Some(forecast);
 }
 
-/// Without asking anybody: a local folder costs nothing, everything else is
-/// reckoned like WebDAV, the dearest.
-fn costs_of(remote: &str) -> RequestCosts {
-    if remote.starts_with(":local") { RequestCosts::LOCAL } else { RequestCosts::WEBDAV }
+/// As counted on the wire, see `docs/rclone.md`.
+fn costs(run: &JobRun<'_>) -> RequestCosts {
+    let of_remote = run.costs();
+    let has_requests = of_remote.upload > 0;
+    RequestCosts {
+        upload: of_remote.upload,
+        trash: of_remote.trash,
+        delete: of_remote.delete,
+        folder: of_remote.folder,
+        whole_folder: of_remote.whole_folder.unwrap_or(0),
+        process: if has_requests { PROCESS_REQUESTS_MAX } else { 0 },
+        owner: if has_requests { OWNER_REQUESTS } else { 0 },
+    }
 }
 
-/// Batches of new files and of removals, two per pair of changed files, and the
-/// owner file.
-fn processes_expected(tally: &Tally) -> u64 {
-    let pairs = (tally.changed_files + tally.suspect_files).div_ceil(200);
-    tally.new_files_total().div_ceil(10_000)
-        + 2 * pairs
-        + tally.removed_files.div_ceil(1_000)
-        + tally.blocking_files.div_ceil(1_000)
-        + 4
+fn manner(run: &JobRun<'_>, tally: &Tally) -> Manner {
+    let is_first = !run.committed.is_claimed;
+    let levels = |path: &str| path.split('/').filter(|level| !level.is_empty()).count() as u64;
+    Manner {
+        trashes_removed: run.trashes_deleted(),
+        keeps_versions: run.keeps_versions(),
+        processes: processes_expected(run, tally, is_first),
+        first_run_levels: is_first
+            .then(|| levels(run.job.remote.path()) + levels(run.job.companion.path()) + 1),
+    }
+}
+
+/// Processes that send something. Folders are made ahead by one of their own.
+fn processes_expected(run: &JobRun<'_>, tally: &Tally, is_first: bool) -> u64 {
+    let budget = run.budget();
+    let files_of = |most: usize| run.files_per_batch(most) as u64;
+    // Links go in a process of their own.
+    let waves = if run.job.links == Links::Upload { 2 } else { 1 };
+    let with_folders = |folders: u64| u64::from(folders > 0);
+    let uploads: u64 = (tally.new_files.iter().zip(&tally.new_bytes))
+        .filter(|(files, _)| **files > 0)
+        .map(|(files, bytes)| files.div_ceil(files_of(budget.files_max)) + bytes / budget.bytes_max)
+        .sum();
+    let pairs = (tally.changed_files + tally.suspect_files).div_ceil(files_of(PAIR_FILES_MAX));
+    let removed = (tally.removed_files - tally.moved_whole_files).div_ceil(files_of(REMOVAL_FILES_MAX));
+    let blocking = tally.blocking_files.div_ceil(files_of(REMOVAL_FILES_MAX));
+    let discards = u64::from(!run.keeps_versions());
+    uploads * (waves + with_folders(tally.new_folders))
+        + pairs * (2 + waves + discards)
+        + (removed + blocking) * 2
+        + tally.whole_folders * 2
+        + if is_first { OPENING_PROCESSES_FIRST } else { OPENING_PROCESSES }
+        + CLOSING_PROCESSES
 }

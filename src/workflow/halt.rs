@@ -26,6 +26,8 @@ pub(super) enum Halt {
     RemoteFull(String),
     /// The remote does not answer, or not as it should.
     RemoteUnwell(String),
+    /// A budget of the run has no room for what comes next; which one.
+    BudgetSpent(String),
     /// Somebody asked us to stop.
     Interrupted { signal: i32 },
     /// The configuration asks for something that can't be done.
@@ -58,6 +60,7 @@ impl std::fmt::Display for Halt {
             Halt::Guard { message, .. } => f.write_str(message),
             Halt::Locked { holder } => write!(f, "another run holds the lock: {holder}"),
             Halt::NoIndex => f.write_str("there is no index yet"),
+            Halt::BudgetSpent(budget) => write!(f, "the budget is used up: {budget}"),
             Halt::Interrupted { signal } => write!(f, "interrupted by signal {signal}"),
             Halt::Authentication(message)
             | Halt::RemoteFull(message)
@@ -77,6 +80,7 @@ impl From<Halt> for JobOutcome {
             Halt::Authentication(reason) => JobOutcome::Authentication { reason },
             Halt::RemoteFull(reason) => JobOutcome::RemoteFull { reason },
             Halt::RemoteUnwell(reason) => JobOutcome::RemoteUnwell { reason },
+            Halt::BudgetSpent(budget) => JobOutcome::BudgetSpent { budget },
             Halt::Interrupted { signal } => JobOutcome::Interrupted { signal },
             Halt::Configuration(message) => JobOutcome::Configuration { message },
             Halt::Fatal(message) => JobOutcome::Fatal { message },

@@ -10,7 +10,7 @@ use super::tree_walk::{Next, Selection, Visit, walk};
 use crate::index::{Edit, Tree};
 use crate::model::{Content, DirectoryFlags, EntryFlags, OwnedEntry, TreePath};
 use crate::observe::{Event, Observer};
-use crate::scan::{RootDirectory, read_file};
+use crate::scan::FileReader;
 use rayon::prelude::*;
 
 /// So many files in one run at the most, whatever their size: the edits of a run
@@ -42,11 +42,16 @@ pub(super) fn fill_in(run: &mut JobRun<'_>) -> Result<(), Halt> {
     let mut stopped = Ok(());
     for round in weak.chunks(ROUND_FILES) {
         stopped = run.surroundings.halt_if_stopped();
-        if stopped.is_err() {
+        if stopped.is_err() || run.halt_if_time_is_up().is_err() {
             break;
         }
-        let read: Vec<Option<Edit>> =
-            round.par_iter().map(|(path, entry)| read_one(source, observer, path, entry)).collect();
+        let read: Vec<Option<Edit>> = round
+            .par_iter()
+            .map_init(
+                || FileReader::new(source),
+                |reader, (path, entry)| read_one(reader, observer, path, entry),
+            )
+            .collect();
         edits.extend(read.into_iter().flatten());
     }
     run.report.index_bytes_written += run.committed.fill_in(edits)?;
@@ -86,13 +91,13 @@ fn choose(run: &JobRun<'_>, budget: u64) -> Result<Vec<(TreePath, OwnedEntry)>, 
 }
 
 fn read_one(
-    source: &RootDirectory,
+    source: &mut FileReader<'_>,
     observer: &dyn Observer,
     path: &TreePath,
     entry: &OwnedEntry,
 ) -> Option<Edit> {
     let follow = entry.flags.contains(EntryFlags::FOLLOWED);
-    let read = read_file(source, path, follow, observer).ok()?;
+    let read = source.read(path, follow, observer).ok()?;
     let is_the_one = read.stamp == entry.stamp && read.settled;
     let entry = OwnedEntry { digest: Some(read.digest), ..entry.clone() };
     is_the_one.then(|| Edit::Put { path: path.clone(), entry })

@@ -200,12 +200,16 @@ impl State {
         }
         let mut later: Vec<StoredRunRecord> = Vec::new();
         let mut found: Option<StoredRunRecord> = None;
+        let mut newer_run = None;
         for stored in run_records(&opened.nodes, opened.docket.newest_record) {
             let Ok(stored) = stored else { break };
             let record = &stored.record;
+            // What a run had committed before its end is no state that can be named: a
+            // compaction may have let go of it. What it moved away counts all the same.
+            let is_checkpoint = newer_run.replace(record.run) == Some(record.run);
             let is_meant = match at {
                 At::Latest => true,
-                At::Time(seconds) => record.finished_seconds <= *seconds,
+                At::Time(seconds) => !is_checkpoint && record.finished_seconds <= *seconds,
                 At::Run(id) => is_id(record.run, id),
             };
             match &found {

@@ -8,6 +8,7 @@ use crate::commit::{StateDir, StateError};
 use crate::disk::{Disk, free_bytes};
 use crate::index::{
     CompactError, DataId, Docket, NodeFile, OpenNodeFileError, compact, live_bytes, needs_compaction,
+    run_records,
 };
 use crate::model::ReadNodeError;
 use crate::observe::{Event, Observer};
@@ -28,7 +29,8 @@ enum HousekeepingError {
     State(#[from] StateError),
 }
 
-/// Compacts the node file when more than half of it is dead.
+/// Compacts the node file when more than half of it is dead, or a quarter after a
+/// run with checkpoints.
 ///
 /// The last step of a run, which it ends: the node file that the run knows may
 /// be gone afterwards. A failure is a warning, never the run's: the old file is
@@ -56,7 +58,7 @@ fn keep_small(
     if docket.live_bytes == Docket::LIVE_BYTES_UNKNOWN {
         measured.live_bytes = live_bytes(nodes, docket)?;
     }
-    if needs_compaction(&measured) {
+    if needs_compaction(&measured, ended_with_checkpoints(nodes, docket)) {
         return move_over(state, nodes, &measured, disk, observer).map(Some);
     }
     if measured == *docket {
@@ -64,6 +66,15 @@ fn keep_small(
     }
     state.promote(disk, &measured.encode())?;
     Ok(Some(measured))
+}
+
+/// True when the newest run has more than one record.
+fn ended_with_checkpoints(nodes: &NodeFile, docket: &Docket) -> bool {
+    let mut newest_runs = run_records(nodes, docket.newest_record).map_while(Result::ok).take(2);
+    match (newest_runs.next(), newest_runs.next()) {
+        (Some(newest), Some(before)) => newest.record.run == before.record.run,
+        _ => false,
+    }
 }
 
 /// New file first, then the docket that names it, then the old one goes: a

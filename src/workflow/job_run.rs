@@ -13,6 +13,7 @@ use super::quarantine::{Quarantine, Verdict};
 use super::remote::OpenRemote;
 use super::report::JobReport;
 use super::source::Scanned;
+use super::spending::Measured;
 use super::surroundings::Surroundings;
 use super::views::Views;
 use super::{owner, settle};
@@ -22,8 +23,10 @@ use crate::model::{Batch, BatchItem, Lane, RunId, Timestamp, TreePath};
 use crate::observe::{Event, Observer, Phase};
 use crate::plan::{Budget, Policy};
 use crate::scan::{Presence, RootDirectory, SourceIdentity, presence};
+use crate::transfer::Session;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::time::Instant;
 
 /// A checkpoint is committed after so many confirmed outcomes …
 const CHECKPOINT_OUTCOMES: usize = 50_000;
@@ -65,6 +68,14 @@ pub(super) struct JobRun<'a> {
     pub(super) never_known: BTreeSet<TreePath>,
     quarantine: Quarantine,
     last_checkpoint_seconds: i64,
+    /// How fast uploads were so far in this run.
+    pub(super) measured: Measured,
+    /// For `pause`.
+    pub(super) last_operation_ended: Option<Instant>,
+    /// The old versions of a pair are in the trash: its uploads know no deadline.
+    pub(super) is_within_pair: bool,
+    /// Files that do not fit into a whole `--max-transfer`.
+    pub(super) skipped_for_budget: u64,
 }
 
 impl<'a> JobRun<'a> {
@@ -102,6 +113,10 @@ impl<'a> JobRun<'a> {
             never_known: BTreeSet::new(),
             quarantine: Quarantine::default(),
             last_checkpoint_seconds: connector.surroundings.now_seconds(),
+            measured: Measured::default(),
+            last_operation_ended: None,
+            is_within_pair: false,
+            skipped_for_budget: 0,
         }
     }
 
@@ -141,7 +156,7 @@ impl<'a> JobRun<'a> {
     pub(super) fn budget(&self) -> Budget {
         let quarter = crate::disk::available_memory_bytes().unwrap_or(1 << 30) / 4;
         Budget {
-            files_max: BATCH_FILES_MAX,
+            files_max: if self.job.pause.is_zero() { BATCH_FILES_MAX } else { 1 },
             bytes_max: quarter.clamp(64 << 20, 8 << 30),
             list_bytes_max: 4 << 20,
         }
@@ -314,15 +329,29 @@ impl<'a> JobRun<'a> {
 
     /// The end of every run that got as far as the lanes: the owner file, then
     /// the commit of everything that is confirmed.
-    pub(super) fn finish(&mut self, all_lanes_driven: bool) -> Result<(), Halt> {
+    /// The owner file is written when the lanes came to their end, be it that of the budget.
+    pub(super) fn finish(&mut self, driven: &Result<(), Halt>) -> Result<(), Halt> {
+        let ended_in_order = matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_)));
         let mut facts = self.facts();
-        facts.complete = all_lanes_driven && self.report.unprotected.total == 0;
+        facts.complete = driven.is_ok() && self.report.unprotected.total == 0;
         self.observer().event(&Event::PhaseStarted(Phase::Commit));
         if self.committed.is_claimed {
             // Before anything that could end the journal: it is the only other place that knows them.
             self.committed.save_doubts()?;
         }
-        let owned = if all_lanes_driven { self.write_owner(&mut facts) } else { Ok(()) };
+        let owned = if ended_in_order { self.write_owner(&mut facts) } else { Ok(None) };
+        let superseded = owned.as_ref().ok().cloned().flatten();
+        std::thread::scope(|scope| {
+            if let Some((session, file)) = superseded {
+                // Two owner files do no harm (the newest counts), so a failure here is none.
+                scope.spawn(move || session.delete_file(&file));
+            }
+            self.commit_all(facts)
+        })?;
+        owned.map(|_| ())
+    }
+
+    fn commit_all(&mut self, facts: Facts) -> Result<(), Halt> {
         let views = self.views();
         let policy = self.policy();
         let note = self.note();
@@ -336,8 +365,7 @@ impl<'a> JobRun<'a> {
         }
         self.report.index_bytes_written += written;
         self.end_journal()?;
-        self.quarantine.save_lifted(self.committed.state, &self.connector.disk)?;
-        owned
+        self.quarantine.save_lifted(self.committed.state, &self.connector.disk)
     }
 
     /// Everything in the journal is committed, but for moves of which it is not
@@ -373,15 +401,18 @@ impl<'a> JobRun<'a> {
         }
     }
 
-    fn write_owner(&mut self, facts: &mut Facts) -> Result<(), Halt> {
+    /// Gives back the owner file that is not needed any more.
+    fn write_owner(&mut self, facts: &mut Facts) -> Result<Option<(Session<'a>, String)>, Halt> {
         let belief = self.belief();
+        self.keep_the_pause()?;
         if let Some(remote) = &mut self.remote {
             // The next run must know that this one may have come as far as writing it.
             remote.journal.append_owner_intent(remote.owner_sequence + 1).map_err(Halt::fatal)?;
-            facts.owner_sequence =
-                owner::write(&remote.connection.session, &belief, remote.owner_sequence, remote.run)?;
+            let session = remote.connection.session;
+            facts.owner_sequence = owner::write(&session, &belief, remote.owner_sequence, remote.run)?;
+            return Ok(owner::superseded(&belief, remote.owner_sequence).map(|file| (session, file)));
         }
-        Ok(())
+        Ok(None)
     }
 }
 

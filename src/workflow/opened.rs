@@ -6,7 +6,7 @@ use super::halt::Halt;
 use super::surroundings::Surroundings;
 use crate::commit::{SideFile, StateDir, docket_digest};
 use crate::disk::{LockError, Locked, RealDisk};
-use crate::index::{DataId, Docket, Facts, MapMode, NodeFile};
+use crate::index::{DataId, Docket, DocketError, Facts, MapMode, NodeFile};
 use crate::model::TreePath;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -39,10 +39,11 @@ pub(super) fn open_to_write(
     let lock = state.lock(&surroundings.holder).map_err(cannot_lock)?;
     let scratch = state.path().to_path_buf();
     let doubts = state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
-    let (docket, nodes, digest_on_disk, is_claimed) = match read_docket(&state)? {
+    let (docket, nodes, digest_on_disk, is_claimed) = match read_docket(job, &state)? {
         Some((docket, digest)) => {
             let path = node_file_path(&state, docket.data_id);
-            let nodes = NodeFile::open_for_append(&path, &docket, MapMode::Map).map_err(Halt::fatal)?;
+            let nodes = NodeFile::open_for_append(&path, &docket, MapMode::Map)
+                .map_err(|error| index_is_lost(job, &state, &error))?;
             (docket, nodes, digest, true)
         }
         None => {
@@ -75,10 +76,10 @@ pub(super) fn open_to_look(
     let scratch = surroundings.temporary_directory.clone();
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     if let Some(state) = existing
-        && let Some((docket, digest_on_disk)) = read_docket(&state)?
+        && let Some((docket, digest_on_disk)) = read_docket(job, &state)?
     {
         let nodes = NodeFile::open(&node_file_path(&state, docket.data_id), &docket, MapMode::Map)
-            .map_err(Halt::fatal)?;
+            .map_err(|error| index_is_lost(job, &state, &error))?;
         let doubts = state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
         return Ok(Opened {
             state,
@@ -119,11 +120,27 @@ fn cannot_use(directory: &Path, error: &std::io::Error) -> Halt {
     Halt::Fatal(format!("making a temporary directory in {}: {error}", directory.display()))
 }
 
-fn read_docket(state: &StateDir) -> Result<Option<(Docket, [u8; 32])>, Halt> {
+/// The docket and its digest; `None` when there is none.
+pub(super) fn read_docket(job: &Job, state: &StateDir) -> Result<Option<(Docket, [u8; 32])>, Halt> {
     let Some(bytes) = state.read_docket().map_err(Halt::fatal)? else { return Ok(None) };
-    let docket = Docket::decode(&bytes)
-        .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
+    let docket = Docket::decode(&bytes).map_err(|error| {
+        let message = format!("{}: {error}", state.docket_path().display());
+        match error {
+            DocketError::TooNew { .. } => Halt::Fatal(message),
+            DocketError::Damaged(_) | DocketError::NotADocket => index_is_lost(job, state, &message),
+        }
+    })?;
     Ok(Some((docket, docket_digest(Some(&bytes)))))
+}
+
+/// Never taken for "no index": that would send everything.
+fn index_is_lost(job: &Job, state: &StateDir, error: &dyn std::fmt::Display) -> Halt {
+    let (state, job) = (state.path().display(), &job.name);
+    Halt::Fatal(format!(
+        "{error}. Nothing was sent. Bring {state} back from a copy of the last run, or move it away and run \
+         `treeferry adopt {job} --accept foreign-writer`: that makes a new index from the source and one listing of the \
+         mirror, and uploads nothing again; the history before is lost with the index"
+    ))
 }
 
 /// A docket of nothing, with an empty node file.

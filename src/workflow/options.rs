@@ -1,5 +1,6 @@
 //! What the caller of a recipe chooses.
 
+use super::budget::RunBudget;
 use crate::transfer::StopSignal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 
 /// How a backup is run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct BackupOptions {
     /// Only say what would be done; nothing is sent, no state is changed.
     pub dry_run: bool,
@@ -16,6 +17,8 @@ pub struct BackupOptions {
     pub report_excluded: bool,
     /// Guards that do not stop this run.
     pub accept: Vec<Guard>,
+    /// How much the run may take; shared by its jobs.
+    pub budget: RunBudget,
 }
 
 impl BackupOptions {

@@ -7,6 +7,7 @@
 
 use super::halt::Halt;
 use super::options::Guard;
+use crate::index::Facts;
 use crate::model::RunId;
 use crate::transfer::{Listed, Session, join};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ struct OwnerFile {
     mirror_id: String,
     /// The run that wrote it.
     run_id: String,
+    /// As in its name, so that reading is enough. Files of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
 }
 
 /// What this machine believes of the mirror.
@@ -31,13 +35,23 @@ pub(super) struct Belief {
     pub(super) companion: String,
 }
 
+impl Belief {
+    /// What `facts` say.
+    pub(super) fn of(facts: &Facts, accept_foreign_writer: bool, companion: String) -> Self {
+        Belief {
+            mirror_id: facts.mirror_id,
+            sequence: facts.owner_sequence,
+            last_run: facts.last_run,
+            accept_foreign_writer,
+            companion,
+        }
+    }
+}
+
 /// Compares the newest owner file with what we believe. Gives back its number,
 /// 0 when there is none yet.
 pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt> {
-    let listing = session
-        .list_folder(&belief.companion)
-        .map_err(|failure| Halt::from_failure("reading who owns the mirror", &failure))?;
-    let newest = newest(listing.as_deref().unwrap_or_default());
+    let (newest, owner) = find_newest(session, &belief.companion)?;
     if belief.accept_foreign_writer {
         return Ok(newest.max(belief.sequence));
     }
@@ -50,7 +64,10 @@ pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt>
             belief.companion
         ))),
         (known, newest) => {
-            let owner = read(session, &belief.companion, newest)?;
+            let owner = match owner {
+                Some(owner) => owner,
+                None => read(session, &belief.companion, newest)?,
+            };
             let ours = owner.mirror_id == hex(&belief.mirror_id);
             // One ahead is ours when the run that wrote it is the one that was interrupted
             // between the owner file and the commit.
@@ -94,19 +111,39 @@ pub(super) fn find(session: &Session<'_>, companion: &str) -> Result<Option<Owne
     Ok(Some(Owner { mirror_id, sequence, last_run: file.run_id.parse().ok() }))
 }
 
-/// Writes the next owner file and removes the one before. Gives back its number.
+/// Writes the next owner file. Gives back its number.
 pub(super) fn write(session: &Session<'_>, belief: &Belief, newest: u64, run: RunId) -> Result<u64, Halt> {
-    let owner = OwnerFile { mirror_id: hex(&belief.mirror_id), run_id: run.to_string() };
-    let bytes = serde_json::to_vec(&owner).map_err(Halt::fatal)?;
     let next = newest + 1;
+    let owner = OwnerFile { mirror_id: hex(&belief.mirror_id), run_id: run.to_string(), number: Some(next) };
+    let bytes = serde_json::to_vec(&owner).map_err(Halt::fatal)?;
     session
         .write_small(&join(&belief.companion, &format!("owner-{next}")), &bytes)
         .map_err(|failure| Halt::from_failure("writing the owner file", &failure))?;
-    if newest > 0 {
-        // Two owner files do no harm (the newest counts), so a failure here is none.
-        let _ = session.delete_file(&join(&belief.companion, &format!("owner-{newest}")));
-    }
     Ok(next)
+}
+
+/// The owner file that the next one has made superfluous.
+pub(super) fn superseded(belief: &Belief, newest: u64) -> Option<String> {
+    (newest > 0).then(|| join(&belief.companion, &format!("owner-{newest}")))
+}
+
+/// The number of the newest owner file, 0 when there is none; and what it says, where
+/// reading told the number.
+fn find_newest(session: &Session<'_>, companion: &str) -> Result<(u64, Option<OwnerFile>), Halt> {
+    let failed = |failure| Halt::from_failure("reading who owns the mirror", &failure);
+    let content = session.read_all_small(companion, "owner-").map_err(failed)?.unwrap_or_default();
+    let files: Result<Vec<OwnerFile>, _> =
+        serde_json::Deserializer::from_slice(&content).into_iter().collect();
+    match files {
+        Ok(files) if files.iter().all(|file| file.number.is_some()) => {
+            let newest = files.into_iter().max_by_key(|file| file.number);
+            Ok((newest.as_ref().and_then(|file| file.number).unwrap_or(0), newest))
+        }
+        _ => {
+            let listing = session.list_folder(companion).map_err(failed)?;
+            Ok((newest(listing.as_deref().unwrap_or_default()), None))
+        }
+    }
 }
 
 fn newest(listing: &[Listed]) -> u64 {

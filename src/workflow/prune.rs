@@ -7,6 +7,8 @@ use crate::index::run_records;
 use crate::model::RunId;
 use crate::observe::{Event, Phase};
 
+/// Removing a folder whole, by a process of its own; on remotes without folders it is more.
+const PURGE_REQUESTS: u64 = 8;
 pub(super) const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// A clock that is this far ahead of the last run is not believed.
 pub(super) const CLOCK_JUMP_SECONDS: i64 = 60 * DAY_SECONDS;
@@ -36,7 +38,14 @@ pub(super) fn expired_trash(run: &mut JobRun<'_>) -> Result<(), Halt> {
     run.observer().event(&Event::PhaseStarted(Phase::Prune));
     for expired_run in expired.into_iter().rev() {
         run.surroundings.halt_if_stopped()?;
+        if run.halt_without_room_for(PURGE_REQUESTS).is_err() {
+            // It is no hurry: the next run has a budget of its own.
+            return Ok(());
+        }
+        run.keep_the_pause()?;
         run.purge(expired_run)?;
+        run.options.budget.spend(0, PURGE_REQUESTS);
+        run.operation_ended();
         run.committed.retire_up_to(expired_run)?;
     }
     Ok(())

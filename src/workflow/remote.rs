@@ -9,10 +9,11 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
-use crate::journal::{JournalWriter, NotDone, Settled};
+use crate::journal::{JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
-use crate::transfer::{CompanionMove, join};
+use crate::transfer::{CompanionMove, Session, join};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -28,6 +29,8 @@ pub(super) struct OpenRemote<'a> {
     pub(super) owner_sequence: u64,
     /// Folders that this run made in its trash.
     pub(super) trash_folders: BTreeSet<TreePath>,
+    /// Folders of the mirror that exist, or that this run made.
+    pub(super) mirror_folders: BTreeSet<TreePath>,
     batch_number: u64,
     equal_failures: usize,
     last_failure: Option<FailureClass>,
@@ -45,7 +48,9 @@ impl<'a> JobRun<'a> {
     /// when the remote does not answer. Nothing was sent then.
     pub(super) fn open_remote(&mut self) -> Result<&mut OpenRemote<'a>, Halt> {
         if self.remote.is_none() {
+            let is_first = !self.committed.is_claimed;
             self.remote = Some(self.try_open()?);
+            self.spend_opening(is_first);
         }
         self.remote.as_mut().ok_or_else(|| Halt::Fatal("the remote was opened and is not there".into()))
     }
@@ -55,21 +60,29 @@ impl<'a> JobRun<'a> {
         let run = self.run_id();
         let mut connection = self.connector.connect(encoding_of(&self.committed), run)?;
         let is_first = !self.committed.is_claimed;
-        if is_first {
-            self.guard_empty_mirror(&connection)?;
-        }
-        let owner_sequence = owner::check(&connection.session, &self.belief())?;
+        let (looking, belief) = (connection.looking, self.belief());
+        let owner_sequence = if is_first {
+            std::thread::scope(|scope| {
+                let asking = scope.spawn(move || owner::check(&looking, &belief));
+                self.guard_empty_mirror(looking)?;
+                asking.join().map_err(|_| Halt::Fatal("asking who owns the mirror".into()))?
+            })?
+        } else {
+            owner::check(&looking, &belief)?
+        };
         self.committed.claim(self.job, connection.session.encoding())?;
         self.know_the_companion(&mut connection, is_first)?;
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
         let journal = self.committed.start_journal(run)?;
         self.report.run_id = Some(run);
+        self.operation_ended();
         Ok(OpenRemote {
             run,
             connection,
             journal,
             owner_sequence,
             trash_folders: BTreeSet::new(),
+            mirror_folders: BTreeSet::new(),
             batch_number: 0,
             equal_failures: 0,
             last_failure: None,
@@ -115,24 +128,17 @@ impl<'a> JobRun<'a> {
     }
 
     pub(super) fn belief(&self) -> Belief {
-        let facts = &self.committed.docket.facts;
-        Belief {
-            mirror_id: facts.mirror_id,
-            sequence: facts.owner_sequence,
-            last_run: facts.last_run,
-            accept_foreign_writer: self.options.accepts(Guard::ForeignWriter),
-            companion: self.job.companion.to_string(),
-        }
+        let accepts = self.options.accepts(Guard::ForeignWriter);
+        Belief::of(&self.committed.docket.facts, accepts, self.job.companion.to_string())
     }
 
     /// A first run writes only onto an empty mirror.
-    fn guard_empty_mirror(&self, connection: &Connection<'_>) -> Result<(), Halt> {
+    fn guard_empty_mirror(&self, session: Session<'_>) -> Result<(), Halt> {
         if self.options.accepts(Guard::NonemptyRemote) {
             return Ok(());
         }
         let mirror = self.job.remote.to_string();
-        let listing = connection
-            .session
+        let listing = session
             .list_folder(&mirror)
             .map_err(|failure| Halt::from_failure("looking whether the mirror is empty", &failure))?;
         match listing.as_deref() {
@@ -155,18 +161,39 @@ impl<'a> JobRun<'a> {
     /// # Errors
     /// When the journal can't be written, or the remote can't be opened.
     pub(super) fn send(&mut self, batch: &Batch) -> Result<Vec<Outcome>, Halt> {
+        self.open_remote()?;
+        self.keep_the_pause()?;
+        let deadline = self.options.budget.deadline().filter(|_| !self.is_within_pair);
         let remote = self.open_remote()?;
+        remote.connection.transfer.set_deadline(deadline);
         let batch_number = remote.announce(batch)?;
-        let mut written = Ok(());
+        let begun = Instant::now();
         let OpenRemote { connection, journal, .. } = remote;
-        let outcomes = connection.transfer.send(batch, &mut |index, outcome| {
-            if let (Ok(()), Some(settled)) = (&written, settled_now(batch, index, outcome)) {
-                written = journal.append_outcomes(batch_number, &[(index as u32, settled)], Instant::now());
+        let journal = RefCell::new((journal, Ok(())));
+        let write = |write: &dyn Fn(&mut JournalWriter<'_>) -> Result<(), WriteError>| {
+            let (journal, written) = &mut *journal.borrow_mut();
+            if written.is_ok() {
+                *written = write(journal);
             }
-        });
+        };
+        let mut settle = |index: usize, outcome: &Outcome| {
+            if let Some(settled) = settled_now(batch, index, outcome) {
+                let outcomes = [(index as u32, settled)];
+                write(&|journal| journal.append_outcomes(batch_number, &outcomes, Instant::now()));
+            }
+        };
+        // An outcome waits a second at most, also when no other one follows for an hour.
+        let mut pulse = || write(&|journal| journal.sync_if_due(Instant::now()).map(|_| ()));
+        let outcomes = connection.transfer.send_with_pulse(batch, &mut settle, &mut pulse);
         // What was sent is known here all the same, and goes into the ledger first.
+        let written = journal.into_inner().1;
         remote.journal_trouble = written.err().map(Halt::fatal);
         remote.watch_failures(&outcomes);
+        self.operation_ended();
+        let tried =
+            || batch.items.iter().zip(&outcomes).filter(|(_, outcome)| **outcome != Outcome::NotAttempted);
+        let bytes = tried().map(|(item, _)| item.stamp.size).sum();
+        self.spend_on_batch(batch.lane, tried().count() as u64, bytes, begun.elapsed());
         Ok(outcomes)
     }
 

@@ -1,7 +1,10 @@
 //! What a recipe came to: plain values, for people and machines to be told.
 
 use crate::model::{RunId, TreeDigest, TreePath};
+use crate::workflow::configuration::format_duration;
+use crate::workflow::figures;
 use crate::workflow::options::Guard;
+use crate::workflow::verify::VerifyReport;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -149,8 +152,16 @@ pub struct JobReport {
     pub unprotected: Unprotected,
     /// What people should know, though nothing is lost: one sentence each.
     pub warnings: Vec<String>,
+    /// What a budget left for the next run.
+    pub left: Option<Left>,
     /// What the plan came to; always there in a dry run that got that far.
     pub forecast: Option<Forecast>,
+    /// Requests of the check of the mirror that is due; in a dry run.
+    pub check_forecast: Option<u64>,
+    /// The check of the mirror after the backup, when it was due.
+    pub check: Option<Box<VerifyReport>>,
+    /// The backup left everything protected, whatever a check after it came to.
+    pub was_protected: bool,
     /// How it ended.
     pub outcome: JobOutcome,
 }
@@ -184,7 +195,11 @@ impl JobReport {
             index_bytes_written: 0,
             unprotected: Unprotected::default(),
             warnings: Vec::new(),
+            left: None,
             forecast: None,
+            check_forecast: None,
+            check: None,
+            was_protected: false,
             outcome: JobOutcome::Protected,
         }
     }
@@ -193,6 +208,43 @@ impl JobReport {
     /// whole seconds only, and may be set while a job runs.
     pub fn duration(&self) -> Duration {
         self.elapsed.unwrap_or_else(|| Duration::try_from(self.finished - self.started).unwrap_or_default())
+    }
+}
+
+/// What a budget left for the next run: no failure, but not on the remote either.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Files to go up, new and changed.
+    pub uploads: u64,
+    /// Their sizes, in bytes.
+    pub upload_bytes: u64,
+    /// Files to leave the mirror.
+    pub removals: u64,
+    /// The first of both, by name.
+    pub named: Vec<TreePath>,
+}
+
+impl Left {
+    /// How many are kept by name.
+    pub const NAMED_MAX: usize = 20;
+
+    /// A file of so many bytes that did not go up.
+    pub fn add_upload(&mut self, path: &TreePath, bytes: u64) {
+        self.uploads += 1;
+        self.upload_bytes += bytes;
+        self.name(path);
+    }
+
+    /// A file that did not leave the mirror.
+    pub fn add_removal(&mut self, path: &TreePath) {
+        self.removals += 1;
+        self.name(path);
+    }
+
+    fn name(&mut self, path: &TreePath) {
+        if self.named.len() < Self::NAMED_MAX {
+            self.named.push(path.clone());
+        }
     }
 }
 
@@ -214,9 +266,29 @@ pub struct Forecast {
     pub requests: u64,
     /// How long that takes, where something limits the rate.
     pub seconds: Option<f64>,
+    /// Of `--tpslimit`.
+    pub requests_per_second: Option<f64>,
+    /// Of the job; zero for none.
+    pub pause: Duration,
 }
 
 impl Forecast {
+    /// `39,940 requests, 22 hours at 0.5 a second`.
+    pub fn cost_words(&self) -> String {
+        let mut words = figures::counted(self.requests, "request", "requests");
+        if let Some(seconds) = self.seconds {
+            words += &format!(", {}", figures::about(seconds));
+        }
+        if let Some(rate) = self.requests_per_second {
+            words += &format!(" at {rate} a second");
+        }
+        if !self.pause.is_zero() {
+            let and = if self.requests_per_second.is_some() { " and" } else { "" };
+            words += &format!("{and} with a pause of {} after each file", format_duration(self.pause));
+        }
+        words
+    }
+
     /// True when nothing would be sent at all.
     pub fn is_empty(&self) -> bool {
         self.uploads + self.trashed + self.deleted == 0
@@ -242,12 +314,31 @@ pub struct JobStatus {
     pub bytes: u64,
     /// What the last run left unprotected.
     pub unprotected: Unprotected,
-    /// When the remote will be checked, UTC.
+    /// When the remote will be checked, UTC; in the past: after the next backup.
     pub next_check: Option<OffsetDateTime>,
+    /// When the remote was last checked as a whole, UTC.
+    pub last_check: Option<OffsetDateTime>,
     /// Who runs this job now.
     pub running: Option<String>,
     /// What the installed rclone lacks, and other things to know.
     pub notes: Vec<String>,
     /// `Protected`, `Unprotected`, `NoIndex`, or the trouble that the last run ended with.
     pub outcome: JobOutcome,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forecast_becomes_a_time_where_something_limits_the_rate() {
+        let mut forecast = Forecast { uploads: 1, requests: 39_940, ..Forecast::default() };
+        assert_eq!(forecast.cost_words(), "39,940 requests");
+        forecast.requests_per_second = Some(0.5);
+        forecast.seconds = Some(79_880.0);
+        assert_eq!(forecast.cost_words(), "39,940 requests, 22 hours at 0.5 a second");
+        forecast.requests_per_second = None;
+        forecast.pause = Duration::from_secs(2);
+        assert_eq!(forecast.cost_words(), "39,940 requests, 22 hours with a pause of 2s after each file");
+    }
 }

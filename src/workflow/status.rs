@@ -1,16 +1,20 @@
 //! The recipe `status`: what is known of a job, without a request and without
 //! a lock.
 
+use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
+use super::opened::read_docket;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
+use super::surroundings::Surroundings;
 use super::{last_run, notification};
 use crate::commit::StateDir;
-use crate::index::Docket;
+use crate::transfer::{Control, Gap};
+use time::OffsetDateTime;
 
 /// What is known of `job`. Trouble with reading it is the outcome.
-pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
+pub fn status(configuration: &Configuration, job: &Job, surroundings: &Surroundings<'_>) -> JobStatus {
     let mut status = JobStatus {
         job: job.name.clone(),
         run_id: None,
@@ -21,6 +25,7 @@ pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
         bytes: 0,
         unprotected: Unprotected::default(),
         next_check: None,
+        last_check: None,
         running: None,
         notes: Vec::new(),
         outcome: JobOutcome::NoIndex,
@@ -28,16 +33,28 @@ pub fn status(configuration: &Configuration, job: &Job) -> JobStatus {
     if let Err(halt) = fill(configuration, job, &mut status) {
         status.outcome = JobOutcome::from(halt);
     }
+    status.notes.extend(about_rclone(surroundings));
     status
+}
+
+/// What the rclone found here lacks; one process, no request.
+fn about_rclone(surroundings: &Surroundings<'_>) -> Vec<String> {
+    match surroundings.rclone(&Control::default()) {
+        Ok(rclone) => {
+            let gap = |gap: &Gap| {
+                format!("rclone {} is older than {}: {}", rclone.version(), gap.since, gap.consequence)
+            };
+            rclone.gaps().0.iter().map(gap).collect()
+        }
+        Err(halt) => vec![halt.to_string()],
+    }
 }
 
 fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Result<(), Halt> {
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     let Some(state) = existing else { return Ok(()) };
     let mut is_first_run_unfinished = false;
-    if let Some(bytes) = state.read_docket().map_err(Halt::fatal)? {
-        let docket = Docket::decode(&bytes)
-            .map_err(|error| Halt::Fatal(format!("{}: {error}", state.docket_path().display())))?;
+    if let Some((docket, _)) = read_docket(job, &state)? {
         status.run_id = docket.facts.last_run;
         if let Some(base) = docket.base {
             status.files = base.totals.files;
@@ -76,6 +93,19 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
             "the first backup has not finished yet: what it holds so far is protected, the rest is not"
                 .into(),
         );
+    }
+    let check = CheckState::load(&state)?;
+    if job.check_every_days > 0 {
+        let due = check.due_seconds(job.check_every_days).unwrap_or(0);
+        status.next_check = OffsetDateTime::from_unix_timestamp(due).ok();
+    }
+    status.last_check = check.checked_seconds.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+    if check.wrong_total > 0 {
+        status.notes.push(format!(
+            "the last check found {} files missing or damaged on the mirror (`treeferry verify {} --remote --repair` \
+             sends them again)",
+            check.wrong_total, job.name
+        ));
     }
     status.notes.extend(notification::last_failures(&state));
     status.running = state.lock_holder();

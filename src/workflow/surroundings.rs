@@ -5,7 +5,7 @@ use super::halt::Halt;
 use super::options::Stop;
 use crate::disk::describe_this_process;
 use crate::observe::Observer;
-use crate::transfer::{Control, Rclone, RcloneSettings};
+use crate::transfer::{Control, Known, Rclone, RcloneSettings};
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -89,6 +89,11 @@ impl<'a> Surroundings<'a> {
         Ok(self.rclone.get_or_init(|| found))
     }
 
+    /// The user's rclone, whose version is known from before.
+    pub(super) fn rclone_as_known(&self, known: &Known) -> &Rclone {
+        self.rclone.get_or_init(|| Rclone::with_version(self.rclone_settings.clone(), known.version))
+    }
+
     /// Ends the run when somebody asked for it.
     pub(super) fn halt_if_stopped(&self) -> Result<(), Halt> {
         match self.stop.signal() {
@@ -99,9 +104,17 @@ impl<'a> Surroundings<'a> {
 
     /// Waits, but not longer than until somebody asks us to stop.
     pub(super) fn pause(&self, seconds: u64) -> Result<(), Halt> {
-        for _ in 0..seconds * 10 {
+        self.pause_for(Duration::from_secs(seconds))
+    }
+
+    /// The same, to the millisecond.
+    pub(super) fn pause_for(&self, duration: Duration) -> Result<(), Halt> {
+        let mut left = duration;
+        while !left.is_zero() {
             self.halt_if_stopped()?;
-            (self.sleep)(Duration::from_millis(100));
+            let piece = left.min(Duration::from_millis(100));
+            (self.sleep)(piece);
+            left -= piece;
         }
         Ok(())
     }

@@ -6,7 +6,6 @@ use super::job_run::JobRun;
 use super::owner;
 use crate::index::MovedAway;
 use crate::model::{Batch, BatchItem, Change, EntryKind, FailureClass, Lane, Outcome, OwnedEntry, TreePath};
-use crate::observe::Event;
 use crate::plan::mirror_path;
 use crate::transfer::{FolderMove, Place};
 use std::collections::BTreeSet;
@@ -117,41 +116,6 @@ impl JobRun<'_> {
         self.unprotected(&left.item.path, &reason);
     }
 
-    /// Folders first, one request each: rclone's own way on the fly costs four to
-    /// five per fresh level, and its many movers race for them, which some servers answer
-    /// with an error.
-    fn make_trash_folders(&mut self, items: &[BatchItem]) -> Result<(), Halt> {
-        let remote = self.open_remote()?;
-        let features = &remote.connection.features;
-        if features.is_local || !features.can_have_empty_directories {
-            return Ok(());
-        }
-        let mut missing = Vec::new();
-        for item in items {
-            let mut above = item.path.parent();
-            while let Some(folder) = above.filter(|folder| !folder.is_root()) {
-                if !remote.trash_folders.insert(folder.clone()) {
-                    break;
-                }
-                above = folder.parent();
-                missing.push(folder);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        missing.sort();
-        // Only an economy: what is missing after a failure is made on the fly.
-        if let Err(failure) = remote.connection.transfer.create_folders(Place::Trash(remote.run), &missing) {
-            if failure.class == FailureClass::Authentication {
-                return Err(Halt::from_failure("making folders in the trash", &failure));
-            }
-            let detail = format!("making folders in the trash: {}", failure.reason);
-            self.observer().event(&Event::Detail(&detail));
-        }
-        self.surroundings.halt_if_stopped()
-    }
-
     fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
         self.forget_kept(&item.path)?;
         self.report.files_trashed += 1;
@@ -228,6 +192,7 @@ impl JobRun<'_> {
     }
 
     pub(super) fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
+        self.spend_on_looks(items.len() as u64);
         self.open_remote()?.connection.look(place, items)
     }
 
@@ -288,10 +253,13 @@ impl JobRun<'_> {
         if !remote.connection.features.dir_move {
             return Ok(false);
         }
-        remote.journal.append_folder_intent(path).map_err(Halt::fatal)?;
+        self.make_folders_above_in_trash(path)?;
+        self.keep_the_pause()?;
+        self.open_remote()?.journal.append_folder_intent(path).map_err(Halt::fatal)?;
         let mut backoff = Backoff::default();
         let is_moved = loop {
             let moved = self.open_remote()?.connection.transfer.move_folder(path);
+            self.spend_on_whole_folder();
             self.unresolved_folder = Some(path.clone());
             let (seen, is_unwell) = match moved {
                 FolderMove::Confirmed => break true,
@@ -310,6 +278,7 @@ impl JobRun<'_> {
             }
         };
         self.unresolved_folder = None;
+        self.operation_ended();
         let remote = self.open_remote()?;
         remote.journal.append_folder_outcome(path, is_moved).map_err(Halt::fatal)?;
         if is_moved {

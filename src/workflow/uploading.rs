@@ -9,6 +9,7 @@ use crate::model::{
     Batch, BatchItem, EntryFlags, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
 };
 use crate::observe::Event;
+use crate::scan::FileReader;
 use crate::transfer::Place;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -68,6 +69,7 @@ impl JobRun<'_> {
         }
         let items = candidates.iter().map(item_to_send).collect();
         let batch = Batch { lane: Lane::Upload, items };
+        self.make_mirror_folders(&batch.items)?;
         let outcomes = self.send(&batch)?;
         let read = self.read_after_receipt(candidates, &outcomes);
         let mut late = Vec::new();
@@ -193,8 +195,9 @@ impl JobRun<'_> {
         let mut proven = BTreeSet::new();
         for ((candidate, item), is_equal) in unknown.into_iter().zip(&batch.items).zip(equal) {
             // Equal to what the source has now: that must still be what was read.
-            let is_as_read = || {
-                matches!(read_one(self.source(), candidate.clone(), self.observer()), Prepared::Ready(again)
+            let mut reader = FileReader::new(self.source());
+            let mut is_as_read = || {
+                matches!(read_one(&mut reader, candidate.clone(), self.observer()), Prepared::Ready(again)
                     if again.pending.stamp == candidate.pending.stamp && again.pending.digest == item.digest)
             };
             if is_equal && item.digest.is_some() && is_as_read() {
@@ -233,30 +236,33 @@ impl JobRun<'_> {
         candidates
             .into_par_iter()
             .zip(outcomes)
-            .map(|(candidate, outcome)| {
-                let trusted =
-                    candidate.pending.digest.is_some() && !candidate.pending.flags.contains(EntryFlags::RACY);
-                if trusted || *outcome != Outcome::Confirmed {
-                    return candidate;
-                }
-                let before = candidate.pending.clone();
-                let path = candidate.path.clone();
-                let base = candidate.base.clone();
-                match read_one(source, candidate, observer) {
-                    Prepared::Ready(again)
-                        if again.pending.stamp == before.stamp
-                            && (before.digest.is_none() || again.pending.digest == before.digest) =>
-                    {
-                        *again
+            .map_init(
+                || FileReader::new(source),
+                |reader, (candidate, outcome)| {
+                    let trusted = candidate.pending.digest.is_some()
+                        && !candidate.pending.flags.contains(EntryFlags::RACY);
+                    if trusted || *outcome != Outcome::Confirmed {
+                        return candidate;
                     }
-                    _ => Candidate {
-                        path,
-                        pending: OwnedEntry { digest: None, ..before },
-                        base,
-                        base_is_unknown: false,
-                    },
-                }
-            })
+                    let before = candidate.pending.clone();
+                    let path = candidate.path.clone();
+                    let base = candidate.base.clone();
+                    match read_one(reader, candidate, observer) {
+                        Prepared::Ready(again)
+                            if again.pending.stamp == before.stamp
+                                && (before.digest.is_none() || again.pending.digest == before.digest) =>
+                        {
+                            *again
+                        }
+                        _ => Candidate {
+                            path,
+                            pending: OwnedEntry { digest: None, ..before },
+                            base,
+                            base_is_unknown: false,
+                        },
+                    }
+                },
+            )
             .collect()
     }
 

@@ -85,6 +85,13 @@ impl<'a> Views<'a> {
         totals.map_or(1, |totals| totals.files)
     }
 
+    /// True when nothing is known to lie on the mirror at or below the folder at `path`.
+    pub(super) fn mirror_lacks_folder(&self, path: &TreePath) -> Result<bool, Halt> {
+        let known = self.base_entry(path)?.filter(|entry| entry.kind == EntryKind::Directory);
+        let is_held = known.is_some_and(|folder| self.files_below(&folder) > 0);
+        Ok(!is_held && !self.keeps_anything_below(path)?)
+    }
+
     /// How many files the base has below a directory of its own.
     pub(super) fn files_below(&self, folder: &OwnedEntry) -> u64 {
         let Some(pointer) = folder.child else { return 0 };

@@ -117,9 +117,52 @@ fn without_room_nothing_is_written() {
 #[test]
 fn only_a_file_that_is_mostly_dead_needs_it() {
     let docket = |committed_length, live_bytes| Docket { committed_length, live_bytes, ..Docket::default() };
-    assert!(!needs_compaction(&docket(1 << 20, 64)), "too small to matter");
-    assert!(!needs_compaction(&docket(100 << 20, 60 << 20)));
-    assert!(needs_compaction(&docket(100 << 20, 40 << 20)));
+    assert!(!needs_compaction(&docket(64 << 10, 64), true), "too small to matter");
+    assert!(!needs_compaction(&docket(100 << 20, 60 << 20), false));
+    assert!(needs_compaction(&docket(100 << 20, 40 << 20), false));
+    assert!(needs_compaction(&docket(100 << 20, 60 << 20), true), "checkpoints leave less dead, at once");
+    assert!(!needs_compaction(&docket(100 << 20, 80 << 20), true));
+}
+
+#[test]
+fn the_checkpoints_of_a_run_are_released_and_what_it_moved_away_is_not() {
+    let shelf = Shelf::new();
+    let mut root = None;
+    let mut newest = None;
+    let mut began_with = None;
+    // Run 1, then run 2 with three checkpoints, each of which writes one directory anew.
+    for (sequence, part) in [(1, 0u64), (2, 1), (2, 2), (2, 3), (2, 4)] {
+        let edits = (0..500u64).map(|number| Edit::Put {
+            path: path(format!("d/{number:04}")),
+            entry: file((number <= 100 * part) as u8, part),
+        });
+        let before = root;
+        root = shelf.rewrite(root, edits.collect());
+        if part == 0 {
+            began_with = root;
+        }
+        let record = treeferry::index::RunRecord { root_before: before, ..record(sequence, root, newest) };
+        let rows = [moved(path(format!("gone {part}")), part)];
+        newest = Some(append_run_record(&shelf.file.writer(&Silent), &record, rows).unwrap());
+    }
+    let mut docket = Docket { newest_record: newest, ..shelf.docket(root) };
+    docket.facts.oldest_retained_sequence = 1;
+    let live = live_bytes(&shelf.file, &docket).unwrap();
+    assert!(live < docket.committed_length / 2, "{live} of {}", docket.committed_length);
+    let (fresh, new) = compacted(&shelf, &docket, 8);
+    assert!(live.abs_diff(new.committed_length) < live / 20, "{live} were live, {}", new.committed_length);
+    assert_eq!(live_bytes(&fresh.file, &new).unwrap(), new.committed_length);
+
+    let (old, past) = (past(&shelf, &docket), past(&fresh, &new));
+    assert_eq!(past.iter().map(|run| run.0).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
+    assert_eq!(
+        past.iter().map(|run| &run.3).collect::<Vec<_>>(),
+        old.iter().map(|run| &run.3).collect::<Vec<_>>()
+    );
+    assert_eq!(past[0].1, Some(read_model(&shelf.tree(began_with))), "what the run began with");
+    assert_eq!(past[0].2, old[0].2, "what it ended with");
+    assert!(past[1..4].iter().all(|run| run.1.is_none() && run.2.is_none()));
+    assert_eq!(past[4], old[4]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A request as the proxy saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub trait Manners: Send + Sync {
 struct Shared {
     upstream: AtomicU16,
     seen: Mutex<Vec<Seen>>,
+    /// When each of them came.
+    arrived: Mutex<Vec<Instant>>,
     decide: RwLock<Option<Box<Decide>>>,
     manners: RwLock<Option<Box<dyn Manners>>>,
     latency: RwLock<Duration>,
@@ -79,6 +81,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstream: AtomicU16::new(upstream),
             seen: Mutex::default(),
+            arrived: Mutex::default(),
             decide: RwLock::default(),
             manners: RwLock::default(),
             latency: RwLock::default(),
@@ -106,6 +109,12 @@ impl Proxy {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The same, each with the time of its arrival.
+    pub fn seen_at(&self) -> Vec<(Seen, Instant)> {
+        let arrived = self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.seen().into_iter().zip(arrived).collect()
+    }
+
     /// How many requests came in all.
     pub fn total(&self) -> usize {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -119,6 +128,7 @@ impl Proxy {
     /// Counts from 1 again.
     pub fn forget(&self) {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// New connections go to this server from now on.
@@ -388,6 +398,7 @@ fn note(shared: &Shared, headers: &Headers) -> Seen {
         path: words.next().unwrap_or_default().to_owned(),
     };
     all.push(seen.clone());
+    shared.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
     seen
 }
 

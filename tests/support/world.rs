@@ -203,7 +203,7 @@ impl World {
             .into_iter()
             .filter(|path| {
                 let text = path.to_string_lossy();
-                !text.contains("lock") && !text.contains("log") && !text.contains("last-run")
+                !["lock", "log", "last-run", "ledger", "check"].iter().any(|noise| text.contains(noise))
             })
             .map(|path| {
                 let bytes = std::fs::read(job.join(&path)).unwrap();

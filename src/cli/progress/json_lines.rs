@@ -4,6 +4,7 @@ use super::super::output::{json_line, put_path};
 use super::meter::Meter;
 use super::phase_name;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// Writes `status` and `error` lines.
 pub(in super::super) struct JsonLines {
     meter: Arc<Mutex<Meter>>,
+    bytes_hashed: Arc<AtomicU64>,
     end: Option<Sender<()>>,
     ticker: Option<JoinHandle<()>>,
 }
@@ -25,14 +27,17 @@ impl JsonLines {
         let meter = Arc::new(Mutex::new(Meter::new()));
         let (end, ended) = channel::<()>();
         let ticking = Arc::clone(&meter);
+        let bytes_hashed = Arc::new(AtomicU64::new(0));
+        let hashing = Arc::clone(&bytes_hashed);
         let ticker = std::thread::Builder::new().name("json status".into()).spawn(move || {
             while ended.recv_timeout(STATUS_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let status = status(&ticking.lock().unwrap_or_else(PoisonError::into_inner));
+                let hashed = hashing.load(Ordering::Relaxed);
+                let status = status(&ticking.lock().unwrap_or_else(PoisonError::into_inner), hashed);
                 json_line(&status);
             }
         });
         // Without the thread a status still comes with each phase.
-        JsonLines { meter, end: Some(end), ticker: ticker.ok() }
+        JsonLines { meter, bytes_hashed, end: Some(end), ticker: ticker.ok() }
     }
 }
 
@@ -51,7 +56,7 @@ impl Observer for JsonLines {
         meter.take_in(event);
         match event {
             Event::PhaseStarted(_) | Event::TransferPlanned { .. } | Event::WorkPlanned { .. } => {
-                json_line(&status(&meter))
+                json_line(&status(&meter, self.bytes_hashed.load(Ordering::Relaxed)))
             }
             other => {
                 if let Some(line) = error_line(&meter, other) {
@@ -61,10 +66,14 @@ impl Observer for JsonLines {
         }
     }
 
-    fn count(&self, _counter: Counter, _amount: u64) {}
+    fn count(&self, counter: Counter, amount: u64) {
+        if counter == Counter::BytesHashed {
+            self.bytes_hashed.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
 }
 
-fn status(meter: &Meter) -> Value {
+fn status(meter: &Meter, bytes_hashed: u64) -> Value {
     json!({
         "message_type": "status",
         "job": meter.job,
@@ -79,6 +88,9 @@ fn status(meter: &Meter) -> Value {
         "total_bytes": meter.total_bytes,
         "bytes_done": meter.bytes_done,
         "bytes_per_second": meter.bytes_per_second,
+        "bytes_hashed": bytes_hashed,
+        "files_removed": meter.files_removed,
+        "total_removals": meter.total_removals,
         "current_files": meter.current,
     })
 }

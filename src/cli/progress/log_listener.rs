@@ -3,13 +3,18 @@
 use super::super::output::one_line;
 use super::{phase_name, trouble};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tracing::{debug, error, info, trace, warn};
 use treeferry::observe::{Counter, Event, Observer};
+
+/// How far a transfer is, in the log.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Writes to whatever subscriber is installed.
 #[derive(Default)]
 pub(in super::super) struct LogListener {
     job: Mutex<String>,
+    last_told: Mutex<Option<Instant>>,
 }
 
 impl Observer for LogListener {
@@ -24,7 +29,9 @@ impl Observer for LogListener {
             Event::PhaseFinished { phase, summary } => {
                 info!("{job}: {}: {}", phase_name(*phase), one_line(summary));
             }
-            Event::TransferPlanned { files, bytes } => info!("{job}: to send: {files} files, {bytes} bytes"),
+            Event::TransferPlanned { files, bytes, removals, cost } => {
+                info!("{job}: to send: {files} files, {bytes} bytes; to remove: {removals}; {cost}");
+            }
             Event::Settled { lane, path, bytes, outcome } => match trouble(outcome) {
                 None => info!("{job}: {lane}: {path} ({bytes} bytes)"),
                 Some(reason) => warn!("{job}: {lane}: {path}: {}", one_line(&reason)),
@@ -42,8 +49,14 @@ impl Observer for LogListener {
             Event::Detail(text) => debug!("{job}: {}", one_line(text)),
             Event::RcloneLine { level, text } => log_rclone(&job, level, &one_line(text)),
             Event::ScanProgress { files, .. } => trace!("{job}: scanned {files} files"),
-            Event::TransferProgress { bytes, files, .. } => {
-                debug!("{job}: sent {files} files, {bytes} bytes");
+            Event::TransferProgress { bytes, files, bytes_per_second, .. } => {
+                let mut last_told = self.last_told.lock().unwrap_or_else(PoisonError::into_inner);
+                if last_told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+                    *last_told = Some(Instant::now());
+                    info!(
+                        "{job}: sent so far: {files} files, {bytes} bytes; {bytes_per_second:.0} bytes a second"
+                    );
+                }
             }
             _ => {}
         }

@@ -20,8 +20,12 @@ pub(super) struct Meter {
     pub(super) bytes_done: u64,
     pub(super) bytes_per_second: f64,
     pub(super) current: Vec<String>,
+    /// Versions moved to the trash or deleted, and how many there are to be.
+    pub(super) files_removed: u64,
+    pub(super) total_removals: u64,
     files_settled: u64,
     bytes_settled: u64,
+    planned: Option<Instant>,
 }
 
 impl Meter {
@@ -39,8 +43,11 @@ impl Meter {
             bytes_done: 0,
             bytes_per_second: 0.0,
             current: Vec::new(),
+            files_removed: 0,
+            total_removals: 0,
             files_settled: 0,
             bytes_settled: 0,
+            planned: None,
         }
     }
 
@@ -54,7 +61,7 @@ impl Meter {
                 self.directories_scanned = *directories;
                 self.files_expected = *files_expected;
             }
-            Event::TransferPlanned { files, bytes } | Event::WorkPlanned { files, bytes, .. } => {
+            Event::TransferPlanned { files, bytes, .. } | Event::WorkPlanned { files, bytes, .. } => {
                 self.total_files = *files;
                 self.total_bytes = *bytes;
             }
@@ -69,7 +76,12 @@ impl Meter {
                 self.bytes_settled += bytes;
                 self.advance(self.files_settled, self.bytes_settled);
             }
+            Event::Settled { outcome: Outcome::Confirmed, .. } => self.files_removed += 1,
             _ => {}
+        }
+        if let Event::TransferPlanned { removals, .. } = event {
+            self.total_removals = *removals;
+            self.planned = Some(Instant::now());
         }
     }
 
@@ -95,7 +107,18 @@ impl Meter {
     pub(super) fn remaining(&self) -> Option<Duration> {
         let bytes = self.total_bytes.saturating_sub(self.bytes_done) as f64;
         let seconds = bytes / self.bytes_per_second;
-        (self.bytes_per_second >= 1.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+        let by_bytes =
+            (self.bytes_per_second >= 1.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten();
+        // Of many small files it is their number that takes the time.
+        by_bytes.max(self.remaining_by_files())
+    }
+
+    fn remaining_by_files(&self) -> Option<Duration> {
+        let left = self.total_files.saturating_sub(self.files_done) as f64;
+        let elapsed = self.planned?.elapsed().as_secs_f64();
+        (self.files_done > 0)
+            .then(|| Duration::try_from_secs_f64(elapsed * left / self.files_done as f64).ok())
+            .flatten()
     }
 }
 
@@ -108,7 +131,7 @@ mod tests {
     fn a_bar_never_goes_back_nor_past_its_end() {
         let mut meter = Meter::new();
         meter.take_in(&Event::JobStarted { job: "photos" });
-        meter.take_in(&Event::TransferPlanned { files: 2, bytes: 1_000 });
+        meter.take_in(&Event::TransferPlanned { files: 2, bytes: 1_000, removals: 1, cost: "" });
         meter.take_in(&Event::TransferProgress {
             bytes: 600,
             files: 0,
@@ -121,6 +144,10 @@ mod tests {
             Event::Settled { lane: Lane::Upload, path: &path, bytes: 500, outcome: &Outcome::Confirmed };
         meter.take_in(&settled);
         assert_eq!((meter.bytes_done, meter.files_done), (600, 1));
+        let trashed =
+            Event::Settled { lane: Lane::Trash, path: &path, bytes: 500, outcome: &Outcome::Confirmed };
+        meter.take_in(&trashed);
+        assert_eq!((meter.files_removed, meter.total_removals, meter.files_done), (1, 1, 1));
         meter.take_in(&settled);
         meter.take_in(&settled);
         assert_eq!(meter.bytes_done, 1_000);

@@ -36,8 +36,21 @@ impl Observer for PlainPhases {
 pub(super) fn phase_line(event: &Event<'_>) -> Option<String> {
     match event {
         Event::PhaseFinished { phase, summary } => Some(format!("{}: {summary}", phase_name(*phase))),
-        Event::TransferPlanned { files, bytes } if *files > 0 => {
-            Some(format!("sending {}, {}", figures::files(*files), figures::bytes(*bytes)))
+        Event::TransferPlanned { files, bytes, removals, cost } if *files + *removals > 0 => {
+            let mut parts = Vec::new();
+            if *files > 0 {
+                parts.push(format!("sending {}, {}", figures::files(*files), figures::bytes(*bytes)));
+            }
+            if *removals > 0 {
+                parts.push(format!(
+                    "taking {} out of the mirror",
+                    figures::counted(*removals, "version", "versions")
+                ));
+            }
+            if !cost.is_empty() {
+                parts.push(format!("at most {cost}"));
+            }
+            Some(parts.join("; "))
         }
         Event::WorkPlanned { phase, files, bytes } => {
             Some(format!("{}: {}, {}", phase_name(*phase), figures::files(*files), figures::bytes(*bytes)))

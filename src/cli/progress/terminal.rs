@@ -58,8 +58,16 @@ fn message(meter: &Meter) -> String {
         "transfer" | "restore" | "verify" => {
             let left = meter.remaining().map(|left| format!(", {} left", figures::duration(left)));
             // What matters most comes first: a narrow terminal cuts off the end.
+            let removed = match meter.total_removals {
+                0 => String::new(),
+                total => format!(
+                    ", {}/{} out of the mirror",
+                    figures::count(meter.files_removed.min(total)),
+                    figures::count(total)
+                ),
+            };
             format!(
-                "{}/{}, {}/s{}, {}/{} files",
+                "{}/{}, {}/s{}, {}/{} files{removed}",
                 figures::bytes(meter.bytes_done),
                 figures::bytes(meter.total_bytes),
                 figures::bytes(meter.bytes_per_second.max(0.0) as u64),

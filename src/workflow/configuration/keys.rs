@@ -219,7 +219,13 @@ pub const KEYS: &[Key] = &[
         "0",
         "Threads for scanning and hashing. 0: as many as there are processors.",
     ),
-    key("job", "pause", "duration", "\"0s\"", "Wait between operations on the remote, for touchy ones."),
+    key(
+        "job",
+        "pause",
+        "duration",
+        "\"0s\"",
+        "Wait so long between two operations of a backup on the remote, for touchy ones: files then go one by one, each by an rclone of its own. `--tpslimit` in [rclone] flags spaces single requests instead.",
+    ),
     key(
         "job",
         "exclude",
@@ -273,9 +279,9 @@ pub const KEYS: &[Key] = &[
     key(
         "notify.mail",
         "sendmail",
-        "absolute path",
+        "text",
         "",
-        "A program that takes a mail as sendmail does: called with `-i -t`, fed on stdin.",
+        "A program that sends mail, by name or absolute path: called with `-i -t` and fed the mail on stdin, as sendmail is; `nullmailer-inject` and `mail`, known by their names, as they want it.",
     ),
     key("notify.mail", "from", "text", "", "Sender; required with `smtp`, else chosen by the program."),
     key("notify.mail", "to", "text or list of text", "", "Receivers."),

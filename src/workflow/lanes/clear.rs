@@ -10,6 +10,7 @@ use crate::model::{BatchItem, Change, EntryKind, TreePath};
 use crate::plan::{Classifier, Removal, Tally, Upload};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
+use crate::workflow::spending::Step;
 use crate::workflow::trashing::{Purpose, removal_item};
 use crate::workflow::views::KeptConflict;
 
@@ -63,7 +64,7 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
                 ),
             }
         }
-        if in_the_way.len() >= BATCH_FILES_MAX {
+        if in_the_way.len() >= run.files_per_batch(BATCH_FILES_MAX) {
             trash_or_block(run, std::mem::take(&mut in_the_way))?;
         }
     }
@@ -78,6 +79,7 @@ fn is_folder_in_the_way(change: &Change, upload: Upload) -> bool {
 
 /// True when the folder was moved as a whole, with everything below it.
 fn clear_folder(run: &mut JobRun<'_>, change: &Change) -> Result<bool, Halt> {
+    run.halt_without_room_for(run.whole_folder_requests())?;
     if !run.mirror_has_folder(&change.path)? {
         return Ok(false);
     }
@@ -91,16 +93,21 @@ fn clear_folder(run: &mut JobRun<'_>, change: &Change) -> Result<bool, Halt> {
     Ok(is_moved)
 }
 
-fn trash_or_block(run: &mut JobRun<'_>, items: Vec<BatchItem>) -> Result<(), Halt> {
+fn trash_or_block(run: &mut JobRun<'_>, mut items: Vec<BatchItem>) -> Result<(), Halt> {
     if items.is_empty() {
         return Ok(());
     }
+    let fit = run.fit(Step::Trash, items.iter().map(|item| (&item.path, 0)))?;
+    items.truncate(fit.files);
     let paths: Vec<TreePath> = items.iter().map(|item| item.path.clone()).collect();
     let cleared = run.trash(items, Purpose::MakeWay)?;
+    // What the deadline kept from being moved is no failure.
+    run.halt_if_time_is_up()?;
     for path in paths {
         if !cleared.contains(&path) {
             run.block(path, "what lies there on the mirror could not be moved to the trash");
         }
     }
-    run.checkpoint_if_due()
+    run.checkpoint_if_due()?;
+    fit.end()
 }

@@ -21,6 +21,8 @@ use super::job_run::JobRun;
 use crate::plan::{SizeClass, Tally};
 
 pub(super) use prepare::{Candidate, Prepared, read_all, read_one};
+pub(super) use remove::{REMOVAL_FILES_MAX, is_worth_a_folder_move};
+pub(super) use replace::PAIR_FILES_MAX;
 
 /// Drives all lanes that have work.
 pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
@@ -38,5 +40,5 @@ pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
     if tally.removed_files + tally.kept_files > 0 {
         remove::remove_vanished(run)?;
     }
-    Ok(())
+    run.halt_if_passed_over()
 }

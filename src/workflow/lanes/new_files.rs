@@ -11,6 +11,7 @@ use crate::plan::{Classifier, Policy, SizeClass, Upload};
 use crate::scan::RootDirectory;
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::{JobRun, is_below_any};
+use crate::workflow::spending::Step;
 use crate::workflow::views::Views;
 use std::collections::BTreeSet;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -22,12 +23,14 @@ pub(super) fn upload(run: &mut JobRun<'_>, class: SizeClass) -> Result<(), Halt>
         class,
         policy: run.policy(),
         files_max: run.budget().files_max,
-        bytes_max: run.budget().bytes_max,
+        bytes_max: run.budget().bytes_max.min(run.options.budget.bytes_left().unwrap_or(u64::MAX)),
+        list_bytes_max: run.budget().list_bytes_max,
         source: run.source(),
         observer: run.observer(),
         blocked: run.blocked_paths(),
     };
-    let (sender, receiver) = sync_channel(1);
+    // Nothing waits in between: what is read ahead and what is on its way are two batches in the page cache.
+    let (sender, receiver) = sync_channel(0);
     std::thread::scope(|scope| {
         scope.spawn(|| reader.read_ahead(sender));
         for prepared in receiver {
@@ -44,6 +47,7 @@ struct Reader<'a> {
     policy: Policy,
     files_max: usize,
     bytes_max: u64,
+    list_bytes_max: usize,
     source: &'a RootDirectory,
     observer: &'a dyn Observer,
     blocked: BTreeSet<TreePath>,
@@ -62,7 +66,7 @@ impl Reader<'_> {
     fn walk(&self, sender: &Ahead) -> Result<(), Halt> {
         let mut classifier = Classifier::new(self.policy);
         let mut chunk: Vec<Candidate> = Vec::new();
-        let mut bytes = 0u64;
+        let (mut bytes, mut list_bytes) = (0u64, 0usize);
         let base = self.views.base();
         for change in diff(&base, self.views.pending, Equality::Stamp) {
             let change = change.map_err(Halt::fatal)?;
@@ -77,11 +81,15 @@ impl Reader<'_> {
             {
                 continue;
             }
-            let full = chunk.len() >= self.files_max || bytes.saturating_add(size) > self.bytes_max;
+            let line_bytes = candidate.path.as_bytes().len() + 1;
+            let full = chunk.len() >= self.files_max
+                || bytes.saturating_add(size) > self.bytes_max
+                || list_bytes + line_bytes > self.list_bytes_max;
             if full && !chunk.is_empty() && !self.hand_over(&mut chunk, sender) {
                 return Ok(());
             }
             bytes = if full { size } else { bytes + size };
+            list_bytes = if full { line_bytes } else { list_bytes + line_bytes };
             chunk.push(candidate);
         }
         self.hand_over(&mut chunk, sender);
@@ -97,6 +105,11 @@ impl Reader<'_> {
 
 fn send_prepared(run: &mut JobRun<'_>, prepared: Vec<Prepared>) -> Result<(), Halt> {
     let ready = run.sort_out(prepared);
+    let mut ready = run.without_too_large(ready);
+    let fit = run.fit(Step::Upload, ready.iter().map(|one| (&one.path, one.pending.stamp.size)))?;
+    ready.truncate(fit.files);
     run.upload(ready)?;
-    run.checkpoint_if_due()
+    run.checkpoint_if_due()?;
+    run.halt_if_time_is_up()?;
+    fit.end()
 }

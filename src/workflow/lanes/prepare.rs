@@ -3,7 +3,7 @@
 
 use crate::model::{BatchItem, Change, ContentDigest, EntryFlags, EntryKind, OwnedEntry, TreePath};
 use crate::observe::Observer;
-use crate::scan::{ReadFileError, RootDirectory, read_file};
+use crate::scan::{FileReader, ReadFileError, RootDirectory};
 use crate::workflow::trashing::removal_item;
 use rayon::prelude::*;
 
@@ -83,18 +83,21 @@ pub(in crate::workflow) fn read_all(
 ) -> Vec<Prepared> {
     candidates
         .into_par_iter()
-        .map(|candidate| {
-            if candidate.pending.stamp.size > read_bytes_max && !candidate.may_be_same_content() {
-                return Prepared::Ready(Box::new(candidate));
-            }
-            read_one(source, candidate, observer)
-        })
+        .map_init(
+            || FileReader::new(source),
+            |reader, candidate| {
+                if candidate.pending.stamp.size > read_bytes_max && !candidate.may_be_same_content() {
+                    return Prepared::Ready(Box::new(candidate));
+                }
+                read_one(reader, candidate, observer)
+            },
+        )
         .collect()
 }
 
 /// Reads one candidate under a stable stamp.
 pub(in crate::workflow) fn read_one(
-    source: &RootDirectory,
+    source: &mut FileReader<'_>,
     mut candidate: Candidate,
     observer: &dyn Observer,
 ) -> Prepared {
@@ -103,7 +106,7 @@ pub(in crate::workflow) fn read_one(
         return Prepared::Ready(Box::new(candidate));
     }
     let follow = candidate.pending.flags.contains(EntryFlags::FOLLOWED);
-    match read_file(source, &candidate.path, follow, observer) {
+    match source.read(&candidate.path, follow, observer) {
         Ok(read) => {
             let flags = candidate.pending.flags.without(EntryFlags::RACY);
             candidate.pending.flags = if read.settled { flags } else { flags.with(EntryFlags::RACY) };

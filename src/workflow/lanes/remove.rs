@@ -6,12 +6,13 @@ use crate::plan::{Classifier, Removal};
 use crate::scan::{Presence, presence};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::{JobRun, is_below_any};
+use crate::workflow::spending::Step;
 use crate::workflow::trashing::{Purpose, removal_item};
 use crate::workflow::views::Views;
 use rayon::prelude::*;
 
 /// Objects that leave in one go.
-const BATCH_FILES_MAX: usize = 1000;
+pub(in crate::workflow) const REMOVAL_FILES_MAX: usize = 1000;
 /// From so many files on a vanished folder leaves as one piece: a move of a
 /// folder is a process and five requests of its own, a file in a list four.
 const FOLDER_FILES_MIN: u64 = 10;
@@ -34,6 +35,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
             moved_folder = None;
         }
         if is_worth_a_folder_move(run, &views, &change)? && run.is_folder_move_wanted()? {
+            run.halt_without_room_for(run.whole_folder_requests())?;
             if is_gone(run, &change.path) && run.trash_folder(&change.path)? {
                 moved_folder = Some(change.path);
             }
@@ -48,7 +50,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
             (Removal::Plain, Some(held)) => vanished.push((removal_item(change.path.clone(), held), change)),
             _ => {}
         }
-        if vanished.len() >= BATCH_FILES_MAX {
+        if vanished.len() >= run.files_per_batch(REMOVAL_FILES_MAX) {
             remove(run, std::mem::take(&mut vanished))?;
         }
     }
@@ -56,7 +58,11 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
 }
 
 /// A folder of the base that is not in the source any more.
-fn is_worth_a_folder_move(run: &JobRun<'_>, views: &Views<'_>, change: &Change) -> Result<bool, Halt> {
+pub(in crate::workflow) fn is_worth_a_folder_move(
+    run: &JobRun<'_>,
+    views: &Views<'_>,
+    change: &Change,
+) -> Result<bool, Halt> {
     let Some(folder) = change.base.as_ref().filter(|entry| entry.kind == EntryKind::Directory) else {
         return Ok(false);
     };
@@ -78,7 +84,7 @@ fn remove(run: &mut JobRun<'_>, vanished: Vec<(BatchItem, Change)>) -> Result<()
         return Ok(());
     }
     let (source, follow, cross_mounts) = run.looking();
-    let proven: Vec<BatchItem> = vanished
+    let mut proven: Vec<BatchItem> = vanished
         .into_par_iter()
         .filter(|(_, change)| {
             is_removal_proven(change, || presence(source, &change.path, follow, cross_mounts))
@@ -88,12 +94,17 @@ fn remove(run: &mut JobRun<'_>, vanished: Vec<(BatchItem, Change)>) -> Result<()
     if proven.is_empty() {
         return Ok(());
     }
-    if run.trashes_deleted() {
+    let step = if run.trashes_deleted() { Step::Trash } else { Step::Delete };
+    let fit = run.fit(step, proven.iter().map(|item| (&item.path, 0)))?;
+    proven.truncate(fit.files);
+    if step == Step::Trash {
         run.trash(proven, Purpose::Remove)?;
     } else {
         run.delete(proven)?;
     }
-    run.checkpoint_if_due()
+    run.checkpoint_if_due()?;
+    run.halt_if_time_is_up()?;
+    fit.end()
 }
 
 fn is_removal_proven(change: &Change, look: impl Fn() -> Presence) -> bool {

@@ -7,10 +7,11 @@ use crate::model::BatchItem;
 use crate::plan::{Classifier, Upload};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
+use crate::workflow::spending::Step;
 use crate::workflow::trashing::Purpose;
 
 /// Files of one pair at the most.
-const PAIR_FILES_MAX: usize = 200;
+pub(in crate::workflow) const PAIR_FILES_MAX: usize = 200;
 /// Candidates that are read together, before it is known how many differ.
 const READ_AHEAD_FILES: usize = 1024;
 
@@ -60,6 +61,7 @@ fn compare(
     suspects: Vec<Candidate>,
     differing: &mut Vec<Candidate>,
 ) -> Result<(), Halt> {
+    run.halt_if_time_is_up()?;
     let read = prepare::read_all(run.source(), suspects, run.budget().bytes_max, run.observer());
     for candidate in run.sort_out(read) {
         if candidate.is_same_content() {
@@ -72,14 +74,29 @@ fn compare(
 }
 
 fn replace_full_pairs(run: &mut JobRun<'_>, differing: &mut Vec<Candidate>) -> Result<(), Halt> {
-    while differing.len() >= PAIR_FILES_MAX {
-        let rest = differing.split_off(PAIR_FILES_MAX);
+    let pair_files = run.files_per_batch(PAIR_FILES_MAX);
+    while differing.len() >= pair_files {
+        let rest = differing.split_off(pair_files);
         replace_pair(run, std::mem::replace(differing, rest))?;
     }
     Ok(())
 }
 
+/// Replaces what the budget has room for. As long as it is not known how fast the
+/// remote is, a run with a deadline takes a pair in smaller ones.
 fn replace_pair(run: &mut JobRun<'_>, pair: Vec<Candidate>) -> Result<(), Halt> {
+    let mut pair = run.without_too_large(pair);
+    while !pair.is_empty() {
+        let fit = run.fit(Step::Replace, pair.iter().map(|one| (&one.path, one.pending.stamp.size)))?;
+        let rest = pair.split_off(fit.files.min(pair.len()));
+        replace(run, std::mem::replace(&mut pair, rest))?;
+        run.halt_if_time_is_up()?;
+        fit.end()?;
+    }
+    Ok(())
+}
+
+fn replace(run: &mut JobRun<'_>, pair: Vec<Candidate>) -> Result<(), Halt> {
     if pair.is_empty() {
         return Ok(());
     }
@@ -89,7 +106,10 @@ fn replace_pair(run: &mut JobRun<'_>, pair: Vec<Candidate>) -> Result<(), Halt> 
         pair.into_iter().filter(|candidate| cleared.contains(&candidate.path)).collect();
     let old: Vec<BatchItem> =
         ready.iter().filter(|candidate| candidate.base.is_some()).map(Candidate::trash_item).collect();
-    let uploaded = run.upload(ready)?;
+    run.is_within_pair = true;
+    let uploaded = run.upload(ready);
+    run.is_within_pair = false;
+    let uploaded = uploaded?;
     if !run.keeps_versions() {
         run.discard(old.into_iter().filter(|item| uploaded.contains(&item.path)).collect())?;
     }

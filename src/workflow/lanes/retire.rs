@@ -6,6 +6,7 @@ use crate::scan::Presence;
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
 use crate::workflow::options::Guard;
+use crate::workflow::spending::Step;
 use crate::workflow::trashing::{Purpose, removal_item};
 
 /// Objects that leave in one go.
@@ -27,11 +28,18 @@ pub(super) fn retire_kept(run: &mut JobRun<'_>) -> Result<(), Halt> {
         if all || matches!(run.presence(&change.path), Presence::Present { .. }) {
             retired.push(removal_item(change.path, &held));
         }
-        if retired.len() >= BATCH_FILES_MAX {
-            run.trash(std::mem::take(&mut retired), Purpose::Remove)?;
-            run.checkpoint_if_due()?;
+        if retired.len() >= run.files_per_batch(BATCH_FILES_MAX) {
+            retire(run, std::mem::take(&mut retired))?;
         }
     }
+    retire(run, retired)
+}
+
+fn retire(run: &mut JobRun<'_>, mut retired: Vec<BatchItem>) -> Result<(), Halt> {
+    let fit = run.fit(Step::Trash, retired.iter().map(|item| (&item.path, 0)))?;
+    retired.truncate(fit.files);
     run.trash(retired, Purpose::Remove)?;
-    run.checkpoint_if_due()
+    run.checkpoint_if_due()?;
+    run.halt_if_time_is_up()?;
+    fit.end()
 }

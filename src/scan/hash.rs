@@ -1,0 +1,196 @@
+//! The bytes of an open file to their BLAKE3.
+//!
+//! Plain reads, never a memory map: a file that is cut short while it is mapped
+//! kills the reader.
+
+use crate::model::ContentDigest;
+use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use rayon::prelude::*;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Advice, fadvise};
+use rustix::io::Errno;
+use std::cell::RefCell;
+use std::num::NonZeroU64;
+
+/// Large enough that syscalls cost nothing, small enough for the second-level cache.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// From here on several cores hash one file.
+const PARALLEL_BYTES_MIN: u64 = 16 << 20;
+/// They do so window by window, so that the disk is still read from the front to
+/// the back. A power of two: a window is a whole subtree of BLAKE3's tree.
+const WINDOW_BYTES: u64 = 32 << 20;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends the thread's buffer. `work` must not wait for other tasks of the pool:
+/// rayon would run another file's task on this thread meanwhile, which wants the
+/// buffer too.
+fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.resize(BUFFER_BYTES, 0);
+        work(buffer)
+    })
+}
+
+/// Hashes from the start to the end, wherever that is; `size` is what stat said.
+/// Returns the number of bytes that were read, too.
+pub(crate) fn hash(file: &OwnedFd, size: u64) -> Result<(ContentDigest, u64), Errno> {
+    if size >= BUFFER_BYTES as u64 {
+        let _ = fadvise(file, 0, NonZeroU64::new(size), Advice::Sequential);
+    }
+    if size >= PARALLEL_BYTES_MIN
+        && let Some(digest) = hash_in_parallel(file, size)?
+    {
+        return Ok((digest, size));
+    }
+    with_buffer(|buffer| hash_in_order(file, buffer, size))
+}
+
+/// Positions are explicit, so that a second try begins at the start again.
+fn hash_in_order(file: &OwnedFd, buffer: &mut [u8], size: u64) -> Result<(ContentDigest, u64), Errno> {
+    let mut hasher = blake3::Hasher::new();
+    let mut position = 0;
+    loop {
+        let filled = fill(file, buffer, position, size)?;
+        hasher.update(&buffer[..filled]);
+        position += filled as u64;
+        if filled < buffer.len() {
+            return Ok((ContentDigest(*hasher.finalize().as_bytes()), position));
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends. It ends at `size`, too: if it
+/// grew meanwhile, the stat after the reading tells, and one read is saved.
+fn fill(file: &OwnedFd, buffer: &mut [u8], position: u64, size: u64) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match rustix::io::pread(file, &mut buffer[filled..], position + filled as u64) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
+        }
+        if position + filled as u64 == size {
+            break;
+        }
+    }
+    Ok(filled)
+}
+
+/// On all threads of the pool. `None` when the file has fewer bytes than `size`.
+fn hash_in_parallel(file: &OwnedFd, size: u64) -> Result<Option<ContentDigest>, Errno> {
+    let mut windows = Vec::new();
+    let mut start = 0;
+    while start < size {
+        let length = WINDOW_BYTES.min(size - start);
+        let pieces = length.div_ceil(BUFFER_BYTES as u64);
+        let values: Result<Option<Vec<_>>, Errno> = (0..pieces)
+            .into_par_iter()
+            .map(|piece| {
+                let from = start + piece * BUFFER_BYTES as u64;
+                chaining_value(file, from, (start + length - from).min(BUFFER_BYTES as u64) as usize)
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map(|values| values.into_iter().collect());
+        let Some(values) = values? else { return Ok(None) };
+        if size <= WINDOW_BYTES {
+            return Ok(Some(root_of(&values)));
+        }
+        windows.push(value_of(&values));
+        start += length;
+    }
+    Ok(Some(root_of(&windows)))
+}
+
+/// Of the piece at `start`; `None` when the file ends within it.
+fn chaining_value(file: &OwnedFd, start: u64, length: usize) -> Result<Option<ChainingValue>, Errno> {
+    with_buffer(|buffer| {
+        let buffer = &mut buffer[..length];
+        if fill(file, buffer, start, u64::MAX)? < length {
+            return Ok(None);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.set_input_offset(start);
+        Ok(Some(hasher.update(buffer).finalize_non_root()))
+    })
+}
+
+/// Neighbouring subtrees of one size, the last perhaps smaller: in BLAKE3's tree
+/// the left side is the largest power of two that leaves something on the right.
+fn halves(values: &[ChainingValue]) -> (&[ChainingValue], &[ChainingValue]) {
+    values.split_at(values.len().next_power_of_two() / 2)
+}
+
+fn value_of(values: &[ChainingValue]) -> ChainingValue {
+    if let [value] = values {
+        return *value;
+    }
+    let (left, right) = halves(values);
+    merge_subtrees_non_root(&value_of(left), &value_of(right), Mode::Hash)
+}
+
+/// `values` are two at least.
+fn root_of(values: &[ChainingValue]) -> ContentDigest {
+    let (left, right) = halves(values);
+    ContentDigest(*merge_subtrees_root(&value_of(left), &value_of(right), Mode::Hash).as_bytes())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn several_cores_come_to_the_digest_that_one_comes_to() {
+        let window = WINDOW_BYTES as usize;
+        let bytes: Vec<u8> = (0..3 * window + 5_000_000)
+            .map(|at| (at as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3])
+            .collect();
+        let sizes = [
+            PARALLEL_BYTES_MIN as usize,
+            PARALLEL_BYTES_MIN as usize + 1,
+            window - 1,
+            window,
+            window + 1,
+            2 * window,
+            2 * window + BUFFER_BYTES,
+            bytes.len(),
+        ];
+        for size in sizes {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes[..size]).unwrap();
+            let file = OwnedFd::from(file);
+            let expected = (ContentDigest::of(&bytes[..size]), size as u64);
+            assert_eq!(hash(&file, size as u64).unwrap(), expected, "{size} bytes");
+            assert!(hash_in_parallel(&file, size as u64).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn a_size_that_is_wrong_by_now_does_not_change_what_is_read() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 100_000]).unwrap();
+        let file = OwnedFd::from(file);
+        let all = (ContentDigest::of(&[7; 100_000]), 100_000);
+        assert_eq!(hash(&file, 0).unwrap(), all, "as on file systems that say nothing");
+        assert_eq!(hash(&file, 100_001).unwrap(), all, "cut short since");
+        assert_eq!(hash(&file, PARALLEL_BYTES_MIN + 1).unwrap(), all, "cut short since, and large");
+    }
+
+    #[test]
+    fn many_large_files_at_once_share_the_threads() {
+        let content = vec![3; PARALLEL_BYTES_MIN as usize + 77];
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
+        let file = OwnedFd::from(file);
+        let small = [1_u64; 200];
+        // Tasks of small files are taken up by threads that wait for a large one.
+        let digests: Vec<_> =
+            small.par_iter().map(|_| hash(&file, content.len() as u64).unwrap().0).collect();
+        assert!(digests.iter().all(|digest| *digest == ContentDigest::of(&content)));
+    }
+}

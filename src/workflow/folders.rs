@@ -1,0 +1,114 @@
+//! Folders that do not exist yet are made first, by one request each. Met on the
+//! way they cost rclone four to five requests a level (1,702 instead of 1,194 for 200
+//! files), and its many senders race for them, which some servers answer with an error.
+
+use super::halt::Halt;
+use super::job_run::JobRun;
+use crate::model::{BatchItem, FailureClass, TreePath};
+use crate::observe::Event;
+use crate::transfer::Place;
+use std::collections::BTreeSet;
+
+/// Folders of the mirror that a run remembers having seen. Forgetting them costs requests only.
+const FOLDERS_REMEMBERED_MAX: usize = 100_000;
+
+impl JobRun<'_> {
+    /// For files that are about to go up.
+    ///
+    /// # Errors
+    /// When the remote cannot be opened, the index cannot be read, or somebody asks us to stop.
+    pub(super) fn make_mirror_folders(&mut self, items: &[BatchItem]) -> Result<(), Halt> {
+        if !self.has_folders_to_make()? {
+            return Ok(());
+        }
+        let views = self.views();
+        let known = &mut self.open_remote()?.mirror_folders;
+        if known.len() > FOLDERS_REMEMBERED_MAX {
+            known.clear();
+        }
+        let mut missing = BTreeSet::new();
+        for folder in unseen_folders(items, known) {
+            if views.mirror_lacks_folder(&folder)? {
+                missing.insert(folder);
+            }
+        }
+        // One fresh level is made by the MKCOL that comes with each file in any case.
+        let is_below_another =
+            |folder: &TreePath| folder.parent().is_some_and(|parent| missing.contains(&parent));
+        if missing.iter().any(is_below_another) {
+            self.make_folders(Place::Mirror, missing.into_iter().collect())?;
+        }
+        Ok(())
+    }
+
+    /// For versions that are about to be moved to the run's trash.
+    ///
+    /// # Errors
+    /// When the remote cannot be opened, or somebody asks us to stop.
+    pub(super) fn make_trash_folders(&mut self, items: &[BatchItem]) -> Result<(), Halt> {
+        if !self.has_folders_to_make()? {
+            return Ok(());
+        }
+        let remote = self.open_remote()?;
+        let (run, known) = (remote.run, &mut remote.trash_folders);
+        let missing: Vec<TreePath> = unseen_folders(items, known);
+        if missing.is_empty() { Ok(()) } else { self.make_folders(Place::Trash(run), missing) }
+    }
+
+    /// For a folder that is about to be moved to the run's trash as a whole. Up to
+    /// two new levels above it are cheaper made on the way than by a process of their own.
+    ///
+    /// # Errors
+    /// As [`JobRun::make_trash_folders`].
+    pub(super) fn make_folders_above_in_trash(&mut self, path: &TreePath) -> Result<(), Halt> {
+        if !self.has_folders_to_make()? {
+            return Ok(());
+        }
+        let remote = self.open_remote()?;
+        let is_first = remote.trash_folders.is_empty();
+        let missing = unseen_above(path, &mut remote.trash_folders);
+        let run = remote.run;
+        let levels = missing.len() + usize::from(is_first);
+        if levels > 2 && !missing.is_empty() {
+            self.make_folders(Place::Trash(run), missing)?;
+        }
+        Ok(())
+    }
+
+    fn has_folders_to_make(&mut self) -> Result<bool, Halt> {
+        let features = &self.open_remote()?.connection.features;
+        Ok(!features.is_local && features.can_have_empty_directories)
+    }
+
+    fn make_folders(&mut self, place: Place, mut missing: Vec<TreePath>) -> Result<(), Halt> {
+        missing.sort();
+        // Only an economy: what is missing after a failure is made on the way.
+        if let Err(failure) = self.open_remote()?.connection.transfer.create_folders(place, &missing) {
+            if failure.class == FailureClass::Authentication {
+                return Err(Halt::from_failure("making folders ahead", &failure));
+            }
+            let detail = format!("making folders ahead: {}", failure.reason);
+            self.observer().event(&Event::Detail(&detail));
+        }
+        self.spend_on_folders(missing.len() as u64);
+        self.surroundings.halt_if_stopped()
+    }
+}
+
+/// The folders above the items that are not in `seen` yet; they are now.
+fn unseen_folders(items: &[BatchItem], seen: &mut BTreeSet<TreePath>) -> Vec<TreePath> {
+    items.iter().flat_map(|item| unseen_above(&item.path, seen)).collect()
+}
+
+fn unseen_above(path: &TreePath, seen: &mut BTreeSet<TreePath>) -> Vec<TreePath> {
+    let mut unseen = Vec::new();
+    let mut above = path.parent();
+    while let Some(folder) = above.filter(|folder| !folder.is_root()) {
+        if !seen.insert(folder.clone()) {
+            break;
+        }
+        above = folder.parent();
+        unseen.push(folder);
+    }
+    unseen
+}

@@ -1,0 +1,285 @@
+//! Every file of the state directory flipped, cut, swapped, doubled or replaced
+//! by another one: never a panic, never "empty", never a mass deletion or a mass
+//! upload past a guard; and what a refusal says leads out.
+
+use crate::support::program::{Finished, chmod};
+use crate::support::servers::Rclone;
+use crate::support::trees::files_below;
+use crate::support::world::{JOB, World};
+use crate::support::{Dice, is_long};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+const FOLDERS: usize = 12;
+const FILES: usize = 12;
+/// Above this share the guard `max-change` must have stopped the run.
+const MOST_SENT_AGAIN: usize = FOLDERS * FILES / 2;
+
+/// A job with everything in its state: history, kept files, a quarantine, and,
+/// after a run that was killed behind its upload, a journal and doubts.
+struct Damaged {
+    world: World,
+    /// Copies of state and remote, by name.
+    seeds: Vec<&'static str>,
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+impl Damaged {
+    fn new() -> Damaged {
+        let mut world = World::local(Rclone::Current);
+        for folder in 0..FOLDERS {
+            fs::create_dir(world.source().join(format!("d{folder:02}"))).unwrap();
+            for file in 0..FILES {
+                let path = world.source().join(format!("d{folder:02}/f{file:02}"));
+                fs::write(path, format!("content {folder} {file}")).unwrap();
+            }
+        }
+        fs::write(world.source().join("left out later"), "kept").unwrap();
+        // Of yesterday: only content that had settled can be called rotten.
+        let yesterday = SystemTime::now() - Duration::from_secs(86_400);
+        for path in files_below(&world.source()) {
+            set_modified(&world.source().join(path), yesterday);
+        }
+        world.backup(&[]).expect(0);
+        fs::write(world.source().join("d00/f00"), "the second version").unwrap();
+        fs::remove_file(world.source().join("d01/f01")).unwrap();
+        world.set("exclude", "[\"/left out later\"]");
+        world.backup(&[]).expect(0);
+        rot(&world.source().join("d02/f02"));
+        world.program.run(&["--json", "verify", "--source"]).expect(15);
+        let mut damaged = Damaged { world, seeds: vec!["settled"] };
+        damaged.keep("settled");
+
+        // A run that dies right behind a transfer: intents, perhaps outcomes.
+        fs::write(damaged.world.source().join("d03/f03"), "another version").unwrap();
+        fs::write(damaged.world.source().join("d04/new"), "new").unwrap();
+        damaged.kill_behind_transfers(true);
+        assert_ne!(damaged.world.backup(&[]).code, 0);
+        assert!(damaged.job().join("journal").exists(), "the run was to die");
+        damaged.kill_behind_transfers(false);
+        damaged.keep("killed");
+        damaged.seeds.push("killed");
+        damaged
+    }
+
+    fn kill_behind_transfers(&self, kill: bool) {
+        let script = &self.world.configuration.rclone;
+        let end = "exec '";
+        let text = fs::read_to_string(script).unwrap();
+        let text = if kill {
+            let real = text.split(end).nth(1).unwrap().split('\'').next().unwrap().to_owned();
+            fs::write(script.with_extension("kept"), &text).unwrap();
+            format!("#!/bin/sh\n'{real}' \"$@\"\ncase \"$*\" in *--files-from-raw*) kill -9 $PPID;; esac\n")
+        } else {
+            fs::read_to_string(script.with_extension("kept")).unwrap()
+        };
+        fs::write(script, text).unwrap();
+        chmod(script, 0o755);
+    }
+
+    fn job(&self) -> PathBuf {
+        self.world.configuration.state_dir.join(JOB)
+    }
+
+    fn keep(&self, name: &str) {
+        copy(&self.world.configuration.state_dir, &self.world.root().join(format!("{name}-state")));
+        copy(&self.world.root().join("remote"), &self.world.root().join(format!("{name}-remote")));
+    }
+
+    fn bring_back(&self, name: &str) {
+        copy(&self.world.root().join(format!("{name}-state")), &self.world.configuration.state_dir);
+        copy(&self.world.root().join(format!("{name}-remote")), &self.world.root().join("remote"));
+        let _ = fs::remove_dir_all(self.world.root().join("restored"));
+    }
+
+    /// The files of the job's state, by name; the node file without its random id.
+    fn state_files(&self) -> BTreeMap<String, PathBuf> {
+        let named = |path: PathBuf| {
+            let name = path.to_string_lossy().split(".").next().unwrap_or_default().to_owned();
+            (name, self.job().join(path))
+        };
+        files_below(&self.job()).into_iter().map(named).collect()
+    }
+
+    /// Runs everything that reads the state, and holds it to its promises.
+    fn try_everything(&self, what: &str) {
+        let held_before = self.held();
+        let restored = self.world.root().join("restored");
+        let restored = restored.to_str().unwrap();
+        for command in [
+            &["plan"][..],
+            &["status"],
+            &["snapshots"],
+            &["ls", "--recursive"],
+            &["restore", "--to", restored],
+        ] {
+            check(&self.world.program.run(command), &format!("{what}: {command:?}"));
+        }
+        assert!(self.held() == held_before, "{what}: those that only look changed the mirror");
+        let mut last = self.world.backup(&[]);
+        for round in 0..2 {
+            let where_from = format!("{what}: backup {round}");
+            check(&last, &where_from);
+            // A file of the source that was there is there: nothing was taken for deleted.
+            let held = self.held();
+            for (path, content) in &held_before {
+                let is_same = fs::read(self.world.source().join(path)).is_ok_and(|now| now == *content);
+                assert!(
+                    !is_same || held.get(path) == Some(content),
+                    "{where_from}: {path:?} is lost\n{last}"
+                );
+            }
+            let uploaded = last
+                .messages("summary")
+                .first()
+                .map_or(0, |summary| summary["files_uploaded"].as_u64().unwrap_or_default() as usize);
+            assert!(uploaded <= MOST_SENT_AGAIN, "{where_from}: {uploaded} files sent, no guard\n{last}");
+            last = self.world.backup(&[]);
+        }
+    }
+
+    fn held(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mirror = self.world.mirror();
+        let read = |path: PathBuf| {
+            let bytes = fs::read(mirror.join(&path)).unwrap();
+            (path, bytes)
+        };
+        files_below(&mirror).into_iter().map(read).collect()
+    }
+}
+
+/// Another content under the same size and time.
+fn rot(path: &Path) {
+    let modified = path.metadata().unwrap().modified().unwrap();
+    fs::write(path, fs::read(path).unwrap().to_ascii_uppercase()).unwrap();
+    set_modified(path, modified);
+    // The margin below which no stamp is trusted.
+    std::thread::sleep(Duration::from_millis(30));
+}
+
+fn set_modified(path: &Path, modified: SystemTime) {
+    fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+/// It ended by itself, and when it did not do what it was asked for, it said so.
+#[track_caller]
+fn check(finished: &Finished, what: &str) {
+    assert!(!finished.stderr.contains("panicked"), "{what}\n{finished}");
+    assert!(finished.code < 100, "{what}\n{finished}");
+    if finished.code == 1 {
+        let says_what_to_do =
+            ["run `treeferry", "remove it", "move it away", "the next backup", "`verify --"];
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        assert!(says_what_to_do.iter().any(|advice| said.contains(advice)), "{what}: no advice\n{finished}");
+    }
+}
+
+/// One way to damage some bytes; the name says which, for the report.
+fn damage(dice: &mut Dice, bytes: &[u8], others: &[Vec<u8>]) -> (String, Vec<u8>) {
+    let mut damaged = bytes.to_vec();
+    let length = 1 + dice.below(64);
+    if bytes.is_empty() {
+        return ("garbage appended".into(), vec![b'x'; length]);
+    }
+    let at = dice.below(bytes.len());
+    let end = bytes.len().min(at + length);
+    let name = match dice.below(9) {
+        0..=2 => {
+            damaged[at] ^= 1 << dice.below(8);
+            format!("flipped at {at}")
+        }
+        3 => {
+            damaged.truncate(at);
+            format!("cut at {at}")
+        }
+        4 => {
+            damaged[at..end].fill(0);
+            format!("zeros at {at}..{end}")
+        }
+        5 => {
+            let other = dice.below(bytes.len() - (end - at) + 1);
+            let (one, two) = (bytes[at..end].to_vec(), bytes[other..other + end - at].to_vec());
+            damaged[at..end].copy_from_slice(&two);
+            damaged[other..other + end - at].copy_from_slice(&one);
+            format!("{at}..{end} swapped with {other}")
+        }
+        6 => {
+            damaged.splice(at..at, bytes[at..end].iter().copied());
+            format!("{at}..{end} doubled")
+        }
+        7 => {
+            damaged = dice.pick(others).clone();
+            "replaced by another file".to_owned()
+        }
+        _ => {
+            damaged.clear();
+            "emptied".to_owned()
+        }
+    };
+    (name, damaged)
+}
+
+#[test]
+fn no_damage_to_any_state_file_loses_what_the_mirror_holds_or_sends_everything_again() {
+    let damaged = Damaged::new();
+    let mut dice = Dice(0x5eed);
+    let mut tried: BTreeMap<String, usize> = BTreeMap::new();
+    // In the long form every file some forty times, otherwise each once.
+    for _ in 0..if is_long() { 40 } else { 1 } {
+        for seed in &damaged.seeds {
+            damaged.bring_back(seed);
+            for (name, path) in damaged.state_files() {
+                // The small form leaves out what the killed run did not change.
+                let is_new = *seed == "settled" || name == "journal" || name == "rclone";
+                if name == "lock" || !(is_long() || is_new) {
+                    continue;
+                }
+                damaged.bring_back(seed);
+                let files = damaged.state_files();
+                let others: Vec<_> = files
+                    .values()
+                    .filter(|other| **other != path)
+                    .map(|other| fs::read(other).unwrap())
+                    .collect();
+                let (how, bytes) = damage(&mut dice, &fs::read(&path).unwrap(), &others);
+                fs::write(&path, bytes).unwrap();
+                damaged.try_everything(&format!("{seed}: {name} {how}"));
+                *tried.entry(name).or_default() += 1;
+            }
+        }
+    }
+    for name in ["docket", "nodes", "journal", "quarantine", "last-run", "rclone"] {
+        assert!(tried.contains_key(name), "{name} was never there: {tried:?}");
+    }
+}
+
+/// The way out that the message names is one.
+#[test]
+fn a_job_whose_index_is_damaged_goes_on_by_adopting_its_own_mirror() {
+    let damaged = Damaged::new();
+    for file in ["docket", "nodes"] {
+        damaged.bring_back("settled");
+        let path = &damaged.state_files()[file];
+        fs::write(path, &fs::read(path).unwrap()[..50]).unwrap();
+        let job = damaged.job();
+        damaged.world.backup(&[]).expect(1).says("treeferry adopt photos --accept foreign-writer");
+        damaged.world.program.run(&["status"]);
+        fs::rename(&job, job.with_extension("away")).unwrap();
+        damaged.world.program.run(&["adopt", JOB, "--accept", "foreign-writer"]).expect(0);
+        let before = damaged.held();
+        let next = damaged.world.backup(&[]);
+        assert_eq!(next.number("files_deleted"), 0, "{next}");
+        assert!(next.number("files_uploaded") <= 2, "only what was rotten or changed: {next}");
+        for (path, content) in before {
+            assert!(damaged.held().contains_key(&path), "{path:?}: {content:?}");
+        }
+    }
+}
