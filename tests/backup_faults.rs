@@ -19,7 +19,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use treeferry::observe::Recorder;
 use treeferry::workflow::configuration::{Configuration, Defaults};
@@ -106,6 +106,11 @@ impl Scenario {
 
     /// In this process, with a sleep that takes no time.
     fn run(&self) -> JobReport {
+        self.run_and_note_waits().0
+    }
+
+    /// Also says how long it wanted to sleep in all.
+    fn run_and_note_waits(&self) -> (JobReport, Duration) {
         let defaults = Defaults { state_home: None, check_rclone_flags };
         let text = self.world.configuration.text();
         let configuration = Configuration::parse(&text, Path::new("config.toml"), &defaults).unwrap();
@@ -116,8 +121,14 @@ impl Scenario {
         let recorder = Recorder::default();
         let clock = || time::OffsetDateTime::now_utc().unix_timestamp();
         let mut surroundings = Surroundings::new(&configuration, machine, &stop, &clock, &recorder);
-        surroundings.sleep = &|_| {};
-        backup(&configuration, configuration.job(JOB).unwrap(), &BackupOptions::default(), &surroundings)
+        let slept_ms = AtomicU64::new(0);
+        let sleep = |wait: Duration| {
+            slept_ms.fetch_add(wait.as_millis() as u64, Ordering::Relaxed);
+        };
+        surroundings.sleep = &sleep;
+        let job = configuration.job(JOB).unwrap();
+        let report = backup(&configuration, job, &BackupOptions::default(), &surroundings);
+        (report, Duration::from_millis(slept_ms.load(Ordering::Relaxed)))
     }
 
     /// Everything in the mirror and in the trash.
@@ -363,4 +374,118 @@ fn from_the_nth_request_on_everything_fails() {
 fn the_nth_request_fails_as_openlist_tells_it() {
     let lie = [Fault::Status(404), Fault::Status(405), Fault::LoseReply];
     run_matrix(&lie, false, 2, |world| openlist::behave(world.proxy.as_ref().unwrap()));
+}
+
+/// Providers lock accounts that keep knocking.
+#[test]
+fn a_run_that_is_not_let_in_stops_at_once() {
+    let mut scenario = Scenario::new(|_| {});
+    let step = if is_long() { 1 } else { 17 };
+    // The last two remove the old owner file, when all is done: a failure there is none.
+    for number in (1..=scenario.requests - 2).step_by(step) {
+        scenario.set_back();
+        let proxy = scenario.world.proxy.as_ref().unwrap();
+        proxy.fail(move |seen| (seen.number >= number).then_some(Fault::Status(401)));
+        let report = scenario.run();
+        let seen = scenario.world.proxy.as_ref().unwrap().seen();
+        let refused = &seen[number as usize - 1..];
+        assert!(
+            matches!(report.outcome, JobOutcome::Authentication { .. }),
+            "{number}: {report:?} {refused:?}"
+        );
+        // What rclone has under way when it says so. OpenList locks after five wrong logins.
+        assert!(refused.len() <= 6, "401 from request {number} on: {refused:#?}");
+        assert_eq!(scenario.lost(), Vec::<PathBuf>::new());
+    }
+}
+
+/// Twenty files, and every upload is refused.
+fn refused(fault: Fault) -> (Scenario, JobReport, Duration) {
+    let mut scenario = Scenario::new(|_| {});
+    scenario.set_back();
+    for number in 0..30 {
+        write(&scenario.world, &format!("many/{number}"), &format!("one of many {number}"));
+    }
+    let proxy = scenario.world.proxy.as_ref().unwrap();
+    proxy.fail(move |seen| (seen.method == "PUT" && !seen.path.contains(".treeferry")).then_some(fault));
+    let (report, slept) = scenario.run_and_note_waits();
+    (scenario, report, slept)
+}
+
+#[test]
+fn a_storm_is_waited_out_with_growing_waits_and_few_knocks() {
+    let statuses: &[u16] = if is_long() { &[405, 423, 429, 503] } else { &[405, 503] };
+    for &status in statuses {
+        let (scenario, report, slept) = refused(Fault::Status(status));
+        assert!(matches!(report.outcome, JobOutcome::RemoteUnwell { .. }), "{status}: {report:?}");
+        assert!(slept >= Duration::from_secs(40), "{status}: it waited {slept:?} only");
+        let uploads = scenario.world.proxy.as_ref().unwrap().count("PUT");
+        // rclone itself repeats 429 and 503 twice.
+        assert!(uploads <= 3 * 25, "{status}: {uploads} uploads against a remote that is unwell");
+        assert_eq!(scenario.lost(), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn a_storm_that_passes_costs_waits_and_nothing_else() {
+    let mut scenario = Scenario::new(|_| {});
+    scenario.set_back();
+    let hits = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&hits);
+    scenario.world.proxy.as_ref().unwrap().fail(move |seen| {
+        let is_work = matches!(seen.method.as_str(), "PUT" | "MOVE") && !seen.path.contains(".treeferry");
+        (is_work && counted.fetch_add(1, Ordering::Relaxed) % 3 != 2).then_some(Fault::Status(423))
+    });
+    let (report, slept) = scenario.run_and_note_waits();
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    assert!(scenario.is_mirror_equal() && slept > Duration::ZERO);
+}
+
+#[test]
+fn a_full_remote_says_how_much_is_still_to_go_up() {
+    let (scenario, report, slept) = refused(Fault::Status(507));
+    let JobOutcome::RemoteFull { reason } = &report.outcome else { panic!("{report:?}") };
+    assert!(reason.contains("Still to go up") && reason.contains("files"), "{reason}");
+    assert_eq!(slept, Duration::ZERO, "waiting makes no room");
+    let uploads = scenario.world.proxy.as_ref().unwrap().count("PUT");
+    assert!(uploads <= 25, "{uploads} uploads to a full remote");
+}
+
+#[test]
+fn one_file_that_is_refused_for_good_is_a_bad_file_and_not_an_unwell_remote() {
+    let mut scenario = Scenario::new(|_| {});
+    scenario.set_back();
+    let proxy = scenario.world.proxy.as_ref().unwrap();
+    proxy.fail(|seen| (seen.method == "PUT" && seen.path.ends_with("/new")).then_some(Fault::Status(405)));
+    let (report, _) = scenario.run_and_note_waits();
+    assert_eq!(report.outcome, JobOutcome::Unprotected, "{report:?}");
+    let named: Vec<String> = report.unprotected.named.iter().map(|(path, _)| path.to_string()).collect();
+    assert_eq!(named, ["fresh/deeper/new", "new"]);
+}
+
+/// The body was sent and the answer is lost: one look, by a request that names the
+/// file, before it is sent again.
+#[test]
+fn what_got_no_answer_is_looked_up_before_it_is_sent_again() {
+    let mut scenario = Scenario::new(|_| {});
+    scenario.world.configuration.rclone_flags.push("--low-level-retries=1".into());
+    scenario.set_back();
+    let lost = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&lost);
+    scenario.world.proxy.as_ref().unwrap().fail(move |seen| {
+        (seen.method == "PUT"
+            && seen.path.ends_with("photos/new")
+            && counted.fetch_add(1, Ordering::Relaxed) == 0)
+            .then_some(Fault::LoseReply)
+    });
+    assert_eq!(scenario.run().outcome, JobOutcome::Protected);
+    let seen = scenario.world.proxy.as_ref().unwrap().seen();
+    let puts: Vec<usize> = (0..seen.len())
+        .filter(|&at| seen[at].method == "PUT" && seen[at].path.ends_with("photos/new"))
+        .collect();
+    let [first, second] = puts[..] else { panic!("{} uploads: {seen:#?}", puts.len()) };
+    let looked =
+        seen[first..second].iter().any(|seen| seen.method == "PROPFIND" && seen.path.ends_with("photos/new"));
+    assert!(looked, "{:#?}", &seen[first..=second]);
+    assert!(scenario.is_mirror_equal());
 }

@@ -4,7 +4,7 @@
 
 use crate::support::openlist;
 use crate::support::program::Finished;
-use crate::support::proxy::Fault;
+use crate::support::proxy::{Fault, Seen};
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, edit, files_below};
 use crate::support::world::World;
@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 type Versions = BTreeSet<(PathBuf, Vec<u8>)>;
@@ -279,5 +281,40 @@ fn a_remote_that_lies_like_openlist_loses_nothing() {
         proxy.heal();
         assert_two_runs_heal(&world);
         assert_none_lost(&world, &confirmed, &after);
+    }
+}
+
+/// rclone deletes what a failed upload left. Killed before that, it must never come to
+/// it: the next run has confirmed the very path by then.
+#[test]
+fn killed_in_an_upload_that_fails_no_late_deletion_hits_what_the_next_run_confirms() {
+    let world = world(Some(Protocol::Webdav));
+    let proxy = world.proxy.as_ref().unwrap();
+    for round in 0..if is_long() { 20 } else { 3 } {
+        fs::write(world.source().join("file"), format!("version of round {round}")).unwrap();
+        let is_upload = |seen: &Seen| seen.method == "PUT" && seen.path.ends_with("photos/file");
+        let last_that_fails = Arc::new(AtomicU64::new(u64::MAX));
+        let limit = Arc::clone(&last_that_fails);
+        proxy.forget();
+        proxy.set_latency(Duration::from_millis(400));
+        proxy.fail(move |seen| {
+            (is_upload(seen) && seen.number <= limit.load(Ordering::Relaxed)).then_some(Fault::Status(500))
+        });
+        let mut run = world.program.start(&["backup"]);
+        wait_until("the upload is under way", || proxy.seen().iter().any(is_upload));
+        send(Signal::KILL, &run);
+        let sent_by_the_first = proxy.total();
+        last_that_fails.store(sent_by_the_first as u64, Ordering::Relaxed);
+        proxy.set_latency(Duration::ZERO);
+        // At once: nobody waits until the first one is gone.
+        let second = world.backup(&[]);
+        run.wait().unwrap();
+        assert!([0, 3, 11].contains(&second.code), "{second}");
+        std::thread::sleep(Duration::from_millis(600));
+        let late: Vec<Seen> = proxy.seen().split_off(sent_by_the_first);
+        let deletions =
+            late.iter().filter(|seen| seen.method == "DELETE" && seen.path.ends_with("photos/file"));
+        assert_eq!(deletions.count(), 0, "{late:#?}");
+        assert_two_runs_heal(&world);
     }
 }

@@ -105,6 +105,8 @@ pub(crate) enum Heard {
     Progress,
     /// End the process: going on would do harm.
     Enough,
+    /// As `Enough`, and without grace: each further request does harm.
+    EnoughNow,
 }
 
 enum Piece {
@@ -207,6 +209,10 @@ fn listen(
                         Heard::Progress => last_progress = Instant::now(),
                         Heard::Enough if ending.is_none() => ending = Some(end(child, Reason::GaveUp)),
                         Heard::Enough => {}
+                        Heard::EnoughNow => {
+                            signal(child, Signal::KILL);
+                            ending = Some((Reason::GaveUp, Instant::now()));
+                        }
                     }
                 }
             }

@@ -185,10 +185,13 @@ impl Finished {
         let last = self.trouble.last().map(String::as_str);
         let (class, words) = match self.ended {
             Ended::ByUs(Reason::NoProgress) => {
-                (FailureClass::RemoteUnwell, "no progress for too long, rclone was ended".to_owned())
+                let words = "no progress for too long, rclone was ended";
+                (FailureClass::RemoteUnwell, with_last_words(words.to_owned(), last))
             }
             Ended::ByUs(Reason::Stopped) => (FailureClass::Rclone, "stopped".to_owned()),
-            Ended::Signalled(signal) => (FailureClass::Rclone, format!("rclone died of signal {signal}")),
+            Ended::Signalled(signal) => {
+                (FailureClass::Rclone, with_last_words(format!("rclone died of signal {signal}"), last))
+            }
             Ended::Exited(_) | Ended::ByUs(Reason::GaveUp) => {
                 let class = self
                     .trouble
@@ -200,6 +203,13 @@ impl Finished {
             }
         };
         classify::failure(class, &format!("{doing}: {words}"))
+    }
+}
+
+fn with_last_words(what: String, last: Option<&str>) -> String {
+    match last {
+        Some(last) => format!("{what}; its last words: {last}"),
+        None => what,
     }
 }
 

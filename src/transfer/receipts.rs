@@ -193,7 +193,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         let first = self.failures.insert(index, (failure, classify::is_without_answer(&words))).is_none();
         if class == FailureClass::Authentication {
             // Providers lock accounts that keep trying.
-            return Heard::Enough;
+            return Heard::EnoughNow;
         }
         self.failures_in_a_row += u32::from(counts && first);
         let most =

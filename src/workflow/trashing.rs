@@ -5,7 +5,7 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::owner;
 use crate::index::MovedAway;
-use crate::model::{Batch, BatchItem, Change, EntryKind, Lane, Outcome, OwnedEntry, TreePath};
+use crate::model::{Batch, BatchItem, Change, EntryKind, FailureClass, Lane, Outcome, OwnedEntry, TreePath};
 use crate::plan::mirror_path;
 use crate::transfer::{FolderMove, Place};
 use std::collections::BTreeSet;
@@ -25,6 +25,14 @@ struct Left {
     outcome: Outcome,
     /// Another try does no harm, and may help.
     may_be_repeated: bool,
+}
+
+/// Where a folder is after a move without a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FolderSeen {
+    Mirror,
+    Both,
+    Trash,
 }
 
 impl Left {
@@ -248,13 +256,26 @@ impl JobRun<'_> {
         self.make_folders_above_in_trash(path)?;
         self.keep_the_pause()?;
         self.open_remote()?.journal.append_folder_intent(path).map_err(Halt::fatal)?;
-        let remote = self.open_remote()?;
-        let moved = remote.connection.transfer.move_folder(path);
-        self.spend_on_whole_folder();
-        self.unresolved_folder = Some(path.clone());
-        let is_moved = match moved {
-            FolderMove::Confirmed => true,
-            FolderMove::Failed(_) | FolderMove::Unknown => self.look_for_folder(path)?,
+        let mut backoff = Backoff::default();
+        let is_moved = loop {
+            let moved = self.open_remote()?.connection.transfer.move_folder(path);
+            self.spend_on_whole_folder();
+            self.unresolved_folder = Some(path.clone());
+            let (seen, is_unwell) = match moved {
+                FolderMove::Confirmed => break true,
+                FolderMove::Failed(failure) if failure.class == FailureClass::Authentication => {
+                    return Err(Halt::from_failure("moving a folder to the trash", &failure));
+                }
+                FolderMove::Failed(failure) => {
+                    (self.look_for_folder(path)?, failure.class == FailureClass::RemoteUnwell)
+                }
+                FolderMove::Unknown => (self.look_for_folder(path)?, false),
+            };
+            // Again only where nothing of it has moved, as far as the remote says.
+            match if is_unwell && seen == FolderSeen::Mirror { backoff.next_seconds() } else { None } {
+                Some(seconds) => self.wait_for_remote(seconds, 1)?,
+                None => break seen == FolderSeen::Trash,
+            }
         };
         self.unresolved_folder = None;
         self.operation_ended();
@@ -270,15 +291,16 @@ impl JobRun<'_> {
 
     /// A folder's move without a receipt is never repeated blindly: presence in
     /// the trash proves it, and what is still in the mirror goes file by file.
-    fn look_for_folder(&mut self, path: &TreePath) -> Result<bool, Halt> {
+    fn look_for_folder(&mut self, path: &TreePath) -> Result<FolderSeen, Halt> {
         let failed = |failure| Halt::from_failure("looking where a folder went", &failure);
         let remote = self.open_remote()?;
         let transfer = &remote.connection.transfer;
         let in_mirror = transfer.has_folder(Place::Mirror, path).map_err(failed)?;
         let in_trash = transfer.has_folder(Place::Trash(remote.run), path).map_err(failed)?;
         match (in_mirror, in_trash) {
-            (true, _) => Ok(false),
-            (false, true) => Ok(true),
+            (true, false) => Ok(FolderSeen::Mirror),
+            (true, true) => Ok(FolderSeen::Both),
+            (false, true) => Ok(FolderSeen::Trash),
             (false, false) => Err(Halt::RemoteUnwell(format!(
                 "the folder {path} was to be moved to the trash, and the remote shows it in neither place: nothing more is sent"
             ))),

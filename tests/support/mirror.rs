@@ -4,6 +4,10 @@ use super::servers::Rclone;
 use super::trees::files_below;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// In seconds, for `timeout`: many times what the slowest look took.
+const LOOK_SECONDS_MAX: &str = "90";
 
 /// Asserts that a mirror that is a local folder holds exactly the regular files
 /// of the source, byte for byte, and nothing else.
@@ -78,16 +82,38 @@ impl Remote<'_> {
         );
     }
 
+    /// One call of rclone, with a limit of time: `rclone check` 1.60.1 was seen to hang
+    /// for ever against `rclone serve s3` on a busy machine. That is the test's tool and not
+    /// what is tested, so it is asked once more, and loudly.
+    #[allow(clippy::print_stderr, reason = "who reads the log must see it")]
+    fn ask(&self, complete: impl Fn(&mut Command)) -> Output {
+        for attempt in 1..=3 {
+            let mut command = Command::new("timeout");
+            command.args(["--kill-after=5", LOOK_SECONDS_MAX]).arg(self.rclone.program());
+            command.arg("--config").arg(self.configuration);
+            command.env_remove("AWS_CA_BUNDLE").stdin(Stdio::null());
+            complete(&mut command);
+            let output = command.output().unwrap();
+            // 124: it had to be ended; 137: even that was not enough.
+            if !matches!(output.status.code(), Some(124 | 137) | None) {
+                return output;
+            }
+            eprintln!(
+                "THE TEST'S OWN rclone HUNG for {LOOK_SECONDS_MAX} s, attempt {attempt} of 3: {command:?}\n{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        panic!("the test's own rclone hung three times while looking at {}", self.address);
+    }
+
     /// What `rclone check --download` finds different.
     pub fn differences(&self, source: &Path) -> Vec<String> {
-        let output = self
-            .rclone
-            .command(self.configuration)
-            .args(["check", "--download", "--combined=-", "--skip-links"])
-            .args(self.encoding_flags())
-            .args([source.as_os_str(), self.address.as_ref()])
-            .output()
-            .unwrap();
+        let output = self.ask(|command| {
+            command
+                .args(["check", "--download", "--combined=-", "--skip-links"])
+                .args(self.encoding_flags())
+                .args([source.as_os_str(), self.address.as_ref()]);
+        });
         let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout)
             .lines()
             .filter(|line| !line.starts_with("= "))
@@ -101,14 +127,9 @@ impl Remote<'_> {
 
     /// How many files the remote lists.
     pub fn file_count(&self) -> usize {
-        let output = self
-            .rclone
-            .command(self.configuration)
-            .args(["lsf", "-R", "--files-only"])
-            .args(self.encoding_flags())
-            .arg(self.address)
-            .output()
-            .unwrap();
+        let output = self.ask(|command| {
+            command.args(["lsf", "-R", "--files-only"]).args(self.encoding_flags()).arg(self.address);
+        });
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout.iter().filter(|&&byte| byte == b'\n').count()
     }
