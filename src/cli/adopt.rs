@@ -24,7 +24,7 @@ pub(super) struct Adopt {
 }
 
 pub(super) fn run(command: &Adopt, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let stop = signals::listen()?;
     let observer = FanOut::for_output(output);
     let options = ImportOptions { dry_run: command.dry_run, accept: command.accept.clone() };

@@ -10,7 +10,7 @@ use super::{Stopped, configuration_file, job_selection, log_file, notify, recipe
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use time::OffsetDateTime;
-use treeferry::workflow::configuration::{Configuration, Job};
+use treeferry::workflow::configuration::Job;
 use treeferry::workflow::notification::Notifier;
 use treeferry::workflow::options::{BackupOptions, Guard};
 use treeferry::workflow::report::{JobOutcome, JobReport};
@@ -52,7 +52,7 @@ pub(super) fn run_jobs(
     global: &Global,
     output: &Output,
 ) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let jobs = job_selection::select(&configuration, names)?;
     if !options.accept.is_empty() && names.is_empty() && jobs.len() > 1 {
         return Err(Stopped::usage(
@@ -60,9 +60,10 @@ pub(super) fn run_jobs(
         ));
     }
     // Before any other thread: see `log_file::start`.
-    let log = if options.dry_run { None } else { start_log(&configuration, global, output) };
+    let log = if options.dry_run { None } else { log_file::begin(&configuration, global, output) };
     let stop = signals::listen()?;
     let notifier = (!options.dry_run).then(|| Notifier::begin(&configuration));
+    let speech = notify::speech(&configuration);
     let mut reports = Vec::new();
     for job in jobs {
         let report = match stop.signal() {
@@ -72,11 +73,11 @@ pub(super) fn run_jobs(
                 recipes::backup(&configuration, job, options, &stop, &observer)
             }
         };
-        log_outcome(job, &report);
-        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), output);
+        log_file::end(&job.name, &report.outcome, &summary::outcome_words(&report.outcome));
+        summary::tell(&report, log.as_ref().map(|log| log.path.as_path()), speech, output);
         reports.push(report);
     }
-    summary::tell_all(&reports, output);
+    summary::tell_all(&reports, speech, output);
     let status = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
     if let Some(notifier) = notifier {
         let log = log.as_ref().map(|log| log.path.as_path());
@@ -105,30 +106,6 @@ fn observer(options: &BackupOptions, log: Option<&LogFile>, output: &Output) -> 
         observer.add(ExcludedList { json: output.json });
     }
     observer
-}
-
-/// A log that cannot be written is a warning: the backup is what counts.
-fn start_log(configuration: &Configuration, global: &Global, output: &Output) -> Option<LogFile> {
-    let log_dir = &configuration.log_dir;
-    let log = log_file::start(log_dir, global.log_level)
-        .map_err(|error| output.warning(&format!("no log is written to {}: {error}", log_dir.display())))
-        .ok()?;
-    if let Err(error) = log_file::remove_old(log_dir, configuration.log_retention_days) {
-        output.warning(&format!("removing old logs from {}: {error}", log_dir.display()));
-    }
-    for warning in &configuration.warnings {
-        tracing::warn!("configuration: {warning}");
-    }
-    Some(log)
-}
-
-fn log_outcome(job: &Job, report: &JobReport) {
-    let status = ExitStatus::from(&report.outcome);
-    let words = summary::outcome_words(&report.outcome);
-    match status {
-        ExitStatus::Protected => tracing::info!("{}: {words}", job.name),
-        _ => tracing::error!("{}: exit code {}: {words}", job.name, status.code()),
-    }
 }
 
 fn exit_message(reports: &[JobReport]) -> String {

@@ -22,7 +22,7 @@ enum ConfigCommand {
 }
 
 pub(super) fn run(command: &Config, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     match command.command {
         ConfigCommand::Show if output.json => {
             let shown = configuration.show();
@@ -45,7 +45,7 @@ pub(super) fn run(command: &Config, global: &Global, output: &Output) -> Result<
             let jobs = configuration.jobs.len();
             if output.json {
                 json_line(
-                    &json!({"message_type": "summary", "file": configuration.file, "valid": true, "jobs": jobs, "warnings": configuration.warnings}),
+                    &json!({"message_type": "summary", "file": configuration.file, "valid": true, "jobs": jobs}),
                 );
             } else {
                 let jobs = figures::counted(jobs as u64, "job", "jobs");

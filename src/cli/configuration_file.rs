@@ -1,7 +1,6 @@
 //! Which configuration file is meant, and what the environment adds to it.
 
 use super::arguments::Global;
-use super::output::Output;
 use super::{Stopped, recipes};
 use std::env;
 use std::path::PathBuf;
@@ -66,14 +65,10 @@ fn find(global: &Global) -> Result<PathBuf, Stopped> {
 }
 
 /// Finds, reads and checks the configuration. Its warnings are told here.
-pub(super) fn load(global: &Global, output: &Output) -> Result<Configuration, Stopped> {
+pub(super) fn load(global: &Global) -> Result<Configuration, Stopped> {
     let file = find(global)?;
     let text = std::fs::read_to_string(&file)
         .map_err(|error| Stopped::usage(format!("reading the configuration {}: {error}", file.display())))?;
-    let configuration = Configuration::parse(&text, &file, &defaults())
-        .map_err(|error| Stopped::usage(format!("the configuration cannot be used\n{error}")))?;
-    for warning in &configuration.warnings {
-        output.warning(warning);
-    }
-    Ok(configuration)
+    Configuration::parse(&text, &file, &defaults())
+        .map_err(|error| Stopped::usage(format!("the configuration cannot be used\n{error}")))
 }

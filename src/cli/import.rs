@@ -58,7 +58,7 @@ pub(super) fn run(command: &Import, global: &Global, output: &Output) -> Result<
 }
 
 fn snapshot(command: &Snapshot, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let names = std::slice::from_ref(&command.job);
     let stop = signals::listen()?;
     let observer = FanOut::for_output(output);

@@ -1,7 +1,9 @@
 //! Logs by day: `<log_dir>/backup-YYYY-MM-DD.log`, local date, UTF-8, one line
 //! per event. Each line is one append, so several processes may share a file.
 
-use super::arguments::LogLevel;
+use super::arguments::{Global, LogLevel};
+use super::exit_status::ExitStatus;
+use super::output::Output;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -17,6 +19,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use treeferry::workflow::configuration::Configuration;
+use treeferry::workflow::report::JobOutcome;
 
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 const TIME: &[BorrowedFormatItem<'_>] = format_description!(
@@ -60,6 +64,27 @@ pub(super) fn start(log_dir: &Path, level: LogLevel) -> io::Result<LogFile> {
         .try_init()
         .map_err(io::Error::other)?;
     Ok(LogFile { path: log_dir.join(file_name(today)) })
+}
+
+/// The log of a command that works through jobs. One that cannot be written is a
+/// warning: the work is what counts.
+pub(super) fn begin(configuration: &Configuration, global: &Global, output: &Output) -> Option<LogFile> {
+    let log_dir = &configuration.log_dir;
+    let log = start(log_dir, global.log_level)
+        .map_err(|error| output.warning(&format!("no log is written to {}: {error}", log_dir.display())))
+        .ok()?;
+    if let Err(error) = remove_old(log_dir, configuration.log_retention_days) {
+        output.warning(&format!("removing old logs from {}: {error}", log_dir.display()));
+    }
+    Some(log)
+}
+
+/// The line that says how a job ended.
+pub(super) fn end(job: &str, outcome: &JobOutcome, words: &str) {
+    match ExitStatus::from(outcome) {
+        ExitStatus::Protected => tracing::info!("{job}: {words}"),
+        status => tracing::error!("{job}: exit code {}: {words}", status.code()),
+    }
 }
 
 fn file_name(date: Date) -> String {

@@ -32,7 +32,7 @@ pub(super) struct Ls {
 
 pub(super) fn run(command: &Ls, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
     let offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let paths: Vec<PathBuf> = command.path.iter().cloned().collect();
     let (job, paths) = job_and_paths(&configuration, command.job.as_deref(), &paths)?;
     let listing = Listing {

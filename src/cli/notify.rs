@@ -7,7 +7,8 @@ use super::{Stopped, configuration_file, summary};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::Path;
-use treeferry::workflow::notification::{Announcement, Delivery, Notifier, test_channels};
+use treeferry::workflow::configuration::Configuration;
+use treeferry::workflow::notification::{Announcement, Delivery, Notifier, Speech, test_channels};
 use treeferry::workflow::options::Stop;
 use treeferry::workflow::report::JobReport;
 
@@ -25,7 +26,7 @@ enum NotifyCommand {
 
 pub(super) fn run(command: &Notify, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
     let NotifyCommand::Test = command.command;
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let deliveries = test_channels(&configuration, &host(), &locale());
     if deliveries.is_empty() {
         return Err(Stopped::usage(format!(
@@ -95,6 +96,11 @@ pub(super) fn tell(
             _ => tracing::info!("notification by {channel} was sent"),
         }
     }
+}
+
+/// The language of what is told, on the terminal too.
+pub(super) fn speech(configuration: &Configuration) -> Speech {
+    Speech::of(configuration.language, &locale())
 }
 
 /// What POSIX asks for the language of messages.

@@ -29,7 +29,7 @@ pub(super) struct Prune {
 }
 
 pub(super) fn run(command: &Prune, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let options = PruneOptions { dry_run: command.dry_run, accept: command.accept.clone() };
     let stop = signals::listen()?;
     let mut statuses = Vec::new();

@@ -5,9 +5,9 @@ use super::exit_status::ExitStatus;
 use super::figures;
 use super::output::{Output, json_line, one_line, to_stdout};
 use super::paths::{job_and_paths, parse_at};
-use super::progress::FanOut;
+use super::progress::{FanOut, LogListener};
 use super::summary::{outcome_words, timestamp, unprotected_json};
-use super::{Stopped, configuration_file, recipes, signals};
+use super::{Stopped, configuration_file, log_file, recipes, signals};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -54,7 +54,7 @@ enum OverwriteArgument {
 }
 
 pub(super) fn run(command: &Restore, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let (job, paths) = job_and_paths(&configuration, command.job.as_deref(), &command.paths)?;
     let options = RestoreOptions {
         paths,
@@ -67,12 +67,22 @@ pub(super) fn run(command: &Restore, global: &Global, output: &Output) -> Result
         },
         dry_run: command.dry_run,
     };
+    // Before any other thread: see `log_file::start`.
+    let log = if command.dry_run { None } else { log_file::begin(&configuration, global, output) };
     let stop = signals::listen()?;
     let report = {
-        let observer = FanOut::for_output(output);
+        let mut observer = FanOut::for_output(output);
+        if log.is_some() {
+            observer.add(LogListener::default());
+        }
         recipes::restore(&configuration, job, &options, &stop, &observer)
     };
     let status = ExitStatus::from(&report.outcome);
+    log_file::end(
+        &report.job,
+        &report.outcome,
+        &format!("restore to {}: {}", report.to.display(), words(&report)),
+    );
     if output.json {
         json_line(&as_json(&report));
         if status != ExitStatus::Protected {
@@ -133,7 +143,11 @@ pub(super) fn findings(name: &str, found: &Unprotected) -> String {
     }
     let others = found.total.saturating_sub(shown.len() as u64);
     if others > 0 {
-        let _ = writeln!(text, "    and {} more, named with -v or --json", figures::count(others));
+        let _ = writeln!(
+            text,
+            "    and {} more, named in the log, with -v and with --json",
+            figures::count(others)
+        );
     }
     text
 }

@@ -20,7 +20,7 @@ pub(super) struct Snapshots {
 
 pub(super) fn run(command: &Snapshots, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
     let offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let mut statuses = Vec::new();
     for job in job_selection::select(&configuration, &command.jobs)? {
         let snapshots = match recipes::snapshots(&configuration, job) {

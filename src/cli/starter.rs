@@ -100,7 +100,6 @@ mod tests {
         let read = Configuration::parse(&text, Path::new("c.toml"), &defaults()).unwrap();
         assert_eq!(read.jobs[0].source, Path::new("/data/\"odd\" 图片"));
         assert_eq!(read.jobs[0].exclude, ["*.tmp"]);
-        assert_eq!(read.warnings, Vec::<String>::new());
         // What the comments show as default must be the default.
         let uncommented: String = text
             .lines()

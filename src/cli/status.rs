@@ -13,6 +13,7 @@ use std::time::Duration;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 use treeferry::workflow::configuration::parse_duration;
+use treeferry::workflow::notification::Speech;
 use treeferry::workflow::report::JobStatus;
 
 #[derive(Debug, Args)]
@@ -27,7 +28,7 @@ pub(super) struct Status {
 
 pub(super) fn run(command: &Status, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
     let offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let now = OffsetDateTime::now_utc();
     let mut worst = ExitStatus::Protected;
     for job in job_selection::select(&configuration, &command.jobs)? {
@@ -79,13 +80,18 @@ fn as_text(status: &JobStatus, too_old: bool, now: OffsetDateTime, offset: UtcOf
     if status.files > 0 {
         line("holds", format!("{}, {}", figures::files(status.files), figures::bytes(status.bytes)));
     }
-    if let Some(next_check) = status.next_check {
-        line("next check", when(next_check));
+    if let Some(last_check) = status.last_check {
+        line("last check", when(last_check));
+    }
+    match status.next_check {
+        Some(next_check) if next_check <= now => line("next check", "due, after the next backup".into()),
+        Some(next_check) => line("next check", when(next_check)),
+        None => {}
     }
     for note in &status.notes {
         line("note", one_line(note));
     }
-    text + &unprotected(&status.unprotected)
+    text + &unprotected(&status.unprotected, Speech::English)
 }
 
 fn as_json(status: &JobStatus, too_old: bool, code: ExitStatus) -> serde_json::Value {
@@ -101,6 +107,7 @@ fn as_json(status: &JobStatus, too_old: bool, code: ExitStatus) -> serde_json::V
         "bytes": status.bytes,
         "files_unprotected": status.unprotected.total,
         "unprotected": unprotected_json(&status.unprotected),
+        "last_check": status.last_check.map(timestamp),
         "next_check": status.next_check.map(timestamp),
         "running": status.running,
         "notes": status.notes,

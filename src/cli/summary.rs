@@ -3,11 +3,15 @@
 use super::exit_status::ExitStatus;
 use super::figures;
 use super::output::{Output, json_line, one_line, put_path, to_stdout};
+use super::restore::findings;
+use super::verify;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use time::format_description::well_known::Rfc3339;
+use treeferry::workflow::notification::Speech;
 use treeferry::workflow::report::{Forecast, JobOutcome, JobReport, Left, Unprotected};
+use treeferry::workflow::verify::VerifyReport;
 
 /// How many paths are shown by name; the log and `--json` have the others.
 const NAMES_SHOWN: usize = 20;
@@ -15,28 +19,41 @@ const NAMES_SHOWN: usize = 20;
 const LEFT_NAMES_SHOWN: usize = 3;
 
 /// Tells about one job.
-pub(super) fn tell(report: &JobReport, log: Option<&Path>, output: &Output) {
+pub(super) fn tell(report: &JobReport, log: Option<&Path>, speech: Speech, output: &Output) {
     if output.json {
         json_line(&as_json(report));
     } else if output.quiet {
-        to_stdout(&format!("{}\n{}", headline(report), unprotected(&report.unprotected)));
+        let findings = check_findings(report, speech);
+        let headline = headline(report, speech);
+        to_stdout(&format!("{headline}\n{findings}{}", unprotected(&report.unprotected, speech)));
     } else {
-        to_stdout(&as_text(report, log));
+        to_stdout(&as_text(report, log, speech));
     }
 }
 
 /// Lists all jobs of a run with more than one.
-pub(super) fn tell_all(reports: &[JobReport], output: &Output) {
+pub(super) fn tell_all(reports: &[JobReport], speech: Speech, output: &Output) {
     if output.json || reports.len() < 2 {
         return;
     }
-    let worst = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into()));
-    let mut text = format!("{} jobs, exit code {}:\n", reports.len(), worst.code());
+    let worst = ExitStatus::worst(reports.iter().map(|report| (&report.outcome).into())).code();
+    let number = reports.len();
+    let mut text = speech.either(
+        format!("{number} jobs, exit code {worst}:\n"),
+        format!("共 {number} 个任务，退出码 {worst}：\n"),
+    );
     for report in reports {
         let code = ExitStatus::from(&report.outcome).code();
-        let _ = writeln!(text, "  {:>3}  {}: {}", code, report.job, outcome_words(&report.outcome));
+        let _ = writeln!(text, "  {:>3}  {}: {}", code, report.job, words(&report.outcome, speech));
     }
     to_stdout(&text);
+}
+
+fn words(outcome: &JobOutcome, speech: Speech) -> String {
+    match speech {
+        Speech::English => outcome_words(outcome),
+        Speech::Chinese => one_line(&speech.long(outcome)),
+    }
 }
 
 /// What an outcome means, in a few words.
@@ -66,61 +83,82 @@ pub(super) fn outcome_words(outcome: &JobOutcome) -> String {
 }
 
 /// The one line that says it all.
-fn headline(report: &JobReport) -> String {
+fn headline(report: &JobReport, speech: Speech) -> String {
     let mut parts = Vec::new();
     if !(report.dry_run && report.outcome == JobOutcome::Protected) {
-        parts.push(outcome_words(&report.outcome));
+        parts.push(words(&report.outcome, speech));
     }
-    parts.extend(work_done(report));
-    let plan = if report.dry_run { "plan: " } else { "" };
-    format!("{}: {plan}{} ({})", report.job, parts.join("; "), figures::duration(report.duration()))
+    parts.extend(work_done(report, speech));
+    let plan = if report.dry_run { speech.either("plan: ", "计划：") } else { "" };
+    let parts = parts.join(speech.either("; ", "；"));
+    format!("{}: {plan}{parts} ({})", report.job, speech.duration(report.duration()))
 }
 
 /// What was sent, or would be; `None` where the outcome says enough.
-fn work_done(report: &JobReport) -> Option<String> {
+fn work_done(report: &JobReport, speech: Speech) -> Option<String> {
+    let nothing = || speech.either("nothing to send", "没有需要发送的内容").to_owned();
     match &report.forecast {
-        Some(forecast) if report.dry_run && forecast.is_empty() => Some("nothing to send".into()),
-        Some(forecast) if report.dry_run => Some(format!(
-            "would send {}{}, {}",
-            if forecast.suspects > 0 { "at most " } else { "" },
-            figures::files(forecast.uploads),
-            figures::bytes(forecast.upload_bytes)
-        )),
-        _ if report.files_uploaded > 0 => Some(format!(
-            "{} sent, {}",
-            figures::files(report.files_uploaded),
-            figures::bytes(report.bytes_uploaded)
-        )),
-        _ if report.files_trashed > 0 => Some(format!("{} trashed", figures::files(report.files_trashed))),
-        _ if report.files_removed > 0 => Some(format!("{} removed", figures::files(report.files_removed))),
-        _ if report.outcome == JobOutcome::Protected => Some("nothing to send".into()),
-        _ if report.outcome == JobOutcome::Unprotected => Some("nothing sent".into()),
+        Some(forecast) if report.dry_run && forecast.is_empty() => Some(nothing()),
+        Some(forecast) if report.dry_run => {
+            let much = speech.files_and_bytes(forecast.uploads, forecast.upload_bytes);
+            Some(if forecast.suspects > 0 {
+                speech.either(format!("would send at most {much}"), format!("最多将发送 {much}"))
+            } else {
+                speech.either(format!("would send {much}"), format!("将发送 {much}"))
+            })
+        }
+        _ if report.files_uploaded > 0 => {
+            let (files, bytes) = (speech.files(report.files_uploaded), figures::bytes(report.bytes_uploaded));
+            Some(speech.either(format!("{files} sent, {bytes}"), format!("已发送 {files}，{bytes}")))
+        }
+        _ if report.files_trashed > 0 => {
+            let files = speech.files(report.files_trashed);
+            Some(speech.either(format!("{files} trashed"), format!("{files} 移入回收站")))
+        }
+        _ if report.files_removed > 0 => {
+            let files = speech.files(report.files_removed);
+            Some(speech.either(format!("{files} removed"), format!("已删除 {files}")))
+        }
+        _ if report.outcome == JobOutcome::Protected => Some(nothing()),
+        _ if report.outcome == JobOutcome::Unprotected => {
+            Some(speech.either("nothing sent", "未发送任何内容").to_owned())
+        }
         _ => None,
     }
 }
 
-fn as_text(report: &JobReport, log: Option<&Path>) -> String {
-    let mut text = headline(report) + "\n";
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<14} {value}");
-    };
+/// A Chinese character takes two columns.
+fn put_line(text: &mut String, name: &str, value: &str) {
+    let width: usize = name.chars().map(|character| if character.is_ascii() { 1 } else { 2 }).sum();
+    let _ = writeln!(text, "  {name}{} {value}", " ".repeat(14_usize.saturating_sub(width)));
+}
+
+fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
+    let mut text = headline(report, speech) + "\n";
+    let mut line = |name: &str, value: String| put_line(&mut text, name, &value);
+    // In English the first line says it.
+    if let (Speech::Chinese, Some(advice)) = (speech, speech.advice(&report.job, &report.outcome)) {
+        line(speech.what_to_do(), advice);
+    }
     if report.files_scanned + report.directories_scanned > 0 {
-        line(
-            "scanned",
-            format!(
-                "{}, {}, {}",
-                figures::files(report.files_scanned),
-                figures::counted(report.directories_scanned, "folder", "folders"),
-                figures::bytes(report.bytes_scanned)
-            ),
-        );
+        let folders = figures::counted(report.directories_scanned, "folder", "folders");
+        let chinese_folders = format!("{} 个文件夹", figures::count(report.directories_scanned));
+        let parts = [
+            speech.files(report.files_scanned),
+            speech.either(folders, chinese_folders),
+            figures::bytes(report.bytes_scanned),
+        ];
+        line(speech.either("scanned", "已扫描"), parts.join(speech.either(", ", "，")));
     }
     let found = [
-        (report.files_new, "new"),
-        (report.files_changed, "changed"),
-        (report.files_moved, "moved"),
-        (report.files_deleted, "deleted"),
-        (report.files_out_of_scope, "out of scope, kept on the mirror"),
+        (report.files_new, speech.either("new", "新增")),
+        (report.files_changed, speech.either("changed", "修改")),
+        (report.files_moved, speech.either("moved", "移动")),
+        (report.files_deleted, speech.either("deleted", "删除")),
+        (
+            report.files_out_of_scope,
+            speech.either("out of scope, kept on the mirror", "不在备份范围，保留在远端"),
+        ),
     ];
     let found: Vec<String> = found
         .iter()
@@ -128,51 +166,89 @@ fn as_text(report: &JobReport, log: Option<&Path>) -> String {
         .map(|(number, what)| format!("{} {what}", figures::count(*number)))
         .collect();
     if !found.is_empty() {
-        line("found", found.join(", "));
+        line(speech.either("found", "发现"), found.join(speech.either(", ", "，")));
     }
     if let (Some(forecast), true) = (&report.forecast, report.dry_run) {
-        forecast_lines(forecast, &mut line);
+        forecast_lines(forecast, speech, &mut line);
+    }
+    if report.files_uploaded > 0 {
+        let much = speech.files_and_bytes(report.files_uploaded, report.bytes_uploaded);
+        line(speech.went_up(), much);
     }
     for (number, name) in [
-        (report.files_uploaded, "uploaded"),
-        (report.files_trashed, "trashed"),
-        (report.files_removed, "removed"),
-        (report.files_failed, "failed"),
+        (report.files_trashed, speech.either("trashed", "移入回收站")),
+        (report.files_removed, speech.either("removed", "已删除")),
+        (report.files_failed, speech.failed()),
     ] {
         if number > 0 {
-            let bytes = format!(", {}", figures::bytes(report.bytes_uploaded));
-            line(name, figures::files(number) + if name == "uploaded" { &bytes } else { "" });
+            line(name, speech.files(number));
         }
     }
     if let Some(left) = &report.left {
-        let about = if report.dry_run { "about " } else { "" };
-        line("left for next", format!("{about}{}", left_words(left)));
+        let about = if report.dry_run { speech.either("about ", "约 ") } else { "" };
+        line(speech.either("left for next", "留待下次"), format!("{about}{}", left_words(left, speech)));
+    }
+    if let Some(check) = &report.check {
+        line(speech.either("mirror check", "远端检查"), check_words(check, speech));
+    }
+    if let Some(requests) = report.check_forecast {
+        let requests = figures::count(requests);
+        line(
+            speech.either("check due", "检查到期"),
+            speech.either(
+                format!("the mirror would be listed, about {requests} requests"),
+                format!("将列出远端，约 {requests} 次请求"),
+            ),
+        );
     }
     for warning in &report.warnings {
-        line("warning", one_line(warning));
+        line(speech.warning(), one_line(warning));
     }
     if let Some(log) = log {
-        line("log", log.display().to_string());
+        line(speech.log(), log.display().to_string());
     }
-    text + &unprotected(&report.unprotected)
+    text + &check_findings(report, speech) + &unprotected(&report.unprotected, speech)
+}
+
+/// What the check after a backup found wrong, as an indented list.
+fn check_findings(report: &JobReport, speech: Speech) -> String {
+    let check = report.check.as_ref();
+    check.map(|check| findings(speech.either("found", "发现"), &check.findings)).unwrap_or_default()
+}
+
+/// What the check after a backup came to, in one line.
+fn check_words(check: &VerifyReport, speech: Speech) -> String {
+    let good = speech.files(check.files_verified);
+    let mut parts = vec![speech.either(format!("{good} as they should be"), format!("{good} 完好"))];
+    for (number, what) in [
+        (check.files_missing, speech.either("missing", "缺失")),
+        (check.files_damaged, speech.either("different", "不一致")),
+        (check.files_surplus, speech.either("surplus", "多余")),
+        (check.files_unverifiable, speech.either("not verifiable", "无法校验")),
+        (check.files_failed, speech.either("not to be looked at", "无法查看")),
+        (check.files_repaired, speech.either("sent again", "已重新发送")),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {what}", figures::count(number)));
+        }
+    }
+    parts.join(speech.either(", ", "，"))
 }
 
 /// What the next run goes on with.
-fn left_words(left: &Left) -> String {
+fn left_words(left: &Left, speech: Speech) -> String {
     let mut parts = Vec::new();
     if left.uploads > 0 {
-        parts.push(format!(
-            "{} to send, {}",
-            figures::files(left.uploads),
-            figures::bytes(left.upload_bytes)
-        ));
+        let much = speech.files_and_bytes(left.uploads, left.upload_bytes);
+        parts.push(speech.either(format!("{much} to send"), format!("{much} 待发送")));
     }
     if left.removals > 0 {
-        parts.push(format!("{} to remove", figures::files(left.removals)));
+        let files = speech.files(left.removals);
+        parts.push(speech.either(format!("{files} to remove"), format!("{files} 待移除")));
     }
     let names: Vec<String> = left.named.iter().take(LEFT_NAMES_SHOWN).map(ToString::to_string).collect();
     if parts.is_empty() {
-        return "nothing".into();
+        return speech.either("nothing", "无").into();
     }
     if names.is_empty() {
         return parts.join("; ");
@@ -181,34 +257,47 @@ fn left_words(left: &Left) -> String {
     format!("{} ({}{more})", parts.join("; "), names.join(", "))
 }
 
-fn forecast_lines(forecast: &Forecast, line: &mut impl FnMut(&str, String)) {
+fn forecast_lines(forecast: &Forecast, speech: Speech, line: &mut impl FnMut(&str, String)) {
+    if forecast.uploads > 0 {
+        let much = speech.files_and_bytes(forecast.uploads, forecast.upload_bytes);
+        line(speech.either("would upload", "将上传"), much);
+    }
     for (number, name) in [
-        (forecast.uploads, "would upload"),
-        (forecast.trashed, "would trash"),
-        (forecast.deleted, "would delete"),
+        (forecast.trashed, speech.either("would trash", "将移入回收站")),
+        (forecast.deleted, speech.either("would delete", "将删除")),
     ] {
         if number > 0 {
-            let bytes = format!(", {}", figures::bytes(forecast.upload_bytes));
-            line(name, figures::files(number) + if name == "would upload" { &bytes } else { "" });
+            line(name, speech.files(number));
         }
     }
     if forecast.suspects > 0 {
-        let suspects = figures::files(forecast.suspects);
+        let suspects = speech.files(forecast.suspects);
         line(
-            "of these",
-            format!("{suspects} with a new time and the old size: read first, sent only if they differ"),
+            speech.either("of these", "其中"),
+            speech.either(
+                format!("{suspects} with a new time and the old size: read first, sent only if they differ"),
+                format!("{suspects} 仅时间改变而大小不变：先读取，内容不同才发送"),
+            ),
         );
     }
     if !forecast.is_empty() {
-        line("costs", format!("at most {}", forecast.cost_words()));
+        let number = figures::count(forecast.requests);
+        let seconds =
+            forecast.seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
+        let time = seconds.map(|seconds| format!("，约 {}", speech.duration(seconds))).unwrap_or_default();
+        line(
+            speech.either("costs", "代价"),
+            speech
+                .either(format!("at most {}", forecast.cost_words()), format!("最多 {number} 次请求{time}")),
+        );
     }
 }
 
 /// The paths that are not protected, as an indented list; empty when there are none.
-pub(super) fn unprotected(unprotected: &Unprotected) -> String {
+pub(super) fn unprotected(unprotected: &Unprotected, speech: Speech) -> String {
     let mut text = String::new();
     if unprotected.total > 0 {
-        let _ = writeln!(text, "  not protected  {}:", figures::counted(unprotected.total, "path", "paths"));
+        put_line(&mut text, speech.not_protected(), &format!("{}:", speech.paths(unprotected.total)));
     }
     let shown = &unprotected.named[..unprotected.named.len().min(NAMES_SHOWN)];
     for (path, reason) in shown {
@@ -216,7 +305,15 @@ pub(super) fn unprotected(unprotected: &Unprotected) -> String {
     }
     let others = unprotected.total.saturating_sub(shown.len() as u64);
     if others > 0 {
-        let _ = writeln!(text, "    and {} more, named in the log and with --json", figures::count(others));
+        let others = figures::count(others);
+        let _ = writeln!(
+            text,
+            "    {}",
+            speech.either(
+                format!("and {others} more, named in the log and with --json"),
+                format!("另有 {others} 项，见日志或 --json")
+            )
+        );
     }
     text
 }
@@ -297,6 +394,12 @@ pub(super) fn as_json(report: &JobReport) -> Value {
             "pause_seconds": forecast.pause.as_secs_f64(),
         });
     }
+    if let Some(check) = &report.check {
+        summary["check"] = verify::as_json(check);
+    }
+    if let Some(requests) = report.check_forecast {
+        summary["check_forecast"] = json!({"requests": requests});
+    }
     summary
 }
 
@@ -337,21 +440,60 @@ photos: finished, but not everything is protected; 12 files sent, 3.4 MiB (3 min
   not protected  1 path:
     a/b\\nc: permission denied
 ";
-        assert_eq!(as_text(&report, Some(Path::new("/l/backup-2026-11-22.log"))), expected);
+        assert_eq!(as_text(&report, Some(Path::new("/l/backup-2026-11-22.log")), Speech::English), expected);
+    }
+
+    #[test]
+    fn the_summary_speaks_chinese_too() {
+        let mut report = report();
+        report.files_scanned = 20_000;
+        report.directories_scanned = 1_400;
+        report.bytes_scanned = 3 << 30;
+        report.files_new = 12;
+        report.files_uploaded = 12;
+        report.bytes_uploaded = 3_565_158;
+        report.files_trashed = 2;
+        report.unprotected.add(TreePath::from_bytes("a/b\nc").unwrap(), "permission denied");
+        report.outcome = JobOutcome::Unprotected;
+        let expected = "\
+photos: 已完成，但有内容未受保护；已发送 12 个文件，3.4 MiB (3 分 20 秒)
+  如何处理       请查看下列原因；下次运行会重试
+  已扫描         20,000 个文件，1,400 个文件夹，3.0 GiB
+  发现           12 新增
+  已上传         12 个文件，3.4 MiB
+  移入回收站     2 个文件
+  未受保护       1 项:
+    a/b\\nc: permission denied
+";
+        assert_eq!(as_text(&report, None, Speech::Chinese), expected);
+        let mut plan = JobReport::new("photos", datetime!(2026-11-22 18:15:00 UTC));
+        plan.dry_run = true;
+        plan.forecast = Some(Forecast { uploads: 3, requests: 7, ..Forecast::default() });
+        let text = as_text(&plan, None, Speech::Chinese);
+        assert!(text.contains("计划：将发送 3 个文件，0 B") && text.contains("最多 7 次"), "{text}");
+        assert!(
+            !text.chars().any(|character| character.is_ascii_alphabetic() && !"photosB".contains(character))
+        );
     }
 
     #[test]
     fn the_headline_says_what_matters() {
         let mut unchanged = report();
-        assert_eq!(headline(&unchanged), "photos: everything is protected; nothing to send (3 min 20 s)");
+        assert_eq!(
+            headline(&unchanged, Speech::English),
+            "photos: everything is protected; nothing to send (3 min 20 s)"
+        );
         unchanged.dry_run = true;
         unchanged.forecast = Some(Forecast { uploads: 3, upload_bytes: 10, ..Forecast::default() });
-        assert_eq!(headline(&unchanged), "photos: plan: would send 3 files, 10 B (3 min 20 s)");
+        assert_eq!(
+            headline(&unchanged, Speech::English),
+            "photos: plan: would send 3 files, 10 B (3 min 20 s)"
+        );
         let mut stopped = report();
         let message = "26 of 100 known files are deleted".into();
         stopped.outcome = JobOutcome::GuardStopped { guard: Some(Guard::MaxDelete), message };
         assert_eq!(
-            headline(&stopped),
+            headline(&stopped, Speech::English),
             "photos: stopped by the guard max-delete, nothing was sent: 26 of 100 known files are deleted (3 min 20 s)"
         );
     }
@@ -362,7 +504,7 @@ photos: finished, but not everything is protected; 12 files sent, 3.4 MiB (3 min
         for number in 0..1_500 {
             report.unprotected.add(TreePath::from_bytes(format!("{number}")).unwrap(), "no");
         }
-        let text = unprotected(&report.unprotected);
+        let text = unprotected(&report.unprotected, Speech::English);
         assert!(text.starts_with("  not protected  1,500 paths:\n    0: no\n"), "{text}");
         assert!(
             text.ends_with("    19: no\n    and 1,480 more, named in the log and with --json\n"),

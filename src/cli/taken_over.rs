@@ -5,6 +5,7 @@ use super::output::{Output, json_line, one_line, to_stdout};
 use super::{figures, summary};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use time::OffsetDateTime;
 use treeferry::workflow::report::JobOutcome;
 use treeferry::workflow::{Named, TakenOver};
 
@@ -76,6 +77,11 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
             let _ = writeln!(text, "    {place}{}", one_line(line));
         }
     }
+    if let Some(checked) =
+        taken.last_check_seconds.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok())
+    {
+        let _ = writeln!(text, "  last check     {} (last_full_check of the script)", checked.date());
+    }
     if taken.files_unreadable > 0 {
         let names = figures::counted(taken.files_unreadable, "name", "names");
         let _ = writeln!(text, "  not readable   {names} of the source (see above)");
@@ -118,6 +124,7 @@ fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
         "odd_names": paths(&taken.odd_names),
         "lines_left_out": taken.not_understood_total,
         "files_unreadable": taken.files_unreadable,
+        "last_check_seconds": taken.last_check_seconds,
         "exit_code": status.code(),
     })
 }

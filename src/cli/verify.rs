@@ -5,10 +5,10 @@ use super::exit_status::ExitStatus;
 use super::figures;
 use super::output::{Output, json_line, one_line, to_stdout};
 use super::paths::job_and_paths;
-use super::progress::FanOut;
+use super::progress::{FanOut, LogListener};
 use super::restore::findings;
 use super::summary::{outcome_words, timestamp, unprotected_json};
-use super::{Stopped, configuration_file, recipes, signals};
+use super::{Stopped, configuration_file, log_file, recipes, signals};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -39,13 +39,13 @@ pub(super) struct Verify {
     /// With --remote: send again what is missing or damaged there and unchanged in the source
     #[arg(long, requires = "remote")]
     repair: bool,
-    /// Only a share of the files: the first of thirty parts (1/30), 5%, or about 10G
+    /// Only a share of the files: a thirtieth (1/30), 5%, or about 10G; the longest not verified first, so that thirty runs with 1/30 cover all
     #[arg(long, value_name = "SHARE")]
     subset: Option<Subset>,
 }
 
 pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<ExitStatus, Stopped> {
-    let configuration = configuration_file::load(global, output)?;
+    let configuration = configuration_file::load(global)?;
     let mut work: Vec<(&Job, VerifyOptions)> = Vec::new();
     let what = match (command.source, command.download) {
         (true, _) => What::Source,
@@ -59,12 +59,21 @@ pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<
         repair: command.repair,
     };
     match &command.job {
+        // The job may be left out when the path tells which one is meant.
+        Some(path) if configuration.job(path).is_none() && path.contains('/') => {
+            let all: Vec<PathBuf> =
+                std::iter::once(PathBuf::from(path)).chain(command.paths.clone()).collect();
+            let (job, paths) = job_and_paths(&configuration, None, &all)?;
+            work.push((job, options(paths)));
+        }
         Some(name) => {
             let (job, paths) = job_and_paths(&configuration, Some(name), &command.paths)?;
             work.push((job, options(paths)));
         }
         None => work.extend(configuration.jobs.iter().map(|job| (job, options(Vec::new())))),
     }
+    // Before any other thread: see `log_file::start`.
+    let log = log_file::begin(&configuration, global, output);
     let stop = signals::listen()?;
     let mut statuses = Vec::new();
     for (job, options) in &work {
@@ -73,10 +82,14 @@ pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<
             break;
         }
         let report = {
-            let observer = FanOut::for_output(output);
+            let mut observer = FanOut::for_output(output);
+            if log.is_some() {
+                observer.add(LogListener::default());
+            }
             recipes::verify(&configuration, job, options, &stop, &observer)
         };
         let status = ExitStatus::from(&report.outcome);
+        log_file::end(&report.job, &report.outcome, &format!("verify: {}", words(&report)));
         if output.json {
             json_line(&as_json(&report));
             if status != ExitStatus::Protected {
@@ -128,7 +141,7 @@ fn as_text(report: &VerifyReport) -> String {
     text + &findings("found", &report.findings)
 }
 
-fn as_json(report: &VerifyReport) -> Value {
+pub(super) fn as_json(report: &VerifyReport) -> Value {
     json!({
         "message_type": "summary",
         "job": report.job,

@@ -29,6 +29,8 @@ pub enum SideFile {
     Ledger,
     /// What could not be told, for `status`.
     Notification,
+    /// When the mirror was last checked, and what was wrong with it.
+    Check,
 }
 
 impl SideFile {
@@ -39,6 +41,7 @@ impl SideFile {
             SideFile::Quarantine => "quarantine",
             SideFile::Ledger => "ledger",
             SideFile::Notification => "notification.json",
+            SideFile::Check => "check.json",
         }
     }
 }
@@ -334,7 +337,9 @@ mod tests {
     fn side_files_read_back() {
         let root = tempfile::tempdir().unwrap();
         let state = StateDir::open(root.path(), "job").unwrap();
-        for file in [SideFile::LastRun, SideFile::Doubts, SideFile::Quarantine, SideFile::Ledger] {
+        for file in
+            [SideFile::LastRun, SideFile::Doubts, SideFile::Quarantine, SideFile::Ledger, SideFile::Check]
+        {
             assert_eq!(state.read_side_file(file).unwrap(), None);
             state.write_side_file(&RealDisk::new(&Silent), file, file.name().as_bytes()).unwrap();
             assert_eq!(state.read_side_file(file).unwrap().unwrap(), file.name().as_bytes());

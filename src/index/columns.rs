@@ -2,13 +2,15 @@
 //!
 //! Names are prefix-compressed, stat data are packed column by column, mode and
 //! owner are numbers in a small dictionary, hashes are raw.
-//! Of about 57 bytes per entry 32 are the content hash.
+//! Of about 56 bytes per entry 32 are the content hash. No column has a length in
+//! front: the tags come first and say how many numbers the others have, and what
+//! belongs to a name stands beside it.
 
 use crate::index::codec::{self, EntriesFrame, kind};
 use crate::index::head::{NANOSECONDS_END, put_dictionary, put_head, take_dictionary};
 use crate::index::names::{put_name, take_name};
 use crate::index::numbers::{put_numbers, take_numbers};
-use crate::index::pack::{Broken, Column, put_directory_pointer, put_leb, take_directory_pointer};
+use crate::index::pack::{Broken, Column, end_of, put_directory_pointer, put_leb, take_directory_pointer};
 use crate::model::{
     Content, ContentDigest, Directory, DirectoryAttributes, DirectoryPointer, Entry, EntryFlags, EntryKind,
     Permissions, Stamp, Timestamp, Totals,
@@ -34,15 +36,13 @@ mod tag {
 /// The columns while they are filled; kept by each thread and filled again.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
-    head: Vec<u8>,
     dictionary: Vec<Permissions>,
-    permissions: Vec<u8>,
+    /// Of every entry its name, and of a link its target, of a directory where it is.
     names: Vec<u8>,
     flags: Vec<u8>,
     digests: Vec<u8>,
-    targets: Vec<u8>,
-    children: Vec<u8>,
-    child_offset: u64,
+    /// Where the child before ends.
+    child_end: u64,
     tags: Vec<u64>,
     sizes: Vec<u64>,
     mtimes: Vec<u64>,
@@ -50,8 +50,6 @@ pub(super) struct Columns {
     ctimes: Vec<u64>,
     ctime_nanoseconds: Vec<u64>,
     inodes: Vec<u64>,
-    /// The number columns in their final form, one after the other.
-    packed: Vec<u8>,
 }
 
 /// What the numbers of a column are near to: the directory's own. All zero in a
@@ -78,10 +76,8 @@ impl From<&DirectoryAttributes> for Near {
 impl Columns {
     fn clear(&mut self) {
         self.dictionary.clear();
-        self.child_offset = 0;
-        let bytes = [&mut self.head, &mut self.names, &mut self.flags, &mut self.digests];
-        bytes.into_iter().for_each(Vec::clear);
-        let bytes = [&mut self.targets, &mut self.children, &mut self.packed, &mut self.permissions];
+        self.child_end = 0;
+        let bytes = [&mut self.names, &mut self.flags, &mut self.digests];
         bytes.into_iter().for_each(Vec::clear);
         let numbers = [&mut self.tags, &mut self.sizes, &mut self.mtimes, &mut self.mtime_nanoseconds];
         numbers.into_iter().for_each(Vec::clear);
@@ -97,9 +93,13 @@ impl Columns {
         below: &Totals,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
-        self.clear();
-        put_head(&mut self.head, attributes, below)?;
-        self.encode_entries(kind::DIRECTORY, directory, 0..directory.len(), attributes.into(), out)
+        self.put_entries(directory, 0..directory.len())?;
+        let has_children = self.tags.iter().any(|tag| tag & tag::KIND == tag::DIRECTORY);
+        let follow = !has_children && sums(&self.tags, &self.sizes) == *below;
+        codec::encode_into(&EntriesFrame { kind: kind::DIRECTORY, count: directory.len() as u32 }, out)?;
+        put_head(out, attributes, Some(below).filter(|_| !follow))?;
+        self.put_columns(attributes.into(), out);
+        Ok(())
     }
 
     /// Appends the record of one page. It depends on nothing but its entries,
@@ -110,19 +110,14 @@ impl Columns {
         range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
-        self.clear();
-        self.encode_entries(kind::PAGE, directory, range, Near::default(), out)
+        codec::encode_into(&EntriesFrame { kind: kind::PAGE, count: range.len() as u32 }, out)?;
+        self.put_entries(directory, range)?;
+        self.put_columns(Near::default(), out);
+        Ok(())
     }
 
-    fn encode_entries(
-        &mut self,
-        kind: u8,
-        directory: &Directory,
-        range: Range<usize>,
-        near: Near,
-        out: &mut Vec<u8>,
-    ) -> Result<(), String> {
-        let count = range.len() as u32;
+    fn put_entries(&mut self, directory: &Directory, range: Range<usize>) -> Result<(), String> {
+        self.clear();
         let mut name_before: &[u8] = b"";
         for index in range {
             let entry = directory.get(index);
@@ -130,10 +125,14 @@ impl Columns {
             name_before = entry.name;
             self.put_entry(&entry)?;
         }
-        put_dictionary(&mut self.permissions, &self.dictionary, near.permissions);
-        let mut cuts = [0; 8];
-        let numbers: [(&[u64], u64); 7] = [
-            (&self.tags, 0),
+        Ok(())
+    }
+
+    fn put_columns(&self, near: Near, out: &mut Vec<u8>) {
+        put_numbers(out, &self.tags, 0);
+        put_dictionary(out, &self.dictionary, near.permissions);
+        out.extend_from_slice(&self.flags);
+        let numbers: [(&[u64], u64); 6] = [
             (&self.sizes, 0),
             (&self.mtimes, near.mtime_seconds),
             (&self.mtime_nanoseconds, 0),
@@ -141,31 +140,9 @@ impl Columns {
             (&self.ctime_nanoseconds, 0),
             (&self.inodes, near.inode),
         ];
-        for (at, (numbers, near)) in numbers.into_iter().enumerate() {
-            put_numbers(&mut self.packed, numbers, near);
-            cuts[at + 1] = self.packed.len();
-        }
-        let packed = |at: usize| &self.packed[cuts[at]..cuts[at + 1]];
-        let frame = EntriesFrame {
-            kind,
-            head: &self.head,
-            count,
-            permissions: &self.permissions,
-            names: &self.names,
-            tags: packed(0),
-            flags: &self.flags,
-            sizes: packed(1),
-            mtimes: packed(2),
-            mtime_nanoseconds: packed(3),
-            ctimes: packed(4),
-            ctime_nanoseconds: packed(5),
-            inodes: packed(6),
-            digests: &self.digests,
-            targets: &self.targets,
-            children: &self.children,
-            extra: &[],
-        };
-        codec::encode_into(&frame, out)
+        numbers.into_iter().for_each(|(numbers, near)| put_numbers(out, numbers, near));
+        out.extend_from_slice(&self.digests);
+        out.extend_from_slice(&self.names);
     }
 
     fn put_entry(&mut self, entry: &Entry<'_>) -> Result<(), String> {
@@ -176,13 +153,13 @@ impl Columns {
             }
             (EntryKind::File, Content::Unread) => tag::FILE_UNREAD,
             (EntryKind::Directory, Content::Child(pointer)) => {
-                put_directory_pointer(&mut self.children, pointer, self.child_offset);
-                self.child_offset = pointer.offset.0;
+                put_directory_pointer(&mut self.names, pointer, self.child_end);
+                self.child_end = end_of(pointer);
                 tag::DIRECTORY
             }
             (EntryKind::Symlink, Content::Target(target)) => {
-                put_leb(&mut self.targets, target.len() as u64);
-                self.targets.extend_from_slice(target);
+                put_leb(&mut self.names, target.len() as u64);
+                self.names.extend_from_slice(target);
                 tag::SYMLINK
             }
             (EntryKind::Special, Content::None) => tag::SPECIAL,
@@ -244,69 +221,110 @@ pub(super) struct Scratch {
     inodes: Vec<u64>,
 }
 
-/// Appends the entries of `frame` to `into`, whose last name (of the page
+/// Appends the `count` entries in `column` to `into`, whose last name (of the page
 /// before) is in `scratch.name`. `attributes` of a directory that has no pages.
 pub(super) fn take_entries(
-    frame: &EntriesFrame<'_>,
+    count: u32,
+    mut column: Column<'_>,
     attributes: Option<&DirectoryAttributes>,
     scratch: &mut Scratch,
     into: &mut Directory,
 ) -> Result<(), Broken> {
     let near = attributes.map(Near::from).unwrap_or_default();
-    take_dictionary(frame.permissions, near.permissions, &mut scratch.dictionary)?;
-    let (stamps, ctimes) = take_tags(frame, &mut scratch.tags)?;
-    take_numbers(frame.sizes, stamps, 0, &mut scratch.sizes)?;
-    take_numbers(frame.mtimes, stamps, near.mtime_seconds, &mut scratch.mtimes)?;
-    take_numbers(frame.mtime_nanoseconds, stamps, 0, &mut scratch.mtime_nanoseconds)?;
-    take_numbers(frame.ctimes, ctimes, near.ctime_seconds, &mut scratch.ctimes)?;
-    take_numbers(frame.ctime_nanoseconds, ctimes, 0, &mut scratch.ctime_nanoseconds)?;
-    take_numbers(frame.inodes, stamps, near.inode, &mut scratch.inodes)?;
+    let counts = take_tags(count, &mut column, &mut scratch.tags)?;
+    let Counts { rows, flags, stamps, ctimes, digests } = counts;
+    take_dictionary(&mut column, rows, near.permissions, &mut scratch.dictionary)?;
+    let flags = Column(column.take(flags)?);
+    take_numbers(&mut column, stamps, 0, &mut scratch.sizes)?;
+    take_numbers(&mut column, stamps, near.mtime_seconds, &mut scratch.mtimes)?;
+    take_numbers(&mut column, stamps, 0, &mut scratch.mtime_nanoseconds)?;
+    take_numbers(&mut column, ctimes, near.ctime_seconds, &mut scratch.ctimes)?;
+    take_numbers(&mut column, ctimes, 0, &mut scratch.ctime_nanoseconds)?;
+    take_numbers(&mut column, stamps, near.inode, &mut scratch.inodes)?;
+    let digests = Column(column.take(digests * size_of::<ContentDigest>())?);
 
-    let mut names = Column(frame.names);
     let mut name = std::mem::take(&mut scratch.name);
-    let mut reader = EntryReader {
-        flags: Column(frame.flags),
-        digests: Column(frame.digests),
-        targets: Column(frame.targets),
-        children: Column(frame.children),
-        child_offset: 0,
-        stamp: 0,
-        ctime: 0,
-        numbers: scratch,
-    };
+    let mut reader =
+        EntryReader { flags, digests, names: column, child_end: 0, stamp: 0, ctime: 0, numbers: scratch };
     for (index, &tag) in scratch.tags.iter().enumerate() {
-        take_name(&mut names, &mut name, index == 0)?;
+        take_name(&mut reader.names, &mut name, index == 0)?;
         into.push(reader.take_entry(tag, &name)?);
     }
-    names.finish()?;
-    reader.finish()?;
+    skip_extra(reader.names)?;
     scratch.name = name;
     Ok(())
 }
 
-/// Reads the tags; returns how many entries have a stamp, and a ctime of their own.
-fn take_tags(frame: &EntriesFrame<'_>, tags: &mut Vec<u64>) -> Result<(usize, usize), Broken> {
+/// What the totals of the entries just read are: for a directory that has no
+/// subdirectories, and does not say them.
+pub(super) fn sums_of(scratch: &Scratch) -> Result<Totals, Broken> {
+    if scratch.tags.iter().any(|tag| tag & tag::KIND == tag::DIRECTORY) {
+        return Err("it does not say how much is below its directories");
+    }
+    Ok(sums(&scratch.tags, &scratch.sizes))
+}
+
+/// No directory is among the entries, so that every tag has a size.
+fn sums(tags: &[u64], sizes: &[u64]) -> Totals {
+    let files = tags.iter().zip(sizes).filter(|(tag, _)| **tag & tag::KIND <= tag::FILE_UNREAD);
+    files.fold(Totals::default(), |mut totals, (_, size)| {
+        totals.add(Totals { files: 1, directories: 0, bytes: *size });
+        totals
+    })
+}
+
+/// Columns of a later version, each `tag u8 ‖ LEB(length) ‖ bytes`: none is known.
+fn skip_extra(mut rest: Column<'_>) -> Result<(), Broken> {
+    while !rest.0.is_empty() {
+        rest.byte()?;
+        let length = rest.leb_length()?;
+        rest.take(length)?;
+    }
+    Ok(())
+}
+
+/// How long the columns behind the tags are.
+#[derive(Default)]
+struct Counts {
+    /// Rows of the dictionary.
+    rows: usize,
+    flags: usize,
+    stamps: usize,
+    /// Stamps with a ctime of their own.
+    ctimes: usize,
+    digests: usize,
+}
+
+fn take_tags(count: u32, column: &mut Column<'_>, tags: &mut Vec<u64>) -> Result<Counts, Broken> {
     // Every name has at least two bytes: a count that lies ends here.
-    let count = frame.count as usize;
-    if count > frame.names.len() {
+    let count = count as usize;
+    if count > column.0.len() {
         return Err("it has fewer names than it says");
     }
-    take_numbers(frame.tags, count, 0, tags)?;
-    let (mut stamps, mut ctimes) = (0, 0);
-    for tag in tags {
-        let has_stamp = *tag & tag::KIND != tag::DIRECTORY;
-        stamps += usize::from(has_stamp);
-        ctimes += usize::from(has_stamp && *tag & tag::CTIME_IS_MTIME == 0);
+    take_numbers(column, count, 0, tags)?;
+    let mut counts = Counts::default();
+    for &tag in tags.iter() {
+        counts.flags += usize::from(tag & tag::HAS_FLAGS != 0);
+        counts.digests += usize::from(tag & tag::KIND == tag::FILE_READ);
+        if tag & tag::KIND != tag::DIRECTORY {
+            counts.stamps += 1;
+            counts.ctimes += usize::from(tag & tag::CTIME_IS_MTIME == 0);
+            let number = usize::try_from(tag >> tag::PERMISSIONS_SHIFT).unwrap_or(usize::MAX);
+            // A row is as new as its first entry: there cannot be more rows than entries before.
+            if number > counts.rows {
+                return Err("a mode and owner is numbered out of turn");
+            }
+            counts.rows = counts.rows.max(number + 1);
+        }
     }
-    Ok((stamps, ctimes))
+    Ok(counts)
 }
 
 struct EntryReader<'a> {
     flags: Column<'a>,
     digests: Column<'a>,
-    targets: Column<'a>,
-    children: Column<'a>,
-    child_offset: u64,
+    names: Column<'a>,
+    child_end: u64,
     /// How many stamps were taken.
     stamp: usize,
     /// How many ctimes were taken.
@@ -326,8 +344,8 @@ impl<'a> EntryReader<'a> {
             tag::FILE_UNREAD => (EntryKind::File, Content::Unread),
             tag::DIRECTORY => (EntryKind::Directory, Content::Child(self.take_child()?)),
             tag::SYMLINK => {
-                let length = self.targets.leb_length()?;
-                (EntryKind::Symlink, Content::Target(self.targets.take(length)?))
+                let length = self.names.leb_length()?;
+                (EntryKind::Symlink, Content::Target(self.names.take(length)?))
             }
             tag::SPECIAL => (EntryKind::Special, Content::None),
             tag::MOUNT => (EntryKind::Mount, Content::None),
@@ -346,8 +364,8 @@ impl<'a> EntryReader<'a> {
     }
 
     fn take_child(&mut self) -> Result<DirectoryPointer, Broken> {
-        let pointer = take_directory_pointer(&mut self.children, self.child_offset)?;
-        self.child_offset = pointer.offset.0;
+        let pointer = take_directory_pointer(&mut self.names, self.child_end)?;
+        self.child_end = end_of(&pointer);
         Ok(pointer)
     }
 
@@ -362,10 +380,6 @@ impl<'a> EntryReader<'a> {
             self.ctime += 1;
         }
         Ok(Stamp { size: numbers.sizes[at], mtime, ctime, inode: numbers.inodes[at] })
-    }
-
-    fn finish(self) -> Result<(), Broken> {
-        [self.flags, self.digests, self.targets, self.children].into_iter().try_for_each(Column::finish)
     }
 }
 

@@ -6,23 +6,26 @@ use crate::model::{DirectoryAttributes, DirectoryFlags, Permissions, Timestamp, 
 
 pub(super) const NANOSECONDS_END: u32 = 1_000_000_000;
 
-/// Mark in the head's first byte, above [`DirectoryFlags`].
+/// Marks in the head's first byte, above [`DirectoryFlags`].
 const HEAD_CTIME_IS_MTIME: u8 = 0x80;
+const HEAD_SUMS_FOLLOW: u8 = 0x40;
 
-/// Writes attributes and totals.
+/// Writes attributes and totals. `below` is none where the totals follow from
+/// the directory's own entries.
 pub(super) fn put_head(
     head: &mut Vec<u8>,
     attributes: &DirectoryAttributes,
-    below: &Totals,
+    below: Option<&Totals>,
 ) -> Result<(), String> {
     let DirectoryAttributes { mtime, ctime, inode, permissions, flags } = *attributes;
-    if flags.0 & HEAD_CTIME_IS_MTIME != 0 {
+    if flags.0 & (HEAD_CTIME_IS_MTIME | HEAD_SUMS_FOLLOW) != 0 {
         return Err(format!("the directory mark {:#x} is taken by the format", flags.0));
     }
     if mtime.nanoseconds >= NANOSECONDS_END || ctime.nanoseconds >= NANOSECONDS_END {
         return Err("a time has a billion nanoseconds or more".into());
     }
-    head.push(flags.0 | if ctime == mtime { HEAD_CTIME_IS_MTIME } else { 0 });
+    let ctime_mark = if ctime == mtime { HEAD_CTIME_IS_MTIME } else { 0 };
+    head.push(flags.0 | ctime_mark | if below.is_none() { HEAD_SUMS_FOLLOW } else { 0 });
     put_delta(head, mtime.seconds as u64, 0);
     head.extend_from_slice(&mtime.nanoseconds.to_le_bytes());
     if ctime != mtime {
@@ -33,21 +36,22 @@ pub(super) fn put_head(
     put_leb(head, permissions.mode.into());
     put_leb(head, permissions.uid.into());
     put_leb(head, permissions.gid.into());
-    put_totals(head, below);
+    if let Some(below) = below {
+        put_totals(head, below);
+    }
     Ok(())
 }
 
-/// Reads attributes and totals.
-pub(super) fn take_head(head: &[u8]) -> Result<(DirectoryAttributes, Totals), Broken> {
-    let mut column = Column(head);
+/// Reads attributes, and the totals unless they follow from the entries.
+pub(super) fn take_head(column: &mut Column<'_>) -> Result<(DirectoryAttributes, Option<Totals>), Broken> {
     let flags = column.byte()?;
-    let mtime = Timestamp { seconds: column.delta(0)? as i64, nanoseconds: take_nanoseconds(&mut column)? };
+    let mtime = Timestamp { seconds: column.delta(0)? as i64, nanoseconds: take_nanoseconds(column)? };
     let ctime = if flags & HEAD_CTIME_IS_MTIME != 0 {
         mtime
     } else {
         Timestamp {
             seconds: column.delta(mtime.seconds as u64)? as i64,
-            nanoseconds: take_nanoseconds(&mut column)?,
+            nanoseconds: take_nanoseconds(column)?,
         }
     };
     let attributes = DirectoryAttributes {
@@ -55,10 +59,9 @@ pub(super) fn take_head(head: &[u8]) -> Result<(DirectoryAttributes, Totals), Br
         ctime,
         inode: column.leb()?,
         permissions: Permissions { mode: column.leb_u32()?, uid: column.leb_u32()?, gid: column.leb_u32()? },
-        flags: DirectoryFlags(flags & !HEAD_CTIME_IS_MTIME),
+        flags: DirectoryFlags(flags & !(HEAD_CTIME_IS_MTIME | HEAD_SUMS_FOLLOW)),
     };
-    let below = take_totals(&mut column)?;
-    column.finish()?;
+    let below = if flags & HEAD_SUMS_FOLLOW == 0 { Some(take_totals(column)?) } else { None };
     Ok((attributes, below))
 }
 
@@ -77,16 +80,16 @@ pub(super) fn put_dictionary(out: &mut Vec<u8>, dictionary: &[Permissions], near
     });
 }
 
-/// Reads them.
+/// Reads `count` of them.
 pub(super) fn take_dictionary(
-    column: &[u8],
+    column: &mut Column<'_>,
+    count: usize,
     near: Permissions,
     into: &mut Vec<Permissions>,
 ) -> Result<(), Broken> {
-    let mut column = Column(column);
     let mut before = near;
     into.clear();
-    while !column.0.is_empty() {
+    for _ in 0..count {
         let id = |value: u64| u32::try_from(value).map_err(|_| "an owner has more than 32 bits");
         before = Permissions {
             mode: column.leb_u32()?,

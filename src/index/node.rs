@@ -2,7 +2,7 @@
 //! hashes, the marks. Where records lie is not known here.
 
 use crate::index::codec::{self, EntriesFrame, PagedFrame, kind};
-use crate::index::columns::{Columns, Scratch, take_entries};
+use crate::index::columns::{Columns, Scratch, sums_of, take_entries};
 use crate::index::head::{put_head, take_head};
 use crate::index::pack::{Column, put_leb, put_record_pointer, take_record_pointer};
 use crate::index::pointer::{RecordPointer, is_scratch, is_unsettled, node_offset, position_of};
@@ -133,7 +133,7 @@ fn write_paged<S: RecordStore>(
         put_leb(pages, range.len() as u64);
         offset_before = page.offset;
     }
-    put_head(head, attributes, below).map_err(refused)?;
+    put_head(head, attributes, Some(below)).map_err(refused)?;
     let frame =
         PagedFrame { kind: kind::PAGED_DIRECTORY, head, count: directory.len() as u64, pages, extra: &[] };
     record.clear();
@@ -204,12 +204,14 @@ pub(super) fn read_node(
 }
 
 fn read_plain(bytes: &[u8], into: &mut Directory) -> Result<Totals, String> {
-    let frame: EntriesFrame<'_> = codec::decode(bytes)?;
-    let (attributes, below) = take_head(frame.head)?;
+    let (frame, rest): (EntriesFrame, _) = codec::decode_first(bytes)?;
+    let mut column = Column(rest);
+    let (attributes, below) = take_head(&mut column)?;
     into.attributes = attributes;
-    READING.with_borrow_mut(|scratch| {
+    let below = READING.with_borrow_mut(|scratch| {
         scratch.name.clear();
-        take_entries(&frame, Some(&attributes), scratch, into)
+        take_entries(frame.count, column, Some(&attributes), scratch, into)?;
+        below.map_or_else(|| sums_of(scratch), Ok)
     })?;
     Ok(below)
 }
@@ -221,7 +223,10 @@ fn read_paged(
     into: &mut Directory,
 ) -> Result<(Totals, u64), String> {
     let frame: PagedFrame<'_> = codec::decode(bytes)?;
-    let (attributes, below) = take_head(frame.head)?;
+    let mut head = Column(frame.head);
+    let (attributes, below) = take_head(&mut head)?;
+    head.finish()?;
+    let below = below.ok_or("it does not say how much is below it")?;
     into.attributes = attributes;
     READING.with_borrow_mut(|scratch| scratch.name.clear());
     let mut records = 1;
@@ -230,11 +235,12 @@ fn read_paged(
         let entries_before = into.len();
         source.with_bytes(Place { position: page.offset, is_scratch }, page.length, |bytes| {
             check_digest(bytes, page.digest)?;
-            let frame: EntriesFrame<'_> = codec::decode(bytes)?;
-            if frame.kind != kind::PAGE || !frame.head.is_empty() {
+            let (frame, rest): (EntriesFrame, _) = codec::decode_first(bytes)?;
+            if frame.kind != kind::PAGE {
                 return Err("it leads to a record that is no page".into());
             }
-            Ok(READING.with_borrow_mut(|scratch| take_entries(&frame, None, scratch, into))?)
+            Ok(READING
+                .with_borrow_mut(|scratch| take_entries(frame.count, Column(rest), None, scratch, into))?)
         })?;
         if (into.len() - entries_before) as u64 != count {
             return Err("a page has not as many entries as the directory says".into());

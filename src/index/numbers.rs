@@ -94,18 +94,18 @@ fn zigzag(difference: u64) -> u64 {
     ((signed << 1) ^ (signed >> 63)) as u64
 }
 
-/// Reads a column of `count` numbers into `into`, which is cleared first.
+/// Reads a column of `count` numbers from the beginning of `rest` into `into`,
+/// which is cleared first.
 pub(super) fn take_numbers(
-    column: &[u8],
+    rest: &mut Column<'_>,
     count: usize,
     near: u64,
     into: &mut Vec<u64>,
 ) -> Result<(), Broken> {
     into.clear();
     if count == 0 {
-        return Column(column).finish();
+        return Ok(());
     }
-    let mut rest = Column(column);
     let first = rest.byte()?;
     let base = if first & HAS_BASE == 0 { near } else { rest.delta(near)? };
     match first & !HAS_BASE {
@@ -128,7 +128,7 @@ pub(super) fn take_numbers(
         }
         _ => return Err("a column has a form that this version does not know"),
     }
-    rest.finish()
+    Ok(())
 }
 
 fn unpack(packed: &[u8], count: usize, base: u64, bits: u8, into: &mut Vec<u64>) {
@@ -168,8 +168,10 @@ mod tests {
         let mut bytes = Vec::new();
         put_numbers(&mut bytes, numbers, near);
         let mut read = vec![9];
-        take_numbers(&bytes, numbers.len(), near, &mut read).unwrap();
+        let mut column = Column(&bytes);
+        take_numbers(&mut column, numbers.len(), near, &mut read).unwrap();
         assert_eq!(read, numbers);
+        column.finish().unwrap();
         bytes
     }
 
@@ -190,7 +192,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40), count in 0usize..20) {
             let mut read = Vec::new();
-            if take_numbers(&bytes, count, 7, &mut read).is_ok() {
+            if take_numbers(&mut Column(&bytes), count, 7, &mut read).is_ok() {
                 assert_eq!(read.len(), count);
             }
         }

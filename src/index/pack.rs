@@ -92,23 +92,26 @@ pub(super) fn take_totals(column: &mut Column<'_>) -> Result<Totals, Broken> {
     Ok(Totals { files: column.leb()?, directories: column.leb()?, bytes: column.leb()? })
 }
 
-pub(super) fn put_directory_pointer(out: &mut Vec<u8>, pointer: &DirectoryPointer, offset_before: u64) {
-    put_delta(out, pointer.offset.0, offset_before);
+/// `near`: where the record before ends. Directories lie beside each other, children first.
+pub(super) fn put_directory_pointer(out: &mut Vec<u8>, pointer: &DirectoryPointer, near: u64) {
+    put_delta(out, pointer.offset.0, near);
     put_leb(out, pointer.length.into());
     out.extend_from_slice(&pointer.node.0);
     out.extend_from_slice(&pointer.content.0);
 }
 
-pub(super) fn take_directory_pointer(
-    column: &mut Column<'_>,
-    offset_before: u64,
-) -> Result<DirectoryPointer, Broken> {
+pub(super) fn take_directory_pointer(column: &mut Column<'_>, near: u64) -> Result<DirectoryPointer, Broken> {
     Ok(DirectoryPointer {
-        offset: NodeOffset(column.delta(offset_before)?),
+        offset: NodeOffset(column.delta(near)?),
         length: column.leb_u32()?,
         node: NodeDigest(column.array()?),
         content: TreeDigest(column.array()?),
     })
+}
+
+/// Where the record of `pointer` ends, with its marks; wraps in damaged bytes.
+pub(super) fn end_of(pointer: &DirectoryPointer) -> u64 {
+    pointer.offset.0.wrapping_add(pointer.length.into())
 }
 
 /// Nothing at all for `None`.

@@ -1,14 +1,13 @@
 //! A mail: written once, sent by a server or by a program.
 
 use super::attempt::Trouble;
+use super::mail_program::{self, Parts};
 use super::message::{Message, one_line};
 use super::secret::Masks;
 use super::settings::{Mail, MailBy};
-use super::{program, smtp};
+use super::smtp;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// Stands in for a sender that the program will choose; never sent.
@@ -23,8 +22,23 @@ pub(super) fn send(
     let letter = write(settings, message)?;
     match &settings.by {
         MailBy::Smtp { url, password } => smtp::send(url, password.as_ref(), &letter, limit, masks),
-        MailBy::Sendmail(program) => by_program(program, &letter, limit),
+        MailBy::Sendmail(program) => {
+            let to: Result<Vec<String>, Trouble> =
+                settings.to.iter().map(|to| Ok(mailbox(to)?.email.to_string())).collect();
+            let parts = Parts {
+                // Programs read lines as files hold them, not as they go over the wire.
+                whole: String::from_utf8_lossy(&letter.formatted()).replace("\r\n", "\n"),
+                subject: &subject(settings, message),
+                to: to?,
+                text: &message.text,
+            };
+            mail_program::send(program, parts, limit)
+        }
     }
+}
+
+fn subject(settings: &Mail, message: &Message) -> String {
+    one_line(&message.fill(&settings.subject, str::to_owned))
 }
 
 fn write(settings: &Mail, message: &Message) -> Result<lettre::Message, Trouble> {
@@ -33,9 +47,8 @@ fn write(settings: &Mail, message: &Message) -> Result<lettre::Message, Trouble>
     for to in &settings.to {
         letter = letter.to(mailbox(to)?);
     }
-    let subject = one_line(&message.fill(&settings.subject, str::to_owned));
     let mut letter = letter
-        .subject(subject)
+        .subject(subject(settings, message))
         .header(ContentType::TEXT_PLAIN)
         .body(message.text.clone())
         .map_err(|error| Trouble::new(format!("writing the mail: {error}")))?;
@@ -55,22 +68,6 @@ pub fn check_mail_address(address: &str) -> Result<(), String> {
 
 fn mailbox(address: &str) -> Result<Mailbox, Trouble> {
     address.parse().map_err(|error| Trouble::new(format!("{address:?} is no mail address: {error}")))
-}
-
-/// `-t`: the receivers stand in the head; `-i`: a line with one dot is text.
-/// cron calls it so, and every program of that name knows it.
-fn by_program(program: &Path, letter: &lettre::Message, limit: Duration) -> Result<(), Trouble> {
-    let mut command = Command::new(program);
-    command.args(["-i", "-t"]);
-    // Programs read lines as files hold them, not as they go over the wire.
-    let text = String::from_utf8_lossy(&letter.formatted()).replace("\r\n", "\n");
-    let trouble = |reason: String| Trouble::new(format!("{} -i -t {reason}", program.display()));
-    let ended = program::run(command, text.into_bytes(), limit).map_err(trouble)?;
-    if ended.status.success() {
-        return Ok(());
-    }
-    let said: String = String::from_utf8_lossy(&ended.stderr).trim().chars().take(300).collect();
-    Err(trouble(format!("ended with {}: {said}", ended.status)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Notify: telling people and monitors, through whatever they gave us.
 //!
-//! Knows: Telegram's API, mail by SMTP and by sendmail, HTTP, dead-man pings,
+//! Knows: Telegram's API, mail by SMTP and by a program, HTTP, dead-man pings,
 //! proxies; where secrets come from.
 //! Promises: [`send`] comes back in bounded time whatever the other end does,
 //! and says for each channel whether it worked; each channel is tried twice; no
@@ -11,6 +11,7 @@ mod attempt;
 mod healthcheck;
 mod http;
 mod mail;
+mod mail_program;
 mod message;
 mod program;
 mod secret;
@@ -22,6 +23,7 @@ mod webhook;
 pub use attempt::{Delivery, Patience, ping, send};
 pub use healthcheck::Ping;
 pub use mail::check_mail_address;
+pub use mail_program::is_mail_program;
 pub use message::Message;
 pub use secret::{Secret, SecretError};
 pub use settings::{Channel, Channels, Healthcheck, Mail, MailBy, Telegram, Webhook};

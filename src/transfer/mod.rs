@@ -10,6 +10,7 @@
 //!
 //! `docs/rclone.md` has the contract with rclone, fact by fact.
 
+mod checksum;
 mod classify;
 mod command_line;
 mod credentials;
@@ -31,6 +32,7 @@ mod source_state;
 mod user_flags;
 mod version;
 
+pub use checksum::Checked;
 pub use credentials::without_credentials;
 pub use download::{Download, Fetched};
 pub use features::Features;

@@ -4,16 +4,19 @@ use crate::model::{Batch, Failure, FailureClass, Lane, Outcome};
 use crate::observe::Event;
 use crate::transfer::command_line::{Traffic, list_of};
 use crate::transfer::log_line::{LogLine, Receipt, Stats};
-use crate::transfer::process::{Ended, Heard};
+use crate::transfer::process::{Ended, Heard, Reason};
 use crate::transfer::rclone::Finished;
 use crate::transfer::send::{Wave, settle};
 use crate::transfer::source_state::difference;
 use crate::transfer::{Transfer, classify};
 use std::collections::{HashMap, HashSet};
 
-/// So many failures in a row of one kind, with nothing that worked between
-/// them, end a batch: going on would hammer a remote that is unwell.
+/// So many failures in a row, with nothing that worked between them, end a batch:
+/// going on would hammer a remote that has said no.
 const FAILURES_IN_A_ROW_MAX: u32 = 20;
+/// The same where the remote is unwell: it is left in peace, and the caller tries again
+/// after a while.
+const UNWELL_IN_A_ROW_MAX: u32 = 5;
 
 /// One rclone at work on one wave.
 pub(crate) struct Sending<'s, 'a> {
@@ -181,7 +184,9 @@ impl<'s, 'a> Sending<'s, 'a> {
             return Heard::Enough;
         }
         self.failures_in_a_row += u32::from(counts && first);
-        if self.failures_in_a_row < FAILURES_IN_A_ROW_MAX {
+        let most =
+            if class == FailureClass::RemoteUnwell { UNWELL_IN_A_ROW_MAX } else { FAILURES_IN_A_ROW_MAX };
+        if self.failures_in_a_row < most {
             return Heard::Progress;
         }
         if refused {
@@ -216,6 +221,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
         }
+        self.transfer.is_hung |= ended == Ended::ByUs(Reason::NoProgress);
         for index in self.open() {
             let outcome = match self.failures.remove(&index) {
                 Some((_, true)) => Outcome::Unknown,

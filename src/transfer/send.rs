@@ -41,6 +41,7 @@ pub struct Transfer<'a> {
     pub(crate) bytes_confirmed: u64,
     pub(crate) files_confirmed: u64,
     pub(crate) last_trouble: Option<Failure>,
+    pub(crate) is_hung: bool,
 }
 
 impl<'a> Transfer<'a> {
@@ -56,6 +57,7 @@ impl<'a> Transfer<'a> {
             bytes_confirmed: 0,
             files_confirmed: 0,
             last_trouble: None,
+            is_hung: false,
         }
     }
 
@@ -99,6 +101,12 @@ impl<'a> Transfer<'a> {
     /// Also set when the paths it hit are [`Outcome::Unknown`].
     pub fn last_trouble(&self) -> Option<&Failure> {
         self.last_trouble.as_ref()
+    }
+
+    /// True once an rclone had to be ended because nothing moved any more: the next
+    /// one would wait as long.
+    pub fn is_hung(&self) -> bool {
+        self.is_hung
     }
 
     /// Sends a batch; exactly one outcome per item, in their order.

@@ -10,8 +10,8 @@ use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
 use super::{
-    compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, left, legacy_trash, prune, recover,
-    source,
+    compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, left, legacy_trash, periodic_check,
+    prune, recover, source,
 };
 use crate::index::{MapMode, PendingStore};
 use crate::observe::Event;
@@ -28,13 +28,29 @@ pub fn backup(
     options: &BackupOptions,
     surroundings: &Surroundings<'_>,
 ) -> JobReport {
+    let stopwatch = Instant::now();
+    let mut report = back_up_unchecked(configuration, job, options, surroundings);
+    periodic_check::run_if_due(configuration, job, options, surroundings, &mut report);
+    report.elapsed = Some(stopwatch.elapsed());
+    if !options.dry_run {
+        last_run::write(configuration, job, &mut report);
+    }
+    report
+}
+
+/// The same without the check of the mirror, which begins runs of its own, and
+/// not yet remembered.
+pub(super) fn back_up_unchecked(
+    configuration: &Configuration,
+    job: &Job,
+    options: &BackupOptions,
+    surroundings: &Surroundings<'_>,
+) -> JobReport {
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = JobReport::new(&job.name, now(surroundings));
     report.dry_run = options.dry_run;
-    let stopwatch = Instant::now();
     let ended = back_up_one(configuration, job, options, surroundings, &mut report);
     report.finished = now(surroundings);
-    report.elapsed = Some(stopwatch.elapsed());
     report.outcome = match ended {
         // The worse of the two; what is left is in the report all the same.
         Err(Halt::BudgetSpent(_)) if report.unprotected.total > 0 => JobOutcome::Unprotected,
@@ -42,9 +58,7 @@ pub fn backup(
         Ok(()) if report.unprotected.total > 0 => JobOutcome::Unprotected,
         Ok(()) => JobOutcome::Protected,
     };
-    if !options.dry_run {
-        last_run::write(configuration, job, &mut report);
-    }
+    report.was_protected = report.outcome == JobOutcome::Protected;
     report
 }
 
@@ -101,7 +115,7 @@ fn back_up_one(
         left::forecast(&mut run, &tally);
         return Ok(());
     }
-    let driven = lanes::drive(&mut run, &tally);
+    let driven = lanes::drive(&mut run, &tally).map_err(|halt| run.with_what_is_missing(halt));
     if run.was_stopped_before_sending(&driven) {
         return left::settle(&mut run, driven);
     }
@@ -111,6 +125,7 @@ fn back_up_one(
         return left::settle(&mut run, driven).and(finished);
     }
     finished?;
+    run.halt_if_all_was_refused()?;
     prune::expired_trash(&mut run)?;
     legacy_trash::purge_expired(&mut run)?;
     hash_fill::fill_in(&mut run)?;

@@ -93,12 +93,15 @@ pub(super) fn check_place_beside_bucket(job: &Job, features: &Features) -> Resul
 impl Connection<'_> {
     /// Which of the items lie at a place, as far as the remote says.
     pub(super) fn look(&self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
+        Ok(self.sizes(place, items)?.into_iter().map(|size| size.is_some()).collect())
+    }
+
+    /// The sizes of those that lie there, in bytes, as far as the remote says.
+    pub(super) fn sizes(&self, place: Place, items: &[BatchItem]) -> Result<Vec<Option<u64>>, Halt> {
         let paths: Vec<_> = items.iter().map(|item| (item.path.clone(), item.as_link)).collect();
-        let found = self
-            .transfer
+        self.transfer
             .look(place, &paths)
-            .map_err(|failure| Halt::from_failure("looking for files on the remote", &failure))?;
-        Ok(found.into_iter().map(|size| size.is_some()).collect())
+            .map_err(|failure| Halt::from_failure("looking for files on the remote", &failure))
     }
 }
 

@@ -1,8 +1,10 @@
 //! `import snapshot`: the text snapshot of the Python script becomes a first
 //! index, so that nothing is uploaded again.
 
+mod last_full_check;
 mod lines;
 
+use super::check_state::CheckState;
 use super::committed::{Aside, CommitNote, Committed};
 use super::configuration::{Configuration, Job};
 use super::connect::Connector;
@@ -82,6 +84,8 @@ pub struct TakenOver {
     pub not_understood_total: u64,
     /// Names of the source that could not be looked at; each was told as unprotected.
     pub files_unreadable: u64,
+    /// When the remote was last checked as a whole, in seconds since 1970 UTC.
+    pub last_check_seconds: Option<i64>,
     /// How it ended.
     pub outcome: JobOutcome,
 }
@@ -103,6 +107,7 @@ impl TakenOver {
             not_understood: Vec::new(),
             not_understood_total: 0,
             files_unreadable: 0,
+            last_check_seconds: None,
             outcome: JobOutcome::Protected,
         }
     }
@@ -189,6 +194,9 @@ fn import(
     for verdict in walk() {
         report.note(&verdict?, &mut kept_edits);
     }
+    // The next check is due when the script's would have been.
+    report.last_check_seconds =
+        report.last_check_seconds.or_else(|| last_full_check::beside(snapshot, &job.name));
     surroundings.halt_if_stopped()?;
     if report.dry_run {
         return Ok(());
@@ -198,7 +206,8 @@ fn import(
         Err(halt) => vec![Err(halt)],
     });
     let whose = Whose { encoding: NameEncoding::Default, owner: None };
-    commit(&opened, &connector, &looked, edits, kept_edits, whose, report.is_complete())
+    commit(&opened, &connector, &looked, edits, kept_edits, whose, report.is_complete())?;
+    CheckState::made_at(report.last_check_seconds).save(&opened.state, &connector.disk)
 }
 
 /// The state of a job that has no index yet.

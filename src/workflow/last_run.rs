@@ -49,7 +49,8 @@ pub(super) fn write(configuration: &Configuration, job: &Job, report: &mut JobRe
 fn try_write(configuration: &Configuration, job: &Job, report: &JobReport) -> Result<(), StateError> {
     let state = StateDir::open(&configuration.state_dir, &job.name)?;
     let before = read(&state)?.and_then(|last| last.last_protected);
-    let is_protected = report.outcome == JobOutcome::Protected;
+    // A check that could not be made takes nothing away from the backup; damage does.
+    let is_protected = report.was_protected && !matches!(report.outcome, JobOutcome::Damaged { .. });
     let last_run = LastRun {
         started: report.started,
         finished: report.finished,

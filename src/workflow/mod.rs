@@ -18,7 +18,9 @@ pub mod restore;
 pub mod verify;
 
 mod adopt;
+mod backoff;
 mod backup;
+mod check_state;
 mod checks;
 mod committed;
 mod compare;
@@ -38,6 +40,7 @@ mod left;
 mod legacy_trash;
 mod opened;
 mod owner;
+mod periodic_check;
 mod prune;
 mod prune_now;
 mod quarantine;

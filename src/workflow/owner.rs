@@ -7,6 +7,7 @@
 
 use super::halt::Halt;
 use super::options::Guard;
+use crate::index::Facts;
 use crate::model::RunId;
 use crate::transfer::{Listed, Session, join};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,19 @@ pub(super) struct Belief {
     /// `--accept foreign-writer`.
     pub(super) accept_foreign_writer: bool,
     pub(super) companion: String,
+}
+
+impl Belief {
+    /// What `facts` say.
+    pub(super) fn of(facts: &Facts, accept_foreign_writer: bool, companion: String) -> Self {
+        Belief {
+            mirror_id: facts.mirror_id,
+            sequence: facts.owner_sequence,
+            last_run: facts.last_run,
+            accept_foreign_writer,
+            companion,
+        }
+    }
 }
 
 /// Compares the newest owner file with what we believe. Gives back its number,

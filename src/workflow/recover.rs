@@ -8,7 +8,7 @@ use super::committed::{CommitNote, Committed};
 use super::configuration::Job;
 use super::connect::{Connection, Connector, encoding_of, read_process_mark};
 use super::halt::Halt;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, PathState};
 use super::surroundings::Surroundings;
 use super::trashing::{moved_away, removal_item};
 use crate::commit::StateDir;
@@ -183,7 +183,9 @@ impl<'r> Folding<'r, '_> {
         doubts.moves.dedup_by(|later, earlier| later.path == earlier.path);
         self.look_at_uploads(std::mem::take(&mut doubts.uploads))?;
         if !doubts.moves.is_empty() {
-            let moves = std::mem::take(&mut doubts.moves);
+            let mut moves = std::mem::take(&mut doubts.moves);
+            // Tried again, and the successor is confirmed: what lies there now is that.
+            moves.retain(|item| !matches!(self.ledger.state_of(&item.path), Some(PathState::Held(_))));
             let in_mirror = self.look(Place::Mirror, &moves)?;
             let in_trash = self.look(Place::Trash(self.run), &moves)?;
             for ((item, in_mirror), in_trash) in moves.iter().zip(in_mirror).zip(in_trash) {

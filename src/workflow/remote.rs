@@ -4,6 +4,7 @@
 //! the journal is open. A run that changes nothing never comes here.
 
 use super::connect::{Connection, encoding_of};
+use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
@@ -30,6 +31,9 @@ pub(super) struct OpenRemote<'a> {
     batch_number: u64,
     equal_failures: usize,
     last_failure: Option<FailureClass>,
+    has_confirmed: bool,
+    /// The last words of a remote that was unwell.
+    unwell: Option<String>,
     journal_trouble: Option<Halt>,
 }
 
@@ -72,6 +76,8 @@ impl<'a> JobRun<'a> {
             batch_number: 0,
             equal_failures: 0,
             last_failure: None,
+            has_confirmed: false,
+            unwell: None,
             journal_trouble: None,
         })
     }
@@ -112,14 +118,8 @@ impl<'a> JobRun<'a> {
     }
 
     pub(super) fn belief(&self) -> Belief {
-        let facts = &self.committed.docket.facts;
-        Belief {
-            mirror_id: facts.mirror_id,
-            sequence: facts.owner_sequence,
-            last_run: facts.last_run,
-            accept_foreign_writer: self.options.accepts(Guard::ForeignWriter),
-            companion: self.job.companion.to_string(),
-        }
+        let accepts = self.options.accepts(Guard::ForeignWriter);
+        Belief::of(&self.committed.docket.facts, accepts, self.job.companion.to_string())
     }
 
     /// A first run writes only onto an empty mirror.
@@ -185,6 +185,11 @@ impl<'a> JobRun<'a> {
         if let Some(trouble) = &remote.journal_trouble {
             return Err(trouble.clone());
         }
+        if remote.connection.transfer.is_hung() {
+            return Err(Halt::RemoteUnwell(format!(
+                "{doing}: nothing moved for too long, and rclone was ended; what it had under way is looked at in the next run"
+            )));
+        }
         let failures = outcomes.iter().filter_map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure),
             _ => None,
@@ -201,6 +206,33 @@ impl<'a> JobRun<'a> {
                 || (failure.class == FailureClass::Rclone && !told_apart)
         });
         hopeless.map_or(Ok(()), |failure| Err(Halt::from_failure(doing, failure)))
+    }
+}
+
+impl JobRun<'_> {
+    /// The end of a run in which the remote refused everything: then it is the
+    /// remote that is unwell, and not the files.
+    pub(super) fn halt_if_all_was_refused(&self) -> Result<(), Halt> {
+        let unwell = self.remote.as_ref().filter(|remote| !remote.has_confirmed);
+        match unwell.and_then(|remote| remote.unwell.as_ref()) {
+            Some(reason) if self.report.unprotected.total > 0 => Err(Halt::RemoteUnwell(format!(
+                "the remote took nothing of this run, however often it was asked: {reason}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says how much did not fit.
+    pub(super) fn with_what_is_missing(&self, halt: Halt) -> Halt {
+        match (halt, &self.report.forecast) {
+            (Halt::RemoteFull(message), Some(forecast)) => Halt::RemoteFull(format!(
+                "{message}. Still to go up: {}, {}. Make room on the remote and run again: it \
+                 goes on from here",
+                figures::files(forecast.uploads.saturating_sub(self.report.files_uploaded)),
+                figures::bytes(forecast.upload_bytes.saturating_sub(self.report.bytes_uploaded)),
+            )),
+            (halt, _) => halt,
+        }
     }
 }
 
@@ -235,6 +267,13 @@ impl OpenRemote<'_> {
 
     fn watch_failures(&mut self, outcomes: &[Outcome]) {
         for outcome in outcomes {
+            match outcome {
+                Outcome::Confirmed => self.has_confirmed = true,
+                Outcome::Failed(failure) if failure.class == FailureClass::RemoteUnwell => {
+                    self.unwell = Some(failure.reason.clone());
+                }
+                _ => {}
+            }
             match outcome {
                 Outcome::Failed(Failure { class, .. }) if Some(*class) == self.last_failure => {
                     self.equal_failures += 1;

@@ -1,5 +1,6 @@
 //! Deleting by list, keeping, and emptying old trash.
 
+use super::backoff::Backoff;
 use super::configuration::OnDelete;
 use super::connect::encoding_of;
 use super::halt::Halt;
@@ -11,17 +12,39 @@ use crate::transfer::{Place, Session, join};
 impl JobRun<'_> {
     /// Deletes from the mirror by list.
     pub(super) fn delete(&mut self, items: Vec<BatchItem>) -> Result<(), Halt> {
+        let mut backoff = Backoff::default();
+        let mut open = items;
+        loop {
+            let before = open.len();
+            let left = self.delete_once(open)?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            if left.len() < before {
+                backoff.reset();
+            }
+            let Some(seconds) = backoff.next_seconds() else {
+                for item in left {
+                    self.report.files_failed += 1;
+                    let reason = "it should have left the mirror and could not be deleted there; the next run tries again";
+                    self.unprotected(&item.path, reason);
+                }
+                return Ok(());
+            };
+            self.wait_for_remote(seconds, left.len())?;
+            open = left;
+        }
+    }
+
+    /// One batch. Gives back what is still there.
+    fn delete_once(&mut self, items: Vec<BatchItem>) -> Result<Vec<BatchItem>, Halt> {
         let batch = Batch { lane: Lane::Delete, items };
         let outcomes = self.send(&batch)?;
-        let mut silent = Vec::new();
+        let (mut silent, mut left) = (Vec::new(), Vec::new());
         for (item, outcome) in batch.items.iter().zip(&outcomes) {
             match outcome {
-                Outcome::Confirmed => {
-                    self.report.files_removed += 1;
-                    self.committed.doubts.remove(&item.path);
-                    self.ledger.gone(item.path.clone());
-                }
-                Outcome::NotAttempted => {}
+                Outcome::Confirmed => self.note_deleted(item.path.clone()),
+                Outcome::NotAttempted => left.push(item.clone()),
                 _ => silent.push(item.clone()),
             }
         }
@@ -32,20 +55,20 @@ impl JobRun<'_> {
             let found = self.look(Place::Mirror, &silent)?;
             for (item, is_there) in silent.into_iter().zip(found) {
                 if is_there {
-                    self.report.files_failed += 1;
-                    self.warn(format!(
-                        "{}: it could not be deleted on the mirror; the next run tries again",
-                        item.path
-                    ));
+                    left.push(item);
                 } else {
-                    self.report.files_removed += 1;
-                    self.committed.doubts.remove(&item.path);
-                    self.ledger.gone(item.path);
+                    self.note_deleted(item.path);
                 }
             }
         }
         self.unresolved.clear();
-        Ok(())
+        Ok(left)
+    }
+
+    fn note_deleted(&mut self, path: TreePath) {
+        self.report.files_removed += 1;
+        self.committed.doubts.remove(&path);
+        self.ledger.gone(path);
     }
 
     /// Deletes from this run's trash the old versions of `paths`, whose successors

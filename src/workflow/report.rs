@@ -4,6 +4,7 @@ use crate::model::{RunId, TreeDigest, TreePath};
 use crate::workflow::configuration::format_duration;
 use crate::workflow::figures;
 use crate::workflow::options::Guard;
+use crate::workflow::verify::VerifyReport;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -155,6 +156,12 @@ pub struct JobReport {
     pub left: Option<Left>,
     /// What the plan came to; always there in a dry run that got that far.
     pub forecast: Option<Forecast>,
+    /// Requests of the check of the mirror that is due; in a dry run.
+    pub check_forecast: Option<u64>,
+    /// The check of the mirror after the backup, when it was due.
+    pub check: Option<Box<VerifyReport>>,
+    /// The backup left everything protected, whatever a check after it came to.
+    pub was_protected: bool,
     /// How it ended.
     pub outcome: JobOutcome,
 }
@@ -190,6 +197,9 @@ impl JobReport {
             warnings: Vec::new(),
             left: None,
             forecast: None,
+            check_forecast: None,
+            check: None,
+            was_protected: false,
             outcome: JobOutcome::Protected,
         }
     }
@@ -304,8 +314,10 @@ pub struct JobStatus {
     pub bytes: u64,
     /// What the last run left unprotected.
     pub unprotected: Unprotected,
-    /// When the remote will be checked, UTC.
+    /// When the remote will be checked, UTC; in the past: after the next backup.
     pub next_check: Option<OffsetDateTime>,
+    /// When the remote was last checked as a whole, UTC.
+    pub last_check: Option<OffsetDateTime>,
     /// Who runs this job now.
     pub running: Option<String>,
     /// What the installed rclone lacks, and other things to know.

@@ -1,6 +1,7 @@
 //! The recipe `status`: what is known of a job, without a request and without
 //! a lock.
 
+use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::quarantine::Quarantine;
@@ -10,6 +11,7 @@ use super::{last_run, notification};
 use crate::commit::StateDir;
 use crate::index::Docket;
 use crate::transfer::{Control, Gap};
+use time::OffsetDateTime;
 
 /// What is known of `job`. Trouble with reading it is the outcome.
 pub fn status(configuration: &Configuration, job: &Job, surroundings: &Surroundings<'_>) -> JobStatus {
@@ -23,6 +25,7 @@ pub fn status(configuration: &Configuration, job: &Job, surroundings: &Surroundi
         bytes: 0,
         unprotected: Unprotected::default(),
         next_check: None,
+        last_check: None,
         running: None,
         notes: Vec::new(),
         outcome: JobOutcome::NoIndex,
@@ -92,6 +95,19 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
             "the first backup has not finished yet: what it holds so far is protected, the rest is not"
                 .into(),
         );
+    }
+    let check = CheckState::load(&state)?;
+    if job.check_every_days > 0 {
+        let due = check.due_seconds(job.check_every_days).unwrap_or(0);
+        status.next_check = OffsetDateTime::from_unix_timestamp(due).ok();
+    }
+    status.last_check = check.checked_seconds.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+    if check.wrong_total > 0 {
+        status.notes.push(format!(
+            "the last check found {} files missing or damaged on the mirror (`treeferry verify {} --remote --repair` \
+             sends them again)",
+            check.wrong_total, job.name
+        ));
     }
     status.notes.extend(notification::last_failures(&state));
     status.running = state.lock_holder();

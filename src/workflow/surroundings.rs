@@ -9,7 +9,7 @@ use crate::transfer::{Control, Rclone, RcloneSettings};
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What only the caller can look up.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,8 @@ pub struct Surroundings<'a> {
     pub holder: String,
     /// Between two looks for a version that seems to be lost.
     pub second_look_seconds: u64,
+    /// Waits; tests give one that only counts.
+    pub sleep: &'a (dyn Fn(Duration) + Sync),
     /// Found on first use: a run that changes nothing starts no process.
     pub rclone: OnceCell<Rclone>,
 }
@@ -67,6 +69,7 @@ impl<'a> Surroundings<'a> {
             temporary_directory: machine.temporary_directory,
             holder: describe_this_process("treeferry backup", clock()),
             second_look_seconds: 60,
+            sleep: &std::thread::sleep,
             rclone: OnceCell::new(),
         }
     }
@@ -101,14 +104,13 @@ impl<'a> Surroundings<'a> {
 
     /// The same, to the millisecond.
     pub(super) fn pause_for(&self, duration: Duration) -> Result<(), Halt> {
-        let begun = Instant::now();
-        loop {
+        let mut left = duration;
+        while !left.is_zero() {
             self.halt_if_stopped()?;
-            let left = duration.saturating_sub(begun.elapsed());
-            if left.is_zero() {
-                return Ok(());
-            }
-            std::thread::sleep(left.min(Duration::from_millis(100)));
+            let piece = left.min(Duration::from_millis(100));
+            (self.sleep)(piece);
+            left -= piece;
         }
+        Ok(())
     }
 }

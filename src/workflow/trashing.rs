@@ -1,10 +1,11 @@
 //! Moving versions out of the mirror, and finding out where they went.
 
+use super::backoff::{self, Backoff};
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::owner;
 use crate::index::MovedAway;
-use crate::model::{Batch, BatchItem, Change, EntryKind, Lane, Outcome, OwnedEntry, TreePath};
+use crate::model::{Batch, BatchItem, Change, EntryKind, FailureClass, Lane, Outcome, OwnedEntry, TreePath};
 use crate::observe::Event;
 use crate::plan::mirror_path;
 use crate::transfer::{FolderMove, Place};
@@ -19,6 +20,20 @@ pub(super) enum Purpose {
     Remove,
 }
 
+/// A version that should have left the mirror, and did not.
+struct Left {
+    item: BatchItem,
+    outcome: Outcome,
+    /// Another try does no harm, and may help.
+    may_be_repeated: bool,
+}
+
+impl Left {
+    fn new(item: BatchItem, outcome: Outcome, may_be_repeated: bool) -> Self {
+        Left { item, outcome, may_be_repeated }
+    }
+}
+
 impl JobRun<'_> {
     /// Moves versions from the mirror to the run's trash. Gives back the paths at
     /// which the mirror holds nothing any more.
@@ -28,27 +43,70 @@ impl JobRun<'_> {
         purpose: Purpose,
     ) -> Result<BTreeSet<TreePath>, Halt> {
         let mut cleared = BTreeSet::new();
-        if items.is_empty() {
-            return Ok(cleared);
+        let mut backoff = Backoff::default();
+        let mut open = items;
+        while !open.is_empty() {
+            let cleared_before = cleared.len();
+            let left = self.trash_once(open, &mut cleared)?;
+            if cleared.len() > cleared_before {
+                backoff.reset();
+            }
+            let (again, given_up): (Vec<Left>, Vec<Left>) =
+                left.into_iter().partition(|left| left.may_be_repeated);
+            let is_refused = again.iter().any(|left| left.outcome != Outcome::NotAttempted);
+            let wait_seconds = if is_refused { backoff.next_seconds() } else { None };
+            for left in &given_up {
+                self.report_left(left, purpose);
+            }
+            let Some(seconds) = wait_seconds else {
+                again.iter().for_each(|left| self.report_left(left, purpose));
+                break;
+            };
+            self.wait_for_remote(seconds, again.len())?;
+            open = again.into_iter().map(|left| left.item).collect();
         }
+        Ok(cleared)
+    }
+
+    /// One batch. Gives back what is still in the mirror.
+    fn trash_once(
+        &mut self,
+        items: Vec<BatchItem>,
+        cleared: &mut BTreeSet<TreePath>,
+    ) -> Result<Vec<Left>, Halt> {
         self.make_trash_folders(&items)?;
         let batch = Batch { lane: Lane::Trash, items };
         let outcomes = self.send(&batch)?;
-        let mut silent = Vec::new();
+        let (mut silent, mut left) = (Vec::new(), Vec::new());
         for (item, outcome) in batch.items.iter().zip(&outcomes) {
             match outcome {
-                Outcome::Confirmed => self.note_trashed(item, &mut cleared)?,
-                Outcome::NotAttempted => {}
-                Outcome::Failed(failure) => silent.push((item.clone(), failure.reason.clone())),
-                _ => silent.push((item.clone(), "no answer".into())),
+                Outcome::Confirmed => self.note_trashed(item, cleared)?,
+                Outcome::NotAttempted => left.push(Left::new(item.clone(), outcome.clone(), true)),
+                _ => silent.push((item.clone(), outcome.clone())),
             }
         }
         // Where they are is not known: if the run ends before it is, the next one has to look.
         self.unresolved.extend(silent.iter().map(|(item, _)| (Lane::Trash, item.clone())));
         self.halt_if_hopeless("moving old versions to the trash", &outcomes)?;
-        self.look_for(silent, purpose, &mut cleared)?;
+        left.extend(self.look_for(silent, cleared)?);
         self.unresolved.clear();
-        Ok(cleared)
+        Ok(left)
+    }
+
+    fn report_left(&mut self, left: &Left, purpose: Purpose) {
+        let why = match &left.outcome {
+            Outcome::NotAttempted => return,
+            Outcome::Failed(failure) => failure.reason.as_str(),
+            _ => "no answer",
+        };
+        self.report.files_failed += 1;
+        let reason = match purpose {
+            Purpose::MakeWay => format!("the mirror's version could not be moved to the trash: {why}"),
+            Purpose::Remove => format!(
+                "it is gone from the source, but could not be moved from the mirror to the trash; the next run tries again: {why}"
+            ),
+        };
+        self.unprotected(&left.item.path, &reason);
     }
 
     /// Folders first, one request each: rclone's own way on the fly costs four to
@@ -78,6 +136,9 @@ impl JobRun<'_> {
         let made = missing.len() as u64;
         // Only an economy: what is missing after a failure is made on the fly.
         if let Err(failure) = remote.connection.transfer.create_folders(Place::Trash(remote.run), &missing) {
+            if failure.class == FailureClass::Authentication {
+                return Err(Halt::from_failure("making folders in the trash", &failure));
+            }
             let detail = format!("making folders in the trash: {}", failure.reason);
             self.observer().event(&Event::Detail(&detail));
         }
@@ -94,38 +155,70 @@ impl JobRun<'_> {
         Ok(())
     }
 
-    /// Moves without a receipt: look at both ends, believe only what is seen.
+    /// Moves without a receipt: look at both ends, believe only what is seen. Gives
+    /// back what is still in the mirror.
     fn look_for(
         &mut self,
-        silent: Vec<(BatchItem, String)>,
-        purpose: Purpose,
+        silent: Vec<(BatchItem, Outcome)>,
         cleared: &mut BTreeSet<TreePath>,
-    ) -> Result<(), Halt> {
+    ) -> Result<Vec<Left>, Halt> {
         if silent.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let run = self.open_remote()?.run;
-        let (silent, reasons): (Vec<BatchItem>, Vec<String>) = silent.into_iter().unzip();
-        let in_mirror = self.look(Place::Mirror, &silent)?;
-        let in_trash = self.look(Place::Trash(run), &silent)?;
-        let mut lost = Vec::new();
-        let looked = in_mirror.into_iter().zip(in_trash);
-        for ((item, reason), (in_mirror, in_trash)) in silent.into_iter().zip(reasons).zip(looked) {
-            match (in_mirror, in_trash) {
-                (true, _) => {
-                    self.report.files_failed += 1;
-                    let reason = format!("the mirror's version could not be moved to the trash: {reason}");
-                    match purpose {
-                        Purpose::MakeWay => self.unprotected(&item.path, &reason),
-                        // Nothing in scope is less safe for it; the next run tries again.
-                        Purpose::Remove => self.warn(format!("{}: {reason}", item.path)),
-                    }
+        let remote = self.open_remote()?;
+        let run = remote.run;
+        let is_bucket = remote.connection.features.bucket_based;
+        let items: Vec<BatchItem> = silent.iter().map(|(item, _)| item.clone()).collect();
+        let in_mirror = self.sizes(Place::Mirror, &items)?;
+        let in_trash = self.sizes(Place::Trash(run), &items)?;
+        let (mut left, mut lost, mut twice) = (Vec::new(), Vec::new(), Vec::new());
+        for ((item, outcome), found) in silent.into_iter().zip(in_mirror.into_iter().zip(in_trash)) {
+            match found {
+                (Some(mirror), Some(trash)) if is_bucket && mirror == trash => twice.push((item, outcome)),
+                // A second move would remove the copy in the trash first. The next run moves it to a
+                // trash of its own.
+                (Some(_), Some(_)) => left.push(Left::new(item, outcome, false)),
+                (Some(_), None) => {
+                    let may_be_repeated = backoff::is_worth_waiting(&outcome);
+                    left.push(Left::new(item, outcome, may_be_repeated));
                 }
-                (false, true) => self.note_trashed(&item, cleared)?,
-                (false, false) => lost.push(item),
+                (None, Some(_)) => self.note_trashed(&item, cleared)?,
+                (None, None) => lost.push(item),
             }
         }
-        self.accept_as_lost(lost, cleared)
+        left.extend(self.finish_copied(twice, cleared)?);
+        self.accept_as_lost(lost, cleared)?;
+        Ok(left)
+    }
+
+    /// A bucket moves by copying and deleting: copied whole, and not deleted. Seen with
+    /// `rclone serve s3` on a busy machine.
+    fn finish_copied(
+        &mut self,
+        copied: Vec<(BatchItem, Outcome)>,
+        cleared: &mut BTreeSet<TreePath>,
+    ) -> Result<Vec<Left>, Halt> {
+        if copied.is_empty() {
+            return Ok(Vec::new());
+        }
+        let items: Vec<BatchItem> = copied.iter().map(|(item, _)| item.clone()).collect();
+        let batch = Batch { lane: Lane::Delete, items };
+        let outcomes = self.send(&batch)?;
+        self.halt_if_hopeless("deleting from the mirror what was copied to the trash", &outcomes)?;
+        let in_mirror = self.look(Place::Mirror, &batch.items)?;
+        let mut left = Vec::new();
+        for ((item, outcome), is_there) in copied.into_iter().zip(in_mirror) {
+            if is_there {
+                left.push(Left::new(item, outcome, true));
+            } else {
+                self.note_trashed(&item, cleared)?;
+            }
+        }
+        Ok(left)
+    }
+
+    fn sizes(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<Option<u64>>, Halt> {
+        self.open_remote()?.connection.sizes(place, items)
     }
 
     pub(super) fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {

@@ -1,5 +1,6 @@
 //! Sending files, and what the ledger learns from it.
 
+use super::backoff::{self, Backoff};
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::{Candidate, Prepared, read_one};
@@ -7,6 +8,8 @@ use super::remote::confirmed;
 use crate::model::{
     Batch, BatchItem, EntryFlags, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
 };
+use crate::observe::Event;
+use crate::transfer::Place;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 
@@ -14,27 +17,43 @@ use std::collections::BTreeSet;
 const TRIED_AGAIN_MAX: usize = 20;
 
 /// What failed of a batch, and whether going on makes sense.
-type Uploaded = (Vec<(Candidate, Outcome)>, Result<(), Halt>);
+type Uploaded = (Failed, Result<(), Halt>);
+
+type Failed = Vec<(Candidate, Outcome)>;
 
 impl JobRun<'_> {
     /// Sends files to places where nothing known lies. Gives back the paths that
     /// the mirror holds now.
     pub(super) fn upload(&mut self, candidates: Vec<Candidate>) -> Result<BTreeSet<TreePath>, Halt> {
         let mut held = BTreeSet::new();
-        let candidates = self.without_unportable(candidates)?;
-        let (mut failed, mut hopeless) = self.upload_once(candidates, &mut held)?;
-        if hopeless.is_ok() {
-            let again = self.worth_another_try(&mut failed)?;
-            let (failed_again, now_hopeless) = self.upload_once(again, &mut held)?;
-            failed.extend(failed_again);
-            hopeless = now_hopeless;
-        }
-        for (candidate, outcome) in failed {
-            // Whatever lies there now is ours and of no worth.
-            self.committed.doubts.insert(candidate.path.clone());
+        let mut open = self.without_unportable(candidates)?;
+        let mut given_up = Vec::new();
+        let mut backoff = Backoff::default();
+        let mut is_first = true;
+        let ended = loop {
+            let held_before = held.len();
+            let (mut failed, hopeless) = self.upload_once(open, &mut held)?;
+            if held.len() > held_before {
+                backoff.reset();
+            }
+            let again = hopeless
+                .and_then(|()| self.prepare_another_try(&mut failed, is_first, &mut backoff, &mut held));
+            given_up.append(&mut failed);
+            match again {
+                Ok(again) if again.is_empty() => break Ok(()),
+                Ok(again) => open = again,
+                Err(halt) => break Err(halt),
+            }
+            is_first = false;
+        };
+        for (candidate, outcome) in given_up {
+            if outcome != Outcome::NotAttempted {
+                // Whatever lies there now is ours and of no worth.
+                self.committed.doubts.insert(candidate.path.clone());
+            }
             self.report_upload_failure(&candidate.path, &outcome);
         }
-        hopeless.map(|()| held)
+        ended.map(|()| held)
     }
 
     /// One batch. Gives back what failed, and whether going on makes sense.
@@ -61,7 +80,6 @@ impl JobRun<'_> {
                     }
                     self.note_held(candidate, held)?;
                 }
-                Outcome::NotAttempted => {}
                 outcome => failed.push((candidate, outcome.clone())),
             }
         }
@@ -81,27 +99,109 @@ impl JobRun<'_> {
         Ok(())
     }
 
-    /// A folder that was emptied stays on the mirror. A file of its name can't go
-    /// up then: local remotes refuse it, and on WebDAV rclone has deleted the empty folder
-    /// by now. So: the folder to the trash where it still is, and once more.
-    fn worth_another_try(&mut self, failed: &mut Vec<(Candidate, Outcome)>) -> Result<Vec<Candidate>, Halt> {
+    /// What of a failed batch is tried again, after a wait where that may help. What is
+    /// given up stays in `failed`; after an error, that is all.
+    fn prepare_another_try(
+        &mut self,
+        failed: &mut Failed,
+        is_first: bool,
+        backoff: &mut Backoff,
+        held: &mut BTreeSet<TreePath>,
+    ) -> Result<Vec<Candidate>, Halt> {
+        let is_waiting_wanted = failed
+            .iter()
+            .any(|(_, outcome)| *outcome != Outcome::NotAttempted && backoff::is_worth_waiting(outcome));
+        let wait_seconds = if is_waiting_wanted { backoff.next_seconds() } else { None };
+        let mut refused = 0;
+        let is_tried: Vec<bool> = failed
+            .iter()
+            .map(|(_, outcome)| {
+                let is_refused =
+                    matches!(outcome, Outcome::Failed(failure) if failure.class == FailureClass::File);
+                refused += usize::from(is_refused);
+                (is_refused && is_first && refused <= TRIED_AGAIN_MAX)
+                    || (wait_seconds.is_some() && backoff::is_worth_waiting(outcome))
+            })
+            .collect();
+        let tried = |failed: &Failed| -> Failed {
+            failed
+                .iter()
+                .zip(&is_tried)
+                .filter(|(_, is_tried)| **is_tried)
+                .map(|(one, _)| one.clone())
+                .collect()
+        };
+        let was_in_the_way = is_first && self.clear_emptied_folders(&tried(failed))?;
+        if let Some(seconds) = wait_seconds.filter(|_| !was_in_the_way) {
+            self.wait_for_remote(seconds, is_tried.iter().filter(|is_tried| **is_tried).count())?;
+        }
+        let proven = self.look_for_unknown(&tried(failed))?;
         let mut again = Vec::new();
-        let (few, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(failed).into_iter().enumerate().partition(|(index, _)| *index < TRIED_AGAIN_MAX);
-        failed.extend(rest.into_iter().map(|(_, one)| one));
-        for (_, (candidate, outcome)) in few {
-            let is_refused = matches!(&outcome, Outcome::Failed(failure)
-                if matches!(failure.class, FailureClass::File | FailureClass::RemoteUnwell));
-            if is_refused && self.mirror_has_folder(&candidate.path)? {
-                self.trash_folder(&candidate.path)?;
-            }
-            if is_refused {
-                again.push(candidate);
-            } else {
-                failed.push((candidate, outcome));
+        for ((candidate, outcome), is_tried) in std::mem::take(failed).into_iter().zip(is_tried) {
+            match is_tried {
+                false => failed.push((candidate, outcome)),
+                true if proven.contains(&candidate.path) => self.note_held(candidate, held)?,
+                true => again.push(candidate),
             }
         }
         Ok(again)
+    }
+
+    /// A folder that was emptied stays on the mirror. A file of its name can't go
+    /// up then: local remotes refuse it, and on WebDAV rclone has deleted the empty folder
+    /// by now. So: the folder to the trash where it still is. True when there was one.
+    fn clear_emptied_folders(&mut self, failed: &Failed) -> Result<bool, Halt> {
+        let mut any = false;
+        for (candidate, outcome) in failed.iter().take(TRIED_AGAIN_MAX) {
+            if matches!(outcome, Outcome::Failed(_)) && self.mirror_has_folder(&candidate.path)? {
+                self.trash_folder(&candidate.path)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Waits, and says so.
+    pub(super) fn wait_for_remote(&self, seconds: u64, files: usize) -> Result<(), Halt> {
+        let text = format!("the remote is unwell: {files} paths are tried again in {seconds} seconds");
+        self.observer().event(&Event::Detail(&text));
+        self.surroundings.pause(seconds)
+    }
+
+    /// What was sent and got no answer is looked up, by one request each, before it is sent
+    /// again: a remote that does not answer gets no second copy. Gives back what is
+    /// proven to be there, by a hash that both sides have.
+    fn look_for_unknown(&mut self, tried: &Failed) -> Result<BTreeSet<TreePath>, Halt> {
+        let unknown: Vec<&Candidate> = tried
+            .iter()
+            .filter(|(_, outcome)| *outcome == Outcome::Unknown)
+            .map(|(candidate, _)| candidate)
+            .collect();
+        if unknown.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let items: Vec<BatchItem> = unknown.iter().map(|candidate| item_to_send(candidate)).collect();
+        let connection = &self.open_remote()?.connection;
+        if connection.features.hashes.is_empty() {
+            connection.look(Place::Mirror, &items)?;
+            return Ok(BTreeSet::new());
+        }
+        let batch = Batch { lane: Lane::Upload, items };
+        let equal = connection.transfer.compare_by_hash(&batch).map_err(|failure| {
+            Halt::from_failure("looking for files that were sent and got no answer", &failure)
+        })?;
+        let mut proven = BTreeSet::new();
+        for ((candidate, item), is_equal) in unknown.into_iter().zip(&batch.items).zip(equal) {
+            // Equal to what the source has now: that must still be what was read.
+            let is_as_read = || {
+                matches!(read_one(self.source(), candidate.clone(), self.observer()), Prepared::Ready(again)
+                    if again.pending.stamp == candidate.pending.stamp && again.pending.digest == item.digest)
+            };
+            if is_equal && item.digest.is_some() && is_as_read() {
+                proven.insert(candidate.path.clone());
+            }
+        }
+        Ok(proven)
     }
 
     /// Names that this rclone can't carry are named at once: a line that can't be

@@ -239,7 +239,11 @@ fn mail(by: MailBy, from: Option<&str>) -> Channels {
 }
 
 fn script(folder: &Path, text: &str) -> MailBy {
-    let path = folder.join("sendmail");
+    named_script(folder, "sendmail", text)
+}
+
+fn named_script(folder: &Path, name: &str, text: &str) -> MailBy {
+    let path = folder.join(name);
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
     chmod(&path, 0o755);
     MailBy::Sendmail(path)
@@ -260,6 +264,27 @@ fn a_sendmail_program_is_called_as_cron_calls_it_and_gets_the_whole_mail() {
         "Subject: treeferry: photos: all \"well\"\n",
     ] {
         assert!(written.contains(line), "{line:?} {written}");
+    }
+}
+
+#[test]
+fn other_mail_programs_are_called_as_their_names_promise() {
+    let folder = scratch();
+    let got = folder.path().join("got");
+    let text = format!("for word; do echo \"$word\"; done >'{0}.arguments'; cat >'{0}'", got.display());
+    for (name, arguments, begins) in [
+        ("nullmailer-inject", "-h\n", "From: f@example.org\n"),
+        (
+            "mail",
+            "-s\ntreeferry: photos: all \"well\"\nme@example.org\nyou@example.org\n",
+            message().text.lines().next().unwrap(),
+        ),
+    ] {
+        let by = named_script(folder.path(), name, &text);
+        assert!(only(&mail(by, Some("f@example.org")), &message()).is_delivered, "{name}");
+        assert_eq!(fs::read_to_string(folder.path().join("got.arguments")).unwrap(), arguments);
+        let written = fs::read_to_string(&got).unwrap();
+        assert!(written.starts_with(begins), "{written:?}");
     }
 }
 

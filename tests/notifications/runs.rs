@@ -107,13 +107,14 @@ fn with_on_change_a_run_that_changes_nothing_is_not_told_and_a_plan_never_is() {
 }
 
 #[test]
-fn the_summary_is_chinese_by_configuration() {
+fn the_summary_is_chinese_by_configuration_on_the_terminal_too() {
     let world = World::local(Rclone::Current);
     Plan::plain(3, 1).plant(&world.source());
     let server = WebServer::telegram(TOKEN, "-100", None);
     let text = format!("language = \"zh\"\n{}\n{}", world.configuration.text(), telegram(&server, "always"));
     fs::write(world.root().join("config.toml"), text).unwrap();
-    run(&world, &["backup"]).expect(0);
+    let told = run(&world, &["backup"]).expect(0).says("全部已受保护；已发送 3 个文件");
+    assert!(!told.to_string().contains("everything is protected"), "{told}");
     let text = server.only_text();
     assert!(text.contains("全部已受保护") && text.contains("已上传: 3 个文件"), "{text}");
 }

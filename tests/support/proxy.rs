@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ pub trait Manners: Send + Sync {
 }
 
 struct Shared {
-    upstream: u16,
+    upstream: AtomicU16,
     seen: Mutex<Vec<Seen>>,
     /// When each of them came.
     arrived: Mutex<Vec<Instant>>,
@@ -79,7 +79,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: AtomicU16::new(upstream),
             seen: Mutex::default(),
             arrived: Mutex::default(),
             decide: RwLock::default(),
@@ -129,6 +129,11 @@ impl Proxy {
     pub fn forget(&self) {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// New connections go to this server from now on.
+    pub fn set_upstream(&self, port: u16) {
+        self.shared.upstream.store(port, Ordering::Relaxed);
     }
 
     /// Every request waits this long first.
@@ -337,7 +342,7 @@ fn serve(shared: &Shared, client: TcpStream) -> io::Result<()> {
         }
         let mut server = match upstream.take() {
             Some(server) if is_open(server.get_ref()) => server,
-            _ => connect(shared.upstream)?,
+            _ => connect(shared.upstream.load(Ordering::Relaxed))?,
         };
         headers.write(server.get_mut())?;
         body.stream(&mut from_client, server.get_mut(), fault == Some(Fault::CutUpload))?;

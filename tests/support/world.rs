@@ -143,6 +143,20 @@ impl World {
         self.program.run(&all)
     }
 
+    /// Another server of the same kind in the place of the one that was there: it
+    /// remembers nothing of what it served.
+    pub fn renew_server(&mut self) {
+        let Some(old) = self.server.take() else { return };
+        let protocol = old.protocol;
+        let folder = old.folder.clone();
+        drop(old);
+        let server = Server::start(protocol, Rclone::Current, &folder);
+        if let Some(proxy) = &self.proxy {
+            proxy.set_upstream(server.port);
+        }
+        self.server = Some(server);
+    }
+
     /// The arguments of every rclone that was started so far.
     pub fn rclone_calls(&self) -> Vec<String> {
         std::fs::read_to_string(self.root().join("rclone-calls"))
@@ -189,7 +203,7 @@ impl World {
             .into_iter()
             .filter(|path| {
                 let text = path.to_string_lossy();
-                !text.contains("lock") && !text.contains("log") && !text.contains("last-run")
+                !["lock", "log", "last-run", "ledger", "check"].iter().any(|noise| text.contains(noise))
             })
             .map(|path| {
                 let bytes = std::fs::read(job.join(&path)).unwrap();

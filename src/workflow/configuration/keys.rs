@@ -279,9 +279,9 @@ pub const KEYS: &[Key] = &[
     key(
         "notify.mail",
         "sendmail",
-        "absolute path",
+        "text",
         "",
-        "A program that takes a mail as sendmail does: called with `-i -t`, fed on stdin.",
+        "A program that sends mail, by name or absolute path: called with `-i -t` and fed the mail on stdin, as sendmail is; `nullmailer-inject` and `mail`, known by their names, as they want it.",
     ),
     key("notify.mail", "from", "text", "", "Sender; required with `smtp`, else chosen by the program."),
     key("notify.mail", "to", "text or list of text", "", "Receivers."),

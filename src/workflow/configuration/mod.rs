@@ -10,7 +10,6 @@ mod error;
 mod jobs;
 mod keys;
 mod masking;
-mod not_yet;
 mod notification;
 mod places;
 mod reader;
@@ -54,9 +53,6 @@ pub struct Configuration {
     pub jobs: Vec<Job>,
     /// Who is told.
     pub notify: Notify,
-    /// What is understood, but does nothing in this version, or is doubtful:
-    /// one sentence each.
-    pub warnings: Vec<String>,
 }
 
 /// `[rclone]`.
@@ -102,10 +98,7 @@ impl Configuration {
         let configuration = document.parse().and_then(|table| read(&document, &table, file, defaults));
         document.finish(file)?;
         match configuration {
-            Some(mut configuration) => {
-                configuration.warnings = not_yet::warnings(&configuration);
-                Ok(configuration)
-            }
+            Some(configuration) => Ok(configuration),
             // `None` without a problem cannot be; should it ever be, this is no reason to run.
             None => Err(ConfigurationError { file: file.to_path_buf(), problems: Vec::new() }),
         }
@@ -149,7 +142,6 @@ fn read<'d>(
         rclone,
         jobs: jobs.iter().map(|placed| placed.job.clone()).collect(),
         notify,
-        warnings: Vec::new(),
     };
     places::check(document, &configuration, &jobs);
     Some(configuration)

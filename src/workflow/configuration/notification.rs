@@ -4,6 +4,7 @@ use super::reader::Section;
 use super::values::{self, NotifyOn, Secret};
 pub use crate::notify::{Channels, Healthcheck, Mail, MailBy, Telegram, Webhook};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// `[notify]`: when, and through what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +63,7 @@ fn mail(section: &Section<'_>) -> Option<Mail> {
         crate::notify::check_smtp_address(&url).map(|()| url)
     });
     let password = secret(section, "password");
-    let sendmail = section.optional("sendmail", values::absolute_path);
+    let sendmail = section.optional("sendmail", mail_program);
     let to = section.required("to", |value| match values::text_or_list(value)? {
         list if list.is_empty() || list.iter().any(|to| !to.contains('@')) => {
             Err("must name at least one mail address".into())
@@ -91,6 +92,12 @@ fn mail(section: &Section<'_>) -> Option<Mail> {
         }
     };
     Some(Mail { by, from, to: to?, subject })
+}
+
+/// By name, as a shell finds it, or by absolute path.
+fn mail_program(value: &toml::de::DeValue<'_>) -> Result<PathBuf, String> {
+    let program = filled(value)?;
+    if program.contains('/') { values::absolute_path(value) } else { Ok(PathBuf::from(program)) }
 }
 
 fn webhook(section: &Section<'_>) -> Option<Webhook> {

@@ -31,7 +31,6 @@ fn the_smallest_configuration_has_all_defaults() {
     assert_eq!(job.companion.to_string(), "r:mirror/.treeferry/a");
     assert_eq!((job.max_delete, job.max_change), (Limit::Percent(25), Limit::Percent(50)));
     assert_eq!((job.on_delete, job.links, job.keep_versions), (OnDelete::Trash, Links::Record, true));
-    assert_eq!(configuration.warnings, Vec::<String>::new());
 }
 
 #[test]
@@ -244,7 +243,6 @@ fn notifications_are_read_whole() {
     assert_eq!(notify.telegram.as_ref().unwrap().chat_id, "-100123");
     assert_eq!(notify.mail.as_ref().unwrap().to, ["me@example.org"]);
     assert_eq!(notify.healthcheck.as_ref().unwrap().url, Secret::File("/etc/hc".into()));
-    assert_eq!(configuration.warnings, Vec::<String>::new());
     let prepared = format!("{JOB}[notify.telegram]\n[notify.mail]\n");
     assert_eq!(parse(&prepared).unwrap().notify.channels.telegram, None);
 }

@@ -3,7 +3,7 @@
 use super::patterns;
 use super::python::Literal;
 use super::script::Script;
-use super::written::{Written, one_line};
+use super::written::{Written, one_line, shown};
 use crate::scan::ExcludeRules;
 use crate::workflow::configuration::{Configuration, Defaults, format_duration};
 use std::path::Path;
@@ -100,7 +100,13 @@ pub(super) fn jobs(script: &mut Script, before: &str, defaults: &Defaults) -> St
         job.key("source", without_end(&pair.source), "");
         job.key("remote", full_remote(remote_name.as_deref(), &pair.remote), "");
         pieces.push(job.text());
-        if let Err(reason) = check_whole(before, &pieces, defaults) {
+        let checked = match remote_name {
+            None if !pair.remote.contains(':') => {
+                Err("its remote is not known; write the remote's name into REMOTE_NAME, as plain text".into())
+            }
+            _ => check_whole(before, &pieces, defaults),
+        };
+        if let Err(reason) = checked {
             script.leave("SYNC_PAIRS", &format!("pair {}: {reason}", number + 1));
             let commented: String = job.text().trim().lines().map(|line| format!("# {line}\n")).collect();
             let reason = one_line(&reason);
@@ -161,9 +167,21 @@ fn pairs(script: &mut Script) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for (number, item) in items.iter().enumerate() {
         match pair(item) {
-            Some(pair) => pairs.push(pair),
-            None => script
-                .leave("SYNC_PAIRS", &format!("pair {} is no local folder and remote folder", number + 1)),
+            Some(pair) => {
+                if let Some(more) = more_than_a_pair(item) {
+                    let reason =
+                        format!("pair {} holds more than two folders: {more} is left out", number + 1);
+                    script.leave("SYNC_PAIRS", &reason);
+                }
+                pairs.push(pair);
+            }
+            None => {
+                let reason = match item.computed_part() {
+                    Some(reason) => format!("pair {} is {reason}", number + 1),
+                    None => format!("pair {} is no local folder and remote folder", number + 1),
+                };
+                script.leave("SYNC_PAIRS", &reason);
+            }
         }
     }
     pairs
@@ -176,6 +194,11 @@ fn is_plain_pair(items: &[Literal]) -> bool {
         _ => false,
     }
 }
+
+/// Under which names a dict may hold its two folders.
+const LOCAL_NAMES: [&str; 7] = ["local", "source", "src", "local_dir", "local_path", "from", "path"];
+const REMOTE_NAMES: [&str; 8] =
+    ["remote", "target", "dst", "dest", "destination", "remote_dir", "remote_path", "to"];
 
 fn pair(item: &Literal) -> Option<Pair> {
     match item {
@@ -197,19 +220,28 @@ fn pair(item: &Literal) -> Option<Pair> {
                     _ => None,
                 })
             };
-            let source = field(&["local", "source", "src", "local_dir", "local_path", "from", "path"])?;
-            let remote = field(&[
-                "remote",
-                "target",
-                "dst",
-                "dest",
-                "destination",
-                "remote_dir",
-                "remote_path",
-                "to",
-            ])?;
-            Some(Pair { source, remote })
+            Some(Pair { source: field(&LOCAL_NAMES)?, remote: field(&REMOTE_NAMES)? })
         }
+        _ => None,
+    }
+}
+
+/// What stands beside the two folders, for people.
+fn more_than_a_pair(item: &Literal) -> Option<String> {
+    match item {
+        Literal::List(items) => match items.get(2)? {
+            Literal::Text(text) => Some(format!("{text:?}")),
+            other => Some(shown(other).into()),
+        },
+        Literal::Table(fields) => fields.iter().find_map(|(key, _)| match key {
+            Literal::Text(key)
+                if !LOCAL_NAMES.contains(&key.to_lowercase().as_str())
+                    && !REMOTE_NAMES.contains(&key.to_lowercase().as_str()) =>
+            {
+                Some(format!("`{key}`"))
+            }
+            _ => None,
+        }),
         _ => None,
     }
 }

@@ -1,11 +1,11 @@
 //! ENABLE_NOTIFY and what belongs to it.
 
 use super::python::Literal;
+use super::rclone::shell_words;
 use super::script::Script;
 use super::written::Written;
-
-/// Programs that take a mail as sendmail does: headers and body on standard input.
-const LIKE_SENDMAIL: [&str; 6] = ["sendmail", "msmtp", "ssmtp", "exim", "exim4", "nullmailer-inject"];
+use crate::notify::is_mail_program;
+use std::path::Path;
 
 /// All constants of notifications.
 const NAMES: [&str; 7] =
@@ -87,36 +87,52 @@ fn mail(script: &mut Script) -> Written {
         .map(|to| to.trim().to_owned())
         .filter(|to| !to.is_empty())
         .collect();
-    let program = script.text("MAIL_BIN");
+    let program = script.texts("MAIL_BIN").unwrap_or_default();
     let subject = script.text("MAIL_SUBJECT");
     script.done("MAIL_BIN");
     script.done("MAIL_SUBJECT");
     if to.is_empty() {
         return mail;
     }
-    if let Some(wrong) = to.iter().find(|to| !to.contains('@')) {
+    // A user of this machine, as cron knows one.
+    let to: Vec<String> =
+        to.into_iter().map(|to| if to.contains('@') { to } else { format!("{to}@localhost") }).collect();
+    if let Some(wrong) = to.iter().find(|to| crate::notify::check_mail_address(to).is_err()) {
         script.leave("MAIL_TO", &format!("{wrong:?} is no mail address, so that no mail is configured"));
         return mail;
     }
-    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    match program {
-        Some(program) if program.starts_with('/') && LIKE_SENDMAIL.contains(&&*name(&program)) => {
-            mail.key("sendmail", program, "MAIL_BIN");
-        }
-        program => {
-            if let Some(program) = program {
-                script.leave("MAIL_BIN", &format!("{program:?} is not known to take a mail as sendmail does; /usr/sbin/sendmail stands instead (`smtp` sends through a server)"));
-            }
-            mail.key(
-                "sendmail",
-                "/usr/sbin/sendmail",
-                "the usual place; `smtp` sends through a server instead",
-            );
-        }
-    }
+    sendmail(script, &program, &mut mail);
     mail.key("to", to, "MAIL_TO");
     if let Some(subject) = subject {
         mail.key("subject", subject, "MAIL_SUBJECT; may hold {job} and {result}");
     }
     mail
+}
+
+/// The same program as the script called.
+fn sendmail(script: &mut Script, program: &[String], mail: &mut Written) {
+    let words: Vec<String> = program.iter().flat_map(|text| shell_words(text)).collect();
+    let usual = "/usr/sbin/sendmail";
+    let Some((program, arguments)) = words.split_first() else {
+        mail.key("sendmail", usual, "the usual place; `smtp` sends through a server instead");
+        return;
+    };
+    let is_place = program.starts_with('/') || !program.contains('/');
+    if !is_place || !is_mail_program(Path::new(program)) {
+        script.leave("MAIL_BIN", &format!("{program:?} is no program that is known to take a mail; {usual} stands instead (`smtp` sends through a server)"));
+        mail.key("sendmail", usual, "the usual place");
+        return;
+    }
+    // cron's PATH does not have its folder.
+    let program = if program == "sendmail" { usual } else { program };
+    mail.key("sendmail", program, "MAIL_BIN; called in the way that its name promises");
+    let strange: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|argument| !["-t", "-i", "-oi", "-ti", "-it", "-h", "-s"].contains(argument))
+        .collect();
+    if !strange.is_empty() {
+        let strange = strange.join(" ");
+        script.leave("MAIL_BIN", &format!("its arguments {strange:?}; a script of your own may add them"));
+    }
 }

@@ -16,9 +16,25 @@ pub(super) enum Literal {
     /// A list, a tuple or a set.
     List(Vec<Literal>),
     Table(Vec<(Literal, Literal)>),
+    /// Inside a list or a table, what Python would have to work out: why, in words that follow "it is".
+    Computed(String),
 }
 
-/// `NAME = value` at the top level.
+impl Literal {
+    /// Why a part of it is not known.
+    pub(super) fn computed_part(&self) -> Option<&str> {
+        match self {
+            Literal::Computed(reason) => Some(reason),
+            Literal::List(items) => items.iter().find_map(Literal::computed_part),
+            Literal::Table(pairs) => {
+                pairs.iter().find_map(|(key, value)| key.computed_part().or_else(|| value.computed_part()))
+            }
+            Literal::Text(_) | Literal::Number(_) | Literal::Truth(_) | Literal::Nothing => None,
+        }
+    }
+}
+
+/// `NAME = value`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Constant {
     pub(super) name: String,
@@ -29,25 +45,67 @@ pub(super) struct Constant {
 }
 
 /// The constants (names in capitals) of a script, each once, with the value that
-/// was assigned last.
+/// was assigned last. What is added to a list later belongs to it.
 pub(super) fn constants(source: &str) -> Vec<Constant> {
     let tokens = tokens(source);
     let mut found: Vec<Constant> = Vec::new();
+    let mut inside: Vec<Constant> = Vec::new();
     for statement in tokens.split(|token| token.kind == TokenKind::EndOfStatement) {
-        if let Some(constant) = assignment(statement) {
+        change(statement, &mut found);
+        let Some(constant) = assignment(statement) else { continue };
+        if statement[0].at_top_level {
             found.retain(|known| known.name != constant.name);
             found.push(constant);
+        } else if !inside.iter().any(|known| known.name == constant.name) {
+            let reason = "set inside a block (a class, a function, an `if`), and the script is not run";
+            inside.push(Constant { value: Err(reason.into()), ..constant });
         }
     }
+    inside.retain(|constant| !found.iter().any(|known| known.name == constant.name));
+    found.append(&mut inside);
     found.sort_by_key(|constant| constant.line);
     found
+}
+
+/// `NAME += value`, `NAME.append(value)` and the like.
+fn change(statement: &[Token], found: &mut [Constant]) {
+    let [Token { kind: TokenKind::Name(name), line, at_top_level }, rest @ ..] = statement else { return };
+    let Some(constant) = found.iter_mut().find(|constant| constant.name == *name) else { return };
+    let call = match rest {
+        [Token { kind: TokenKind::Mark('+'), .. }, Token { kind: TokenKind::Mark('='), .. }, value @ ..] => {
+            ("+=", whole_value(value))
+        }
+        [
+            Token { kind: TokenKind::Mark('.'), .. },
+            Token { kind: TokenKind::Name(method), .. },
+            arguments @ ..,
+        ] => match (method.as_str(), whole_value(arguments)) {
+            ("append" | "extend" | "insert" | "remove" | "pop" | "clear" | "update", value) => {
+                (method.as_str(), value)
+            }
+            _ => return,
+        },
+        _ => return,
+    };
+    let unknown = || Literal::Computed(format!("changed in line {line}, and the script is not run"));
+    match (&mut constant.value, call) {
+        (Ok(Literal::List(items)), ("append", Ok(value))) if *at_top_level => items.push(value),
+        (Ok(Literal::List(items)), ("+=" | "extend", Ok(Literal::List(more)))) if *at_top_level => {
+            items.extend(more);
+        }
+        (Ok(Literal::List(items)), ("+=" | "extend" | "append" | "insert", _)) => items.push(unknown()),
+        (Ok(_), _) => {
+            constant.value = Err(unknown().computed_part().unwrap_or_default().to_owned());
+        }
+        (Err(_), _) => {}
+    }
 }
 
 fn assignment(statement: &[Token]) -> Option<Constant> {
     let [first, rest @ ..] = statement else { return None };
     let TokenKind::Name(name) = &first.kind else { return None };
     let is_constant = name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(char::is_lowercase);
-    if !is_constant || !first.at_top_level {
+    if !is_constant {
         return None;
     }
     // `NAME: list[str] = …` says no more than `NAME = …`.
@@ -79,7 +137,15 @@ fn whole_value(tokens: &[Token]) -> Result<Literal, String> {
         }
         return reader.end(Literal::List(items));
     }
-    reader.end(first)
+    let Literal::List(mut items) = first else { return reader.end(first) };
+    // `["x"] + ["y"] + MORE`
+    while reader.take_mark('+') {
+        match reader.item(0, &['+'])? {
+            Literal::List(more) => items.extend(more),
+            other => items.push(other),
+        }
+    }
+    reader.end(Literal::List(items))
 }
 
 const DEPTH_MAX: usize = 50;
@@ -136,6 +202,11 @@ impl Reader<'_> {
                 "True" => Ok(Literal::Truth(true)),
                 "False" => Ok(Literal::Truth(false)),
                 "None" => Ok(Literal::Nothing),
+                // A path in Python's own wrapping.
+                "Path" if self.take_mark('(') => match self.value(depth + 1)? {
+                    path @ Literal::Text(_) if self.take_mark(')') => Ok(path),
+                    _ => Err(computed(token)),
+                },
                 _ => Err(computed(token)),
             },
             TokenKind::Mark('[') => self.items(']', depth).map(|(items, _)| Literal::List(items)),
@@ -148,31 +219,63 @@ impl Reader<'_> {
         }
     }
 
+    /// One value of several, which ends before one of `ends`. What is no plain value is passed over, and
+    /// says why it is none.
+    fn item(&mut self, depth: usize, ends: &[char]) -> Result<Literal, String> {
+        let start = self.position;
+        let read = self.value(depth + 1);
+        let ended = self.peek_mark().is_some_and(|mark| ends.contains(&mark));
+        let reason = match (read, self.tokens.get(self.position)) {
+            (Ok(literal), None) => return Ok(literal),
+            (Ok(literal), Some(_)) if ended => return Ok(literal),
+            (Ok(_), Some(token)) => computed(token),
+            (Err(reason), _) => reason,
+        };
+        self.position = start;
+        let mut open = 0_usize;
+        while let Some(token) = self.tokens.get(self.position) {
+            match token.kind {
+                TokenKind::Mark(mark) if open == 0 && ends.contains(&mark) => {
+                    return Ok(Literal::Computed(reason));
+                }
+                TokenKind::Mark('(' | '[' | '{') => open += 1,
+                TokenKind::Mark(')' | ']' | '}') => open = open.saturating_sub(1),
+                _ => {}
+            }
+            self.position += 1;
+        }
+        Err(reason)
+    }
+
     /// The items up to `close`, and whether there was a comma.
     fn items(&mut self, close: char, depth: usize) -> Result<(Vec<Literal>, bool), String> {
         let (mut items, mut has_comma) = (Vec::new(), false);
         while !self.take_mark(close) {
-            items.push(self.value(depth + 1)?);
+            items.push(self.item(depth, &[',', close])?);
             let comma = self.take_mark(',');
             has_comma |= comma;
             if !comma && self.peek_mark() != Some(close) {
-                return Err(self.tokens.get(self.position).map_or("not complete".into(), computed));
+                return Err("not complete".into());
             }
         }
-        Ok((items, has_comma))
+        // Nothing but what would have to be computed: a comprehension, or a sum in parentheses.
+        match items.iter().find(|item| !matches!(item, Literal::Computed(_))) {
+            None if !items.is_empty() => Err(items[0].computed_part().unwrap_or_default().to_owned()),
+            _ => Ok((items, has_comma)),
+        }
     }
 
     fn table_or_set(&mut self, depth: usize) -> Result<Literal, String> {
         let (mut pairs, mut items) = (Vec::new(), Vec::new());
         while !self.take_mark('}') {
-            let key = self.value(depth + 1)?;
+            let key = self.item(depth, &[':', ',', '}'])?;
             if self.take_mark(':') {
-                pairs.push((key, self.value(depth + 1)?));
+                pairs.push((key, self.item(depth, &[',', '}'])?));
             } else {
                 items.push(key);
             }
             if !self.take_mark(',') && self.peek_mark() != Some('}') {
-                return Err(self.tokens.get(self.position).map_or("not complete".into(), computed));
+                return Err("not complete".into());
             }
         }
         match (pairs.is_empty(), items.is_empty()) {
@@ -238,7 +341,9 @@ mod tests {
             ("os.path.join('a', 'b')", "`os`"),
             ("f'{x}/y'", "f-string"),
             ("'a' + B", "`+`"),
-            ("['a', b()]", "`b`"),
+            ("[b(), c['d', 2]]", "`b`"),
+            ("['a' for a, b in c]", "`for`"),
+            ("('a' + b)", "`+`"),
             ("'a' if x else 'b'", "`if`"),
             ("'a' % 3", "`%`"),
             ("[x for x in y]", "`x`"),
@@ -249,6 +354,42 @@ mod tests {
             let reason = value(source).unwrap_err();
             assert!(reason.contains(part), "{source}: {reason}");
         }
+    }
+
+    #[test]
+    fn in_a_list_only_what_is_computed_is_passed_over() {
+        let computed = |reason: &str| Literal::Computed(format!("{reason}, and the script is not run"));
+        for source in ["['a', b(1, [2]), 'c']", "['a'] + b(1) + ['c']", "('a', B, *C, 'c')"] {
+            let Literal::List(items) = value(source).unwrap() else { panic!("{source}") };
+            assert_eq!((&items[0], items.last().unwrap()), (&text("a"), &text("c")), "{source}");
+            assert!(items[1].computed_part().is_some(), "{source}: {items:?}");
+        }
+        assert_eq!(
+            value("{'a': Path('b'), 'c': d('e')}"),
+            Ok(Literal::Table(vec![(text("a"), text("b")), (text("c"), computed("computed (`d`)"))]))
+        );
+        assert_eq!(value("['a'] + ['b', ]"), Ok(Literal::List(vec![text("a"), text("b")])));
+    }
+
+    #[test]
+    fn what_is_added_to_a_list_later_belongs_to_it() {
+        let found = constants("A = ['x']\nA += ['y']\nA.append('z'); A.extend(('v', 'w'))\n");
+        let all = ["x", "y", "z", "v", "w"].map(text).to_vec();
+        assert_eq!(found[0].value, Ok(Literal::List(all)));
+        for change in ["A += b()", "A.append(b)", "if b:\n    A.append('c')"] {
+            let found = constants(&format!("A = ['x']\n{change}\n"));
+            let reason = found[0].value.as_ref().unwrap().computed_part().unwrap();
+            assert!(reason.contains("changed in line"), "{change}: {reason}");
+        }
+        assert!(constants("A = ['x']\nA.remove('x')\n")[0].value.is_err());
+        assert!(constants("A = 'x'\nA += 'y'\n")[0].value.is_err());
+    }
+
+    #[test]
+    fn what_is_set_in_a_class_only_is_named() {
+        let found = constants("class C:\n    A = 1\n    B = 2\nB = 3\n");
+        assert!(found[0].value.as_ref().unwrap_err().contains("inside a block"), "{found:?}");
+        assert_eq!((found.len(), &found[1].value), (2, &Ok(Literal::Number("3".into()))));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! RCLONE_BIN and RCLONE_OPTS.
 
+use super::python::Literal;
 use super::script::Script;
 use super::written::Written;
 use crate::workflow::configuration::Defaults;
@@ -14,16 +15,46 @@ pub(super) fn section(script: &mut Script, defaults: &Defaults) -> Written {
             rclone.key("program", program, "RCLONE_BIN");
         }
     }
-    if let Some(options) = script.texts("RCLONE_OPTS") {
+    if let Some(options) = options(script) {
         flags(script, &options, defaults, &mut rclone);
     }
     rclone
+}
+
+/// Stands for a word that is not known: its flag must not go on without its value.
+const UNKNOWN: &str = "\u{0}";
+
+fn options(script: &mut Script) -> Option<Vec<String>> {
+    let Some(Literal::List(items)) = script.value("RCLONE_OPTS") else { return script.texts("RCLONE_OPTS") };
+    script.done("RCLONE_OPTS");
+    let mut texts = Vec::new();
+    for item in items {
+        texts.push(match item {
+            Literal::Text(text) => text,
+            // `"--transfers", 4` never reached rclone: Python wants text there.
+            Literal::Number(number) => number,
+            Literal::Computed(reason) => {
+                let before = texts.last().map_or("the first", String::as_str);
+                let place = if before.starts_with('-') { before } else { "one" };
+                script.leave("RCLONE_OPTS", &format!("what stands at {place:?} is {reason}"));
+                UNKNOWN.into()
+            }
+            _ => {
+                script.leave("RCLONE_OPTS", "one of its items is no text");
+                UNKNOWN.into()
+            }
+        });
+    }
+    Some(texts)
 }
 
 fn flags(script: &mut Script, options: &[String], defaults: &Defaults, rclone: &mut Written) {
     let words: Vec<String> = options.iter().flat_map(|option| shell_words(option)).collect();
     let mut taken = Vec::new();
     for flag in joined(&words) {
+        if flag.contains(UNKNOWN) {
+            continue;
+        }
         if let Some(file) = flag.strip_prefix("--config=") {
             if file.starts_with('/') {
                 rclone.key("config", file, "RCLONE_OPTS, --config");
@@ -62,7 +93,7 @@ fn joined(words: &[String]) -> Vec<String> {
 
 /// Splits as a shell does; the script may have used `shlex`, or written the words
 /// of a flag into one string.
-fn shell_words(text: &str) -> Vec<String> {
+pub(super) fn shell_words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;

@@ -139,6 +139,9 @@ impl Script {
                 for item in items {
                     match item {
                         Literal::Text(text) => texts.push(text),
+                        Literal::Computed(reason) => {
+                            self.leave(name, &format!("one of its items is {reason}"))
+                        }
                         other => self.wrong(name, "a list of text", &other),
                     }
                 }

@@ -174,9 +174,54 @@ fn notifications_that_were_off_stay_off() {
     );
     assert!(read.notify.channels.telegram.is_some() && read.notify.channels.mail.is_none());
     assert_eq!(imported.left_behind, Vec::<String>::new());
-    let (imported, read) = import("SYNC_PAIRS=['/a:r:b']\nMAIL_TO=['a@b']\nMAIL_BIN='/usr/bin/mail'\n");
-    assert_eq!(read.notify.channels.mail.unwrap().by, MailBy::Sendmail("/usr/sbin/sendmail".into()));
-    assert!(imported.left_behind[0].contains("/usr/bin/mail"), "{:?}", imported.left_behind);
+}
+
+#[test]
+fn the_mail_program_of_the_script_is_the_one_that_is_used() {
+    for (written, program, left) in [
+        ("'nullmailer-inject'", "nullmailer-inject", ""),
+        ("'/usr/bin/nullmailer-inject'", "/usr/bin/nullmailer-inject", ""),
+        ("'msmtp'", "msmtp", ""),
+        ("'/usr/bin/mail'", "/usr/bin/mail", ""),
+        ("'sendmail'", "/usr/sbin/sendmail", ""),
+        ("'/usr/sbin/sendmail -t -i'", "/usr/sbin/sendmail", ""),
+        ("['/usr/bin/msmtp', '-a', 'gmail']", "/usr/bin/msmtp", "its arguments \"-a gmail\""),
+        ("'/opt/notify'", "/usr/sbin/sendmail", "no program that is known to take a mail"),
+        ("''", "/usr/sbin/sendmail", ""),
+    ] {
+        let (imported, read) =
+            import(&format!("SYNC_PAIRS=['/a:r:b']\nMAIL_TO='root, a@b'\nMAIL_BIN={written}\n"));
+        let mail = read.notify.channels.mail.unwrap();
+        assert_eq!(mail.by, MailBy::Sendmail(program.into()), "{written}");
+        assert_eq!(mail.to, ["root@localhost", "a@b"]);
+        let told = imported.left_behind.join("\n");
+        assert!(told.contains(left) && told.is_empty() == left.is_empty(), "{written}: {told}");
+    }
+}
+
+#[test]
+fn what_is_known_of_a_list_is_carried_over_and_the_rest_named() {
+    let (imported, read) = import(
+        "BASE = '/data'\nREMOTE_NAME = 'r'\nSYNC_PAIRS = [\n ('/a', 'x/a'),  # 照片\n (BASE + '/b', 'x/b'),\n \
+         (Path('/c'), 'x/c', 'more'),\n {'local': '/d', 'remote': 'x/d', 'exclude': ['*.iso']},\n]\nSYNC_PAIRS += [('/e', 'x/e')]\n\
+         SYNC_PAIRS.append(('/f', f'{BASE}/f'))\nEXCLUDES = ['*.tmp', '*' + EXT, *MORE]\n\
+         RCLONE_OPTS = ['--transfers', str(N), '--bwlimit', '1M', '--tpslimit', 2]\n",
+    );
+    let sources: Vec<&str> = read.jobs.iter().map(|job| job.source.to_str().unwrap()).collect();
+    assert_eq!(sources, ["/a", "/c", "/d", "/e"]);
+    assert_eq!(read.jobs[0].exclude, ["*.tmp"]);
+    assert_eq!(read.rclone.flags, ["--bwlimit=1M", "--tpslimit=2"]);
+    let left = imported.left_behind.join("\n");
+    for part in [
+        "SYNC_PAIRS (line 3): pair 2 is computed (`BASE`)",
+        "pair 3 holds more than two folders: \"more\" is left out",
+        "pair 4 holds more than two folders: `exclude` is left out",
+        "pair 6 is an f-string",
+        "EXCLUDES (line 11): one of its items is computed (`+`)",
+        "what stands at \"--transfers\" is computed (`str`)",
+    ] {
+        assert!(left.contains(part), "{part} is not in\n{left}");
+    }
 }
 
 proptest::proptest! {

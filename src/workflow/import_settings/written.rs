@@ -64,5 +64,6 @@ pub(super) fn shown(literal: &Literal) -> &'static str {
         Literal::Nothing => "None",
         Literal::List(_) => "a list",
         Literal::Table(_) => "a dict",
+        Literal::Computed(_) => "computed",
     }
 }

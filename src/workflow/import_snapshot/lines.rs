@@ -67,6 +67,9 @@ fn parse(bytes: &[u8], job: &Job, claimed: &mut Vec<Claimed>, report: &mut Taken
         }
         match parse_line(line, source) {
             Some(claim) => claimed.push(claim),
+            None if super::last_full_check::in_line(line).is_some() => {
+                report.last_check_seconds = super::last_full_check::in_line(line);
+            }
             None => {
                 report.not_understood_total += 1;
                 if report.not_understood.len() < SHOWN_MAX {

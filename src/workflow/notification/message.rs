@@ -5,6 +5,7 @@ use super::{Announcement, as_json, is_trouble, newest};
 use crate::notify::Message;
 use crate::workflow::configuration::Configuration;
 use crate::workflow::report::JobReport;
+use crate::workflow::verify::VerifyReport;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -109,10 +110,35 @@ fn put_job(text: &mut String, report: &JobReport, speech: Speech) {
         let _ = writeln!(text, "    {path}: {}", plain(reason));
     }
     put_others(text, report.unprotected.total.saturating_sub(named.len() as u64), speech);
+    if let Some(check) = &report.check {
+        put_check(text, check, speech);
+    }
     for warning in report.warnings.iter().take(NAMED_MAX) {
         let _ = writeln!(text, "  {}: {}", speech.warning(), plain(warning));
     }
     put_others(text, report.warnings.len().saturating_sub(NAMED_MAX) as u64, speech);
+}
+
+fn put_check(text: &mut String, check: &VerifyReport, speech: Speech) {
+    let figures = [
+        (speech.check_good(), check.files_verified),
+        (speech.check_missing(), check.files_missing),
+        (speech.check_different(), check.files_damaged),
+        (speech.check_surplus(), check.files_surplus),
+        (speech.check_failed(), check.files_failed),
+        (speech.check_sent_again(), check.files_repaired),
+    ];
+    let told: Vec<String> = figures
+        .iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(what, number)| format!("{what} {}", speech.files(*number)))
+        .collect();
+    let _ = writeln!(text, "  {}: {}", speech.mirror_check(), told.join("; "));
+    let named = &check.findings.named[..check.findings.named.len().min(NAMED_MAX)];
+    for (path, reason) in named {
+        let _ = writeln!(text, "    {path}: {}", plain(reason));
+    }
+    put_others(text, check.findings.total.saturating_sub(named.len() as u64), speech);
 }
 
 fn put_others(text: &mut String, others: u64, speech: Speech) {

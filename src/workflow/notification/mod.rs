@@ -7,6 +7,7 @@ mod words;
 
 pub use crate::notify::{Channel, Delivery};
 pub(super) use memory::last_failures;
+pub use words::Speech;
 
 use super::configuration::{Configuration, NotifyOn};
 use super::options::{Stop, StopLevel};
@@ -73,7 +74,7 @@ impl<'c> Notifier<'c> {
         // Who asks for the end now, when all but this is done, need not ask twice.
         let is_urgent = || stop.level() == StopLevel::AtOnce || (!was_stopped && stop.is_requested());
         let notify = &configuration.notify;
-        let speech = words::Speech::of(configuration.language, announcement.locale);
+        let speech = Speech::of(configuration.language, announcement.locale);
         let message = message::build(announcement, speech);
         let mut deliveries = Vec::new();
         // A start that comes after the end would look like a run that hangs.
@@ -92,7 +93,7 @@ impl<'c> Notifier<'c> {
 /// Sends a test message through every channel, whatever `on` says. Of
 /// healthchecks it is a success with a text that says so.
 pub fn test_channels(configuration: &Configuration, host: &str, locale: &str) -> Vec<Delivery> {
-    let speech = words::Speech::of(configuration.language, locale);
+    let speech = Speech::of(configuration.language, locale);
     let message = message::test(configuration, host, speech);
     let (channels, patience) = (&configuration.notify.channels, Patience::default());
     let ping = notify::ping(channels, Ping::Success(message.text.clone()), &patience);
@@ -118,11 +119,20 @@ fn has_changed(report: &JobReport) -> bool {
     report.files_uploaded + report.files_moved + report.files_trashed + report.files_removed > 0
 }
 
+/// The mirror was not as it was left: worth a word also when it is again.
+fn lost_something(report: &JobReport) -> bool {
+    report.check.as_ref().is_some_and(|check| check.has_findings())
+}
+
 fn is_worth_telling(on: NotifyOn, reports: &[JobReport]) -> bool {
     match on {
         NotifyOn::Always => true,
-        NotifyOn::Change => reports.iter().any(|report| has_changed(report) || is_trouble(&report.outcome)),
-        NotifyOn::Failure => reports.iter().any(|report| is_trouble(&report.outcome)),
+        NotifyOn::Change => reports
+            .iter()
+            .any(|report| has_changed(report) || is_trouble(&report.outcome) || lost_something(report)),
+        NotifyOn::Failure => {
+            reports.iter().any(|report| is_trouble(&report.outcome) || lost_something(report))
+        }
     }
 }
 

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 /// The language of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speech {
+pub enum Speech {
+    /// English.
     English,
+    /// Simplified Chinese.
     Chinese,
 }
 
@@ -19,9 +21,12 @@ use Speech::{Chinese, English};
 macro_rules! words {
     ($($name:ident = $english:literal, $chinese:literal;)*) => {
         impl Speech {
-            $(pub(super) fn $name(self) -> &'static str {
-                match self { English => $english, Chinese => $chinese }
-            })*
+            $(
+                #[doc = $english]
+                pub fn $name(self) -> &'static str {
+                    match self { English => $english, Chinese => $chinese }
+                }
+            )*
         }
     };
 }
@@ -37,6 +42,13 @@ words! {
     not_protected = "not protected", "未受保护";
     nothing = "nothing, there was nothing to send", "无，没有需要发送的内容";
     time_taken = "time taken", "用时";
+    mirror_check = "check of the mirror", "远端校验";
+    check_good = "good:", "正常：";
+    check_missing = "missing:", "缺失：";
+    check_different = "different:", "不一致：";
+    check_surplus = "unknown to us:", "多余：";
+    check_failed = "not to be looked at:", "无法检查：";
+    check_sent_again = "sent again:", "已重新上传：";
     what_to_do = "what to do", "如何处理";
     warning = "warning", "警告";
     all_well = "all is well", "一切正常";
@@ -46,7 +58,7 @@ words! {
 
 impl Speech {
     /// `auto`: by the locale, `zh_CN.UTF-8` or the like.
-    pub(super) fn of(language: Language, locale: &str) -> Speech {
+    pub fn of(language: Language, locale: &str) -> Speech {
         match language {
             Language::English => English,
             Language::Chinese => Chinese,
@@ -86,7 +98,7 @@ impl Speech {
     }
 
     /// With the reason.
-    pub(super) fn long(self, outcome: &JobOutcome) -> String {
+    pub fn long(self, outcome: &JobOutcome) -> String {
         match outcome {
             JobOutcome::Protected => self.choose("everything is protected", "全部已受保护"),
             JobOutcome::Unprotected => {
@@ -122,7 +134,7 @@ impl Speech {
     }
 
     /// The way on; `None` where nothing needs to be done.
-    pub(super) fn advice(self, job: &str, outcome: &JobOutcome) -> Option<String> {
+    pub fn advice(self, job: &str, outcome: &JobOutcome) -> Option<String> {
         Some(match outcome {
             JobOutcome::Protected
             | JobOutcome::BudgetSpent { .. }
@@ -181,14 +193,16 @@ impl Speech {
         }
     }
 
-    pub(super) fn files(self, number: u64) -> String {
+    /// `2 files`.
+    pub fn files(self, number: u64) -> String {
         match self {
             English => figures::files(number),
             Chinese => format!("{} 个文件", figures::count(number)),
         }
     }
 
-    pub(super) fn files_and_bytes(self, number: u64, bytes: u64) -> String {
+    /// `2 files, 3.4 MiB`.
+    pub fn files_and_bytes(self, number: u64, bytes: u64) -> String {
         let comma = match self {
             English => ", ",
             Chinese => "，",
@@ -196,7 +210,8 @@ impl Speech {
         format!("{}{comma}{}", self.files(number), figures::bytes(bytes))
     }
 
-    pub(super) fn paths(self, number: u64) -> String {
+    /// `2 paths`.
+    pub fn paths(self, number: u64) -> String {
         match self {
             English => figures::counted(number, "path", "paths"),
             Chinese => format!("{} 项", figures::count(number)),
@@ -218,7 +233,8 @@ impl Speech {
         }
     }
 
-    pub(super) fn duration(self, duration: Duration) -> String {
+    /// `3 min 20 s`.
+    pub fn duration(self, duration: Duration) -> String {
         let text = figures::duration(duration);
         match self {
             English => text,
@@ -228,11 +244,16 @@ impl Speech {
         }
     }
 
-    fn choose(self, english: &str, chinese: &str) -> String {
+    /// What is said in this language.
+    pub fn either<T>(self, english: T, chinese: T) -> T {
         match self {
-            English => english.to_owned(),
-            Chinese => chinese.to_owned(),
+            English => english,
+            Chinese => chinese,
         }
+    }
+
+    fn choose(self, english: &str, chinese: &str) -> String {
+        self.either(english, chinese).to_owned()
     }
 
     fn with(self, english: &str, chinese: &str, reason: &str) -> String {

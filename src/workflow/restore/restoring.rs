@@ -22,6 +22,9 @@ const BATCH_FILES_MAX: usize = 5_000;
 const BATCH_BYTES_MAX: u64 = 8 << 30;
 /// Warnings about folders that are kept; the rest are alike.
 const WARNINGS_MAX: usize = 20;
+/// How rclone and the system say that the disk is full.
+const NO_ROOM: [&str; 4] =
+    ["no space left", "No space left", "too big for remaining disk space", "quota exceeded"];
 
 /// A file that is to be fetched.
 struct Wanted {
@@ -54,6 +57,8 @@ pub(super) struct Restoring<'a> {
     download: Option<Download<'a>>,
     files_asked: u64,
     files_absent: u64,
+    /// Something was not restored for want of room here.
+    is_full: bool,
 }
 
 impl<'a> Restoring<'a> {
@@ -84,6 +89,7 @@ impl<'a> Restoring<'a> {
             download: None,
             files_asked: 0,
             files_absent: 0,
+            is_full: false,
         })
     }
 
@@ -355,6 +361,7 @@ impl<'a> Restoring<'a> {
     fn fail(&mut self, path: &TreePath, reason: &str) {
         self.way.surroundings.observer.event(&Event::Finding { path, reason });
         self.report.not_restored.add(path.clone(), reason);
+        self.is_full |= NO_ROOM.iter().any(|words| reason.contains(words));
     }
 
     /// Folders get their own mode and time when everything is in them.
@@ -384,6 +391,12 @@ impl<'a> Restoring<'a> {
                  storage behind it there?",
                 self.files_asked, self.way.job.remote
             )));
+        }
+        if self.is_full {
+            self.report.warnings.push(format!(
+                "there is no room left at {}: make some, and run the same command again; it goes on where it stopped",
+                self.options.to.display()
+            ));
         }
         if self.report.files_unchecked > 0 {
             self.report.warnings.push(format!(

@@ -1,11 +1,12 @@
-//! Fetches files from the mirror only to hash them. Small ones in batches,
-//! through a scratch folder; large ones one by one, through memory.
+//! Fetches files from the mirror only to hash them. rclone does that by itself where
+//! it can (1.71 and later); else small ones come in batches, through a scratch folder,
+//! and large ones one by one, through memory.
 
 use super::Verifying;
 use super::repair::Wrong;
 use crate::model::{ContentDigest, TreePath};
 use crate::scan::{RootDirectory, read_file};
-use crate::transfer::{Download, Fetched};
+use crate::transfer::{Checked, Download, Fetched};
 use crate::workflow::halt::Halt;
 use crate::workflow::way::Way;
 
@@ -14,6 +15,8 @@ const SMALL_BYTES_MAX: u64 = 64 << 20;
 /// What lies in the scratch folder at most.
 const BATCH_BYTES_MAX: u64 = 1 << 30;
 const BATCH_FILES_MAX: usize = 5_000;
+/// What one rclone hashes, so that a share that is interrupted goes on near there.
+const CHECKED_BYTES_MAX: u64 = 16 << 30;
 
 struct Expected {
     path: TreePath,
@@ -26,11 +29,24 @@ pub(super) struct Contents<'a> {
     download: Option<Download<'a>>,
     batch: Vec<Expected>,
     bytes: u64,
+    /// Those that rclone hashes.
+    checked: Vec<Expected>,
+    checked_bytes: u64,
+    /// The last one that was handed over, in path order.
+    last: Option<TreePath>,
 }
 
 impl<'a> Contents<'a> {
     pub(super) fn new(way: Way<'a>) -> Self {
-        Contents { way, download: None, batch: Vec::new(), bytes: 0 }
+        Contents {
+            way,
+            download: None,
+            batch: Vec::new(),
+            bytes: 0,
+            checked: Vec::new(),
+            checked_bytes: 0,
+            last: None,
+        }
     }
 
     /// Hashes the file, now or with others.
@@ -41,7 +57,17 @@ impl<'a> Contents<'a> {
         digest: ContentDigest,
         verifying: &mut Verifying<'_>,
     ) -> Result<(), Halt> {
+        self.last = Some(path.clone());
+        let is_checked = self.way.session()?.can_check_content(&path);
         let expected = Expected { path, size, digest };
+        if is_checked {
+            self.checked_bytes += size;
+            self.checked.push(expected);
+            if self.checked_bytes >= CHECKED_BYTES_MAX || self.checked.len() >= BATCH_FILES_MAX {
+                self.finish(verifying)?;
+            }
+            return Ok(());
+        }
         if size > SMALL_BYTES_MAX {
             return self.read_through(&expected, verifying);
         }
@@ -78,6 +104,35 @@ impl<'a> Contents<'a> {
 
     /// Hashes what waits.
     pub(super) fn finish(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
+        self.check(verifying)?;
+        self.fetch(verifying)?;
+        verifying.done.clone_from(&self.last);
+        Ok(())
+    }
+
+    /// What rclone does not find to be the same is read once more, by ourselves.
+    fn check(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
+        let batch = std::mem::take(&mut self.checked);
+        self.checked_bytes = 0;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        verifying.surroundings.halt_if_stopped()?;
+        let files: Vec<_> = batch.iter().map(|expected| (expected.path.clone(), expected.digest)).collect();
+        let mut rest = Vec::new();
+        let checked =
+            self.way.session()?.check_content(&self.way.remote(None), &files, &mut |index, checked| {
+                match checked {
+                    Checked::Same => verifying.good(&batch[index].path, batch[index].size),
+                    Checked::NotSame | Checked::Silent => rest.push(index),
+                }
+            });
+        verifying.surroundings.halt_if_stopped()?;
+        checked.map_err(|failure| Halt::from_failure("reading files of the mirror", &failure))?;
+        rest.into_iter().try_for_each(|index| self.read_through(&batch[index], verifying))
+    }
+
+    fn fetch(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
         if batch.is_empty() {

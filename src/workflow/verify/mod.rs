@@ -1,6 +1,7 @@
 //! The recipe `verify`: is everything still what the index says?
 
 mod content;
+mod last_verified;
 mod options;
 mod remote;
 mod repair;
@@ -11,19 +12,26 @@ mod subset;
 pub use options::{VerifyOptions, VerifyReport, What};
 pub use subset::Subset;
 
+use super::budget::RunBudget;
+use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::history::open_with_index;
-use super::opened::Opened;
+use super::job_run::is_below_any;
+use super::opened::{Opened, open_to_write};
+use super::options::BackupOptions;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
+use crate::disk::RealDisk;
 use crate::index::{Finder, Tree};
 use crate::model::{Entry, EntryKind, TreePath};
 use crate::observe::{Event, Phase};
-use repair::{WRONG_MAX, Wrong};
-use std::collections::BTreeMap;
-use subset::Chooser;
+use last_verified::{LastVerified, Unfinished};
+use repair::WRONG_MAX;
+pub(super) use repair::Wrong;
+use std::collections::{BTreeMap, BTreeSet};
+use subset::{Chooser, Weights};
 use time::OffsetDateTime;
 
 /// Verifies one job. Takes no lock, and changes nothing but the quarantine.
@@ -37,31 +45,130 @@ pub fn verify(
 ) -> VerifyReport {
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
-    let mut wrong = BTreeMap::new();
-    let ended =
-        verify_one(configuration, job, options, surroundings, &mut report, &mut wrong).and_then(|()| {
-            if options.repair {
-                repair::repair(configuration, job, &wrong, surroundings, &mut report)?;
-            }
-            Ok(())
-        });
-    report.finished = now(surroundings);
-    let found = (report.files_damaged + report.files_missing + report.files_surplus)
-        .saturating_sub(report.files_repaired);
-    report.outcome = match ended {
-        // What was found counts more than why it ended early, but for signals.
-        Err(halt) => JobOutcome::from(halt),
-        Ok(()) if report.repair_outcome.is_some() => {
-            report.repair_outcome.take().unwrap_or(JobOutcome::Protected)
+    let mut found = Found::default();
+    let looked = verify_one(configuration, job, options, surroundings, &mut report, &mut found);
+    let ended = looked.and_then(|()| {
+        if options.repair {
+            repair::repair(configuration, job, &mut found, &RunBudget::default(), surroundings, &mut report)?;
         }
-        Ok(()) if found > 0 => JobOutcome::Damaged { message: words(&report) },
-        Ok(()) if report.files_failed > 0 => JobOutcome::Unprotected,
-        Ok(()) => JobOutcome::Protected,
+        conclude_check(configuration, job, options, surroundings, &mut report, &found)
+    });
+    finish(ended, report, surroundings)
+}
+
+/// The check of the mirror after a backup: one listing, compared with the index,
+/// while no other run changes either. Repairs within the budget of `repairing`.
+///
+/// # Errors
+/// When it could not be made; then nothing was concluded and nothing repaired.
+pub(super) fn check_mirror(
+    configuration: &Configuration,
+    job: &Job,
+    repairing: Option<&BackupOptions>,
+    surroundings: &Surroundings<'_>,
+) -> Result<VerifyReport, Halt> {
+    let options = VerifyOptions::check(repairing.is_some());
+    let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
+    report.is_periodic = true;
+    let mut found = Found::default();
+    let held = open_to_write(configuration, job, surroundings)?;
+    let before = CheckState::load(&held.state)?;
+    verify_one(configuration, job, &options, surroundings, &mut report, &mut found)?;
+    drop(held);
+    let mut postponed = BTreeMap::new();
+    if repairing.is_some() && !found.dark.is_empty() {
+        let fresh: BTreeSet<_> =
+            found.dark.iter().filter(|folder| !before.was_dark(folder)).cloned().collect();
+        postponed = found.take_below(&fresh);
+    }
+    let ended = repairing.map_or(Ok(()), |options| {
+        repair::repair(configuration, job, &mut found, &options.budget, surroundings, &mut report)
+    });
+    found.wrong.append(&mut postponed);
+    let ended =
+        ended.and_then(|()| conclude_check(configuration, job, &options, surroundings, &mut report, &found));
+    ended.map(|()| finish(Ok(()), report, surroundings))
+}
+
+fn finish(
+    ended: Result<(), Halt>,
+    mut report: VerifyReport,
+    surroundings: &Surroundings<'_>,
+) -> VerifyReport {
+    report.finished = now(surroundings);
+    let found = (report.files_damaged + report.files_missing + report.files_surplus_that_count())
+        .saturating_sub(report.files_repaired);
+    let repair_outcome = report.repair_run.as_ref().map(|run| run.outcome.clone());
+    report.outcome = match (ended, repair_outcome) {
+        // What was found counts more than why it ended early, but for signals.
+        (Err(halt), _) => JobOutcome::from(halt),
+        (Ok(()), Some(outcome)) if !matches!(outcome, JobOutcome::Protected | JobOutcome::Unprotected) => {
+            outcome
+        }
+        (Ok(()), _) if found > 0 => JobOutcome::Damaged { message: words(&report) },
+        (Ok(()), _) if report.files_failed > 0 => JobOutcome::Unprotected,
+        (Ok(()), _) => JobOutcome::Protected,
     };
     report
 }
 
-fn now(surroundings: &Surroundings<'_>) -> OffsetDateTime {
+/// What was found wrong on the mirror.
+#[derive(Default)]
+struct Found {
+    /// What a repair has to see to.
+    wrong: BTreeMap<TreePath, Wrong>,
+    /// Folders that list nothing at all, where much is known to be. OpenList answers
+    /// every error so.
+    dark: BTreeSet<TreePath>,
+    /// What a repair saw to: the index admits it, and runs name it by themselves.
+    sent_again: BTreeSet<TreePath>,
+}
+
+impl Found {
+    /// Takes out what lies below one of `folders`.
+    fn take_below(&mut self, folders: &BTreeSet<TreePath>) -> BTreeMap<TreePath, Wrong> {
+        let all = std::mem::take(&mut self.wrong);
+        let (below, rest) = all.into_iter().partition(|(path, _)| is_below_any(folders, path));
+        self.wrong = rest;
+        below
+    }
+}
+
+/// What is wrong is remembered until it is sent again. A whole look at the mirror is
+/// a check: the next one is due later.
+fn conclude_check(
+    configuration: &Configuration,
+    job: &Job,
+    options: &VerifyOptions,
+    surroundings: &Surroundings<'_>,
+    report: &mut VerifyReport,
+    found: &Found,
+) -> Result<(), Halt> {
+    if options.what == What::Source {
+        return Ok(());
+    }
+    let opened = open_with_index(configuration, job, surroundings)?;
+    if opened.docket.facts.last_run != report.snapshot && report.repair_run.is_none() {
+        report
+            .warnings
+            .push("a backup ran meanwhile: files that it changed may be named here. Verify again".into());
+        return Ok(());
+    }
+    let mut check = CheckState::load(&opened.state)?;
+    let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
+    let by_content = options.what == What::Download;
+    check.forget(&found.sent_again);
+    if options.subset == Subset::All && options.paths.is_empty() {
+        check.begin_anew(by_content);
+        check.note_dark(&found.dark);
+        check.checked_seconds = Some(report.started.unix_timestamp());
+    }
+    check.remember(&found.wrong, by_content, &tree)?;
+    check.save(&opened.state, &RealDisk::new(surroundings.observer))
+}
+
+/// UTC.
+pub(super) fn now(surroundings: &Surroundings<'_>) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(surroundings.now_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
@@ -73,7 +180,7 @@ fn words(report: &VerifyReport) -> String {
     let counts = [
         (report.files_damaged, damaged),
         (report.files_missing, "missing on the remote"),
-        (report.files_surplus, "on the remote that nobody knows of"),
+        (report.files_surplus_that_count(), "on the remote that nobody knows of"),
     ];
     let told: Vec<String> = counts
         .iter()
@@ -89,7 +196,7 @@ fn verify_one(
     options: &VerifyOptions,
     surroundings: &Surroundings<'_>,
     report: &mut VerifyReport,
-    wrong: &mut BTreeMap<TreePath, Wrong>,
+    found: &mut Found,
 ) -> Result<(), Halt> {
     let opened = open_with_index(configuration, job, surroundings)?;
     report.snapshot = opened.docket.facts.last_run;
@@ -102,18 +209,73 @@ fn verify_one(
         }
     }
     observer.event(&Event::PhaseStarted(Phase::Plan));
-    let (files, bytes) = count(&tree, &selection, &Chooser::new(Subset::All, 0, 0), surroundings)?;
-    let chooser = Chooser::new(options.subset, surroundings.now_seconds() as u64, bytes);
-    let (files, bytes) =
-        if chooser.is_all() { (files, bytes) } else { count(&tree, &selection, &chooser, surroundings)? };
+    let mut ledger = LastVerified::load(&opened.state)?;
+    let (chooser, parts) = choose(&tree, &selection, options, &mut ledger, surroundings)?;
+    let (files, bytes) = count(&tree, &selection, &chooser, surroundings)?;
     report.files_selected = files;
     observer.event(&Event::PhaseStarted(Phase::Verify));
     observer.event(&Event::WorkPlanned { phase: Phase::Verify, files, bytes });
-    let verifying = Verifying { job, opened: &opened, tree, selection, chooser, surroundings, report, wrong };
-    match options.what {
+    let (mut done, mut unkept) = (None, None);
+    let verifying = Verifying {
+        job,
+        opened: &opened,
+        tree,
+        selection: selection.clone(),
+        chooser,
+        surroundings,
+        report,
+        found,
+        done: &mut done,
+    };
+    let verified = match options.what {
         What::Source => source::verify(verifying),
         What::Listing | What::Download => remote::verify(verifying),
+    };
+    if selection.is_all() {
+        let kind = ledger.of(options.what);
+        match (&verified, done) {
+            (Ok(()), _) => kind.note(parts, surroundings.now_seconds()),
+            (Err(_), Some(done)) if options.subset != Subset::All => {
+                kind.unfinished = Some(Unfinished::new(parts, &done));
+            }
+            (Err(_), _) => return verified,
+        }
+        if let Err(halt) = ledger.save(&opened.state, &RealDisk::new(observer)) {
+            unkept = Some(format!("it could not be written down what was verified: {halt}"));
+        }
     }
+    report.warnings.extend(unkept);
+    verified
+}
+
+/// Which files it is this time, and the parts they are in. An interrupted share
+/// comes first.
+fn choose(
+    tree: &Tree<'_>,
+    selection: &Selection,
+    options: &VerifyOptions,
+    ledger: &mut LastVerified,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Chooser, Vec<u16>), Halt> {
+    let mut weights = Weights::new();
+    if options.subset == Subset::All {
+        let all = weights.choose(Subset::All, ledger.of(options.what));
+        return Ok((Chooser::default(), all));
+    }
+    if let Some(unfinished) = ledger.of(options.what).unfinished.clone().filter(|_| selection.is_all()) {
+        return Ok((Chooser::new(&unfinished.parts, unfinished.done()), unfinished.parts));
+    }
+    walk(tree, selection, &mut |path, visit| {
+        surroundings.halt_if_stopped()?;
+        if let Visit::Entry(entry) = visit
+            && entry.kind == EntryKind::File
+        {
+            weights.add(path, entry.stamp.size);
+        }
+        Ok(Next::Into)
+    })?;
+    let parts = weights.choose(options.subset, ledger.of(options.what));
+    Ok((Chooser::new(&parts, None), parts))
 }
 
 /// A verification under way.
@@ -125,8 +287,9 @@ struct Verifying<'a> {
     chooser: Chooser,
     surroundings: &'a Surroundings<'a>,
     report: &'a mut VerifyReport,
-    /// What a repair has to see to.
-    wrong: &'a mut BTreeMap<TreePath, Wrong>,
+    found: &'a mut Found,
+    /// Up to here, in path order, everything is verified.
+    done: &'a mut Option<TreePath>,
 }
 
 impl Verifying<'_> {
@@ -136,8 +299,8 @@ impl Verifying<'_> {
             Wrong::Missing => self.report.files_missing += 1,
             Wrong::Damaged => self.report.files_damaged += 1,
         }
-        if self.wrong.len() < WRONG_MAX {
-            self.wrong.insert(path.clone(), wrong);
+        if self.found.wrong.len() < WRONG_MAX {
+            self.found.wrong.insert(path.clone(), wrong);
         }
         self.find(path, reason);
     }

@@ -2,7 +2,7 @@
 
 use super::subset::Subset;
 use crate::model::{RunId, TreePath};
-use crate::workflow::report::{JobOutcome, Unprotected};
+use crate::workflow::report::{JobOutcome, JobReport, Unprotected};
 use time::OffsetDateTime;
 
 /// What is verified.
@@ -27,6 +27,13 @@ pub struct VerifyOptions {
     pub subset: Subset,
     /// Send again what is missing or damaged on the remote and unchanged in the source.
     pub repair: bool,
+}
+
+impl VerifyOptions {
+    /// The check that `check_every_days` asks for.
+    pub(super) fn check(repair: bool) -> Self {
+        VerifyOptions { what: What::Listing, paths: Vec::new(), subset: Subset::All, repair }
+    }
 }
 
 /// What a verification found.
@@ -60,8 +67,10 @@ pub struct VerifyReport {
     pub files_surplus: u64,
     /// Of the missing and damaged ones, those that were sent again.
     pub files_repaired: u64,
-    /// How the backup ended that should have repaired, when it did not come to its end.
-    pub repair_outcome: Option<JobOutcome>,
+    /// The backup that sent again what was to be repaired.
+    pub repair_run: Option<Box<JobReport>>,
+    /// It was the check after a backup.
+    pub is_periodic: bool,
     /// Could not be looked at.
     pub files_failed: u64,
     /// All of these by name, as far as there is room.
@@ -89,11 +98,23 @@ impl VerifyReport {
             files_missing: 0,
             files_surplus: 0,
             files_repaired: 0,
-            repair_outcome: None,
+            repair_run: None,
+            is_periodic: false,
             files_failed: 0,
             findings: Unprotected::default(),
             warnings: Vec::new(),
             outcome: JobOutcome::Protected,
         }
+    }
+
+    /// Files that nobody knows of are no damage. Whoever asks wants to know; what
+    /// checks by itself names them, and does not cry wolf every week.
+    pub(super) fn files_surplus_that_count(&self) -> u64 {
+        if self.is_periodic { 0 } else { self.files_surplus }
+    }
+
+    /// Anything that is not as it should be was found, repaired or not.
+    pub fn has_findings(&self) -> bool {
+        self.files_damaged + self.files_missing + self.files_surplus + self.files_failed > 0
     }
 }

@@ -2,7 +2,7 @@
 //! the last backup are no damage: the source is not looked at.
 
 use super::content::Contents;
-use super::repair::Wrong;
+use super::repair::{WRONG_MAX, Wrong};
 use super::sorted_listing::{Listed, Merged, SortedListing};
 use super::{Verifying, What, is_chosen};
 use crate::index::{Tree, find};
@@ -17,6 +17,12 @@ use std::io;
 /// So many missing files are looked for one by one: a folder that could not be
 /// listed for a moment is no loss.
 const SECOND_LOOKS_MAX: usize = 1_000;
+/// A folder that should hold so many files and lists none is not simply believed.
+const DARK_FILES_MIN: u64 = 10;
+const DARK_FOLDERS_MAX: usize = 10_000;
+const MISSING: &str = "missing on the remote";
+/// Warnings of one kind that name files.
+const NAMED_MAX: usize = 5;
 
 pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
     let surroundings = verifying.surroundings;
@@ -29,6 +35,7 @@ pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
         encoding,
         by_line,
         missing: Vec::new(),
+        open: Vec::new(),
         links: BTreeSet::new(),
         unmatched: SortedListing::new(&surroundings.temporary_directory),
         verifying,
@@ -70,7 +77,11 @@ fn list(verifying: &mut Verifying<'_>, way: &Way<'_>) -> Result<Listing, Halt> {
     });
     verifying.surroundings.halt_if_stopped()?;
     // A folder that is said not to be there lists nothing, and what that means is judged below.
-    listed.map_err(|failure| Halt::from_failure("listing the mirror", &failure))?;
+    listed.map_err(|failure| match failure.reason.contains("not found") {
+        // Told of a moment ago, and denied now: so OpenList speaks of any error.
+        true => Halt::RemoteUnwell(format!("a folder of the mirror cannot be listed: {}", failure.reason)),
+        false => Halt::from_failure("listing the mirror", &failure),
+    })?;
     sorted.map_err(cannot_sort)?;
     let docket = &verifying.opened.docket;
     let roots = [docket.base, docket.kept];
@@ -91,13 +102,38 @@ struct Comparing<'a> {
     encoding: NameEncoding,
     by_line: BTreeMap<String, Vec<Option<u64>>>,
     missing: Vec<TreePath>,
+    /// The open folders of the walk, the root first.
+    open: Vec<Answered>,
     /// Where uploaded symlinks lie on the mirror.
     links: BTreeSet<TreePath>,
     /// What the remote lists and the base does not know.
     unmatched: SortedListing,
 }
 
+/// What the remote showed of one folder and all below it.
+#[derive(Default)]
+struct Answered {
+    files_listed: u64,
+    files_missing: u64,
+}
+
 impl Comparing<'_> {
+    /// A folder is done. One of which nothing was listed may be unlistable for the moment.
+    fn leave(&mut self, path: &TreePath) {
+        let Some(left) = self.open.pop() else { return };
+        if let Some(above) = self.open.last_mut() {
+            above.files_listed += left.files_listed;
+            above.files_missing += left.files_missing;
+        }
+        if left.files_listed == 0 && left.files_missing >= DARK_FILES_MIN && !path.is_root() {
+            let dark = &mut self.verifying.found.dark;
+            dark.retain(|below| !below.is_within(path));
+            if dark.len() < DARK_FOLDERS_MAX {
+                dark.insert(path.clone());
+            }
+        }
+    }
+
     /// Merges the listing with what the source had at the last backup.
     fn base(&mut self, mut listing: Merged) -> Result<(), Halt> {
         let (tree, selection) = (self.verifying.tree, self.verifying.selection.clone());
@@ -106,6 +142,10 @@ impl Comparing<'_> {
             match visit {
                 Visit::Entry(entry) if entry.kind == EntryKind::File => {
                     let listed = self.advance_to(&mut listing, path)?;
+                    if let Some(folder) = self.open.last_mut() {
+                        folder.files_listed += u64::from(listed.is_some());
+                        folder.files_missing += u64::from(listed.is_none());
+                    }
                     if is_chosen(path, entry, &self.verifying.chooser) {
                         self.compare(path, entry, listed)?;
                     }
@@ -115,6 +155,8 @@ impl Comparing<'_> {
                     place.extend_from_slice(b".rclonelink");
                     self.links.extend(TreePath::from_bytes(place).ok());
                 }
+                Visit::Enter(_) => self.open.push(Answered::default()),
+                Visit::Leave(_) => self.leave(path),
                 Visit::Damaged(reason) => {
                     self.verifying.report.files_failed += 1;
                     let reason = format!("the index is damaged here, the next backup mends it: {reason}");
@@ -149,7 +191,11 @@ impl Comparing<'_> {
 
     fn compare(&mut self, path: &TreePath, entry: &Entry<'_>, listed: Option<Listed>) -> Result<(), Halt> {
         let Some((_, size)) = listed else {
-            self.missing.push(path.clone());
+            if self.missing.len() < WRONG_MAX {
+                self.missing.push(path.clone());
+            } else {
+                self.verifying.find_wrong(path, Wrong::Missing, MISSING);
+            }
             return Ok(());
         };
         let sent = entry.stamp.size;
@@ -224,17 +270,63 @@ impl Comparing<'_> {
                 .map_err(|failure| Halt::from_failure("looking for files that were not listed", &failure))?;
             found = looked.into_iter().map(|size| size.is_some()).collect();
         }
+        let mut denied_first = Vec::new();
         for (path, is_there) in missing.iter().zip(found) {
             if is_there {
-                self.verifying.report.files_unverifiable += 1;
-                self.verifying
-                    .report
-                    .warnings
-                    .push(format!("{path}: not listed by the remote, and yet there"));
+                denied_first.push(path);
             } else {
-                self.verifying.find_wrong(path, Wrong::Missing, "missing on the remote");
+                self.verifying.find_wrong(path, Wrong::Missing, MISSING);
             }
         }
+        self.warn_of_denied(&denied_first);
+        self.name_dark_folders(way)
+    }
+
+    fn warn_of_denied(&mut self, there: &[&TreePath]) {
+        if there.is_empty() {
+            return;
+        }
+        let named: Vec<String> = there.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        self.verifying.report.files_unverifiable += there.len() as u64;
+        self.verifying.report.warnings.push(format!(
+            "{} files are not listed by the remote, and yet there when asked for one by one ({}{}): its listings are \
+             not to be relied on",
+            there.len(),
+            named.join(", "),
+            if there.len() > NAMED_MAX { ", …" } else { "" }
+        ));
+    }
+
+    /// A machine's own folder, and a bucket, do not lie: there empty is empty.
+    fn name_dark_folders(&mut self, way: &Way<'_>) -> Result<(), Halt> {
+        let found = &mut self.verifying.found;
+        // Files that are there after all are not in `wrong`, nor is their folder dark.
+        let still_dark: BTreeSet<TreePath> = std::mem::take(&mut found.dark)
+            .into_iter()
+            .filter(|folder| {
+                let mut from = found.wrong.range(folder.clone()..);
+                from.next().is_some_and(|(path, _)| path.is_within(folder))
+            })
+            .collect();
+        if still_dark.is_empty() {
+            return Ok(());
+        }
+        let features = way
+            .session()?
+            .features(&way.remote(None))
+            .map_err(|failure| Halt::from_failure("asking what the remote can do", &failure))?;
+        if features.is_local || features.bucket_based {
+            return Ok(());
+        }
+        let named: Vec<String> = still_dark.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        self.verifying.report.warnings.push(format!(
+            "whole folders list nothing ({}{}). Some remotes, AList and OpenList among them, answer any error so: look \
+             at them on the web page of the remote before you believe it. A periodic check sends them again only when \
+             the next one sees the same",
+            named.join(", "),
+            if still_dark.len() > NAMED_MAX { ", …" } else { "" }
+        ));
+        self.verifying.found.dark = still_dark;
         Ok(())
     }
 }

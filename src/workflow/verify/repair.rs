@@ -4,30 +4,36 @@
 //! hold, and an ordinary backup sees to the difference, with all its guards. What
 //! lies in the wrong on the mirror goes to the trash first, as ever.
 
-use super::VerifyReport;
+use super::{Found, VerifyReport};
 use crate::index::{Edit, Finder, Tree};
 use crate::model::{EntryFlags, EntryKind, OwnedEntry, Stamp, TreePath};
+use crate::observe::{Event, Phase};
 use crate::scan::{RootDirectory, read_file};
-use crate::workflow::backup::backup;
+use crate::transfer::Place;
+use crate::workflow::budget::RunBudget;
 use crate::workflow::committed::{Aside, CommitNote, Committed};
 use crate::workflow::configuration::{Configuration, Job};
 use crate::workflow::connect::Connector;
 use crate::workflow::halt::Halt;
 use crate::workflow::history::open_with_index;
 use crate::workflow::opened::{Opened, open_to_write};
-use crate::workflow::options::BackupOptions;
-use crate::workflow::report::JobOutcome;
+use crate::workflow::owner::{self, Belief};
+use crate::workflow::periodic_check::send_again;
 use crate::workflow::source::cannot_open;
 use crate::workflow::surroundings::Surroundings;
+use crate::workflow::way::{Way, control_for_looking};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 /// More are left for the next time.
 pub(super) const WRONG_MAX: usize = 100_000;
 
+/// Paths of one command that looks.
+const LOOKS_AT_ONCE: usize = 1_000;
+
 /// What is wrong with a file on the mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(in crate::workflow) enum Wrong {
     /// It is not there.
     Missing,
     /// Another content lies there.
@@ -38,29 +44,81 @@ pub(super) enum Wrong {
 pub(super) fn repair(
     configuration: &Configuration,
     job: &Job,
-    wrong: &BTreeMap<TreePath, Wrong>,
+    found: &mut Found,
+    budget: &RunBudget,
     surroundings: &Surroundings<'_>,
     report: &mut VerifyReport,
 ) -> Result<(), Halt> {
-    if wrong.is_empty() {
+    if found.wrong.is_empty() {
         return Ok(());
     }
-    let repaired = admit(configuration, job, wrong, surroundings, report)?;
-    let sent = backup(configuration, job, &BackupOptions::default(), surroundings);
-    report.warnings.extend(sent.warnings);
-    match sent.outcome {
-        JobOutcome::Protected | JobOutcome::Unprotected => {}
-        outcome => {
-            report.repair_outcome = Some(outcome);
-            return Ok(());
-        }
+    look_again(configuration, job, &found.wrong, surroundings)?;
+    let repaired = admit(configuration, job, &found.wrong, surroundings, report)?;
+    if repaired.is_empty() {
+        return Ok(());
     }
+    // From here on the index knows of them by itself.
+    for path in &repaired {
+        found.wrong.remove(path);
+        found.sent_again.insert(path.clone());
+    }
+    let mut sent = send_again(configuration, job, budget, surroundings);
+    report.warnings.append(&mut sent.warnings);
+    report.repair_run = Some(Box::new(sent));
     let opened = open_with_index(configuration, job, surroundings)?;
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let mut finder = Finder::new(&tree);
     for path in &repaired {
         if matches!(finder.find(path), Ok(Some(entry)) if entry.digest.is_some()) {
             report.files_repaired += 1;
+        }
+    }
+    Ok(())
+}
+
+/// A remote that lies says of everything that it is not there, and sending it all
+/// again is the least of it: an upload that fails in the place of a good copy takes that
+/// away. So the owner file must be seen, and what is missing must be denied a second
+/// time, a minute later.
+fn look_again(
+    configuration: &Configuration,
+    job: &Job,
+    wrong: &BTreeMap<TreePath, Wrong>,
+    surroundings: &Surroundings<'_>,
+) -> Result<(), Halt> {
+    let missing: Vec<_> = wrong
+        .iter()
+        .filter(|(_, wrong)| **wrong == Wrong::Missing)
+        .map(|(path, _)| (path.clone(), false))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let opened = open_with_index(configuration, job, surroundings)?;
+    let control = control_for_looking(surroundings);
+    let way = Way::new(job, &opened.docket, &control, surroundings);
+    let failed = |failure| Halt::from_failure("looking again for what is missing", &failure);
+    let features = way.session()?.features(&way.remote(None)).map_err(failed)?;
+    if !features.is_local && !features.bucket_based {
+        let seconds = surroundings.second_look_seconds;
+        let summary = format!(
+            "{} files seem to be missing: the remote is asked again in {seconds} s, before anything is sent",
+            missing.len()
+        );
+        surroundings.observer.event(&Event::PhaseFinished { phase: Phase::Verify, summary: &summary });
+        surroundings.pause(seconds)?;
+    }
+    let belief = Belief::of(&opened.docket.facts, false, job.companion.to_string());
+    if belief.sequence > 0 {
+        owner::check(&way.session()?, &belief)?;
+    }
+    for some in missing.chunks(LOOKS_AT_ONCE) {
+        surroundings.halt_if_stopped()?;
+        let looked = way.looking()?.look(Place::Mirror, some).map_err(failed)?;
+        if looked.iter().any(Option::is_some) {
+            return Err(Halt::RemoteUnwell(
+                "the remote shows files now that it denied a moment ago: nothing was repaired".into(),
+            ));
         }
     }
     Ok(())

@@ -145,7 +145,13 @@ impl Round {
                 }
             }
         }
-        surroundings.halt_if_stopped()
+        surroundings.halt_if_stopped()?;
+        if let Some(last) =
+            round.folders.iter().flat_map(|folder| &folder.files).map(|known| &known.path).max()
+        {
+            *verifying.done = Some(last.clone());
+        }
+        Ok(())
     }
 }
 

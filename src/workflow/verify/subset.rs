@@ -1,5 +1,6 @@
 //! Which share of the files is verified.
 
+use super::last_verified::{OfKind, PARTS, part_of};
 use crate::model::TreePath;
 use std::str::FromStr;
 
@@ -9,17 +10,17 @@ pub enum Subset {
     /// All.
     #[default]
     All,
-    /// The `part`-th of `parts` equal parts, from 1. Every file is in exactly one,
-    /// and always in the same.
+    /// So many of so many equal shares: `1/30`. Those that were not verified for
+    /// longest, so that thirty of them are everything.
     Part {
-        /// Which.
+        /// So many.
         part: u32,
-        /// Of how many.
+        /// Of so many.
         parts: u32,
     },
-    /// So many of a hundred, others each time.
+    /// So many of a hundred, the longest not verified.
     Percent(f64),
-    /// About so many bytes, others each time.
+    /// About so many bytes, the longest not verified.
     Bytes(u64),
 }
 
@@ -48,44 +49,78 @@ impl FromStr for Subset {
     }
 }
 
-/// A subset, ready to be asked.
-#[derive(Debug, Clone, Copy)]
+/// What a file weighs beside its bytes: opening one costs about as much as reading so many.
+const FILE_WEIGHT: u64 = 64 * 1024;
+
+/// What the files of each part come to.
+pub(super) struct Weights {
+    files_and_bytes: Vec<(u64, u64)>,
+}
+
+impl Weights {
+    pub(super) fn new() -> Self {
+        Weights { files_and_bytes: vec![(0, 0); PARTS] }
+    }
+
+    pub(super) fn add(&mut self, path: &TreePath, bytes: u64) {
+        let (files, sum) = &mut self.files_and_bytes[part_of(path)];
+        *files += 1;
+        *sum = sum.saturating_add(bytes);
+    }
+
+    /// The parts that `subset` takes now.
+    pub(super) fn choose(&self, subset: Subset, kind: &OfKind) -> Vec<u16> {
+        let bytes_only: Vec<u64> =
+            self.files_and_bytes.iter().map(|(files, bytes)| bytes + files.min(&1)).collect();
+        let weights: Vec<u64> = self
+            .files_and_bytes
+            .iter()
+            .map(|(files, bytes)| bytes.saturating_add(files * FILE_WEIGHT))
+            .collect();
+        let total: u64 = weights.iter().fold(0, |sum: u64, weight| sum.saturating_add(*weight));
+        match subset {
+            Subset::All => (0..PARTS as u16).collect(),
+            Subset::Part { part, parts } => {
+                let wanted = (u128::from(total) * u128::from(part)).div_ceil(u128::from(parts));
+                kind.oldest(&weights, u64::try_from(wanted).unwrap_or(u64::MAX))
+            }
+            Subset::Percent(percent) => kind.oldest(&weights, (total as f64 * percent / 100.0).ceil() as u64),
+            Subset::Bytes(bytes) => kind.oldest(&bytes_only, bytes),
+        }
+    }
+}
+
+/// The files that are verified.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Chooser {
-    subset: Subset,
-    seed: u64,
-    bytes_total: u64,
+    /// By part; all when `None`.
+    chosen: Option<Vec<bool>>,
+    /// Done up to here by a run that was interrupted.
+    after: Option<TreePath>,
 }
 
 impl Chooser {
-    /// Of files with `bytes_total` in sum. Another seed chooses others.
-    pub(super) fn new(subset: Subset, seed: u64, bytes_total: u64) -> Self {
-        Chooser { subset, seed, bytes_total }
+    /// The files of `parts`, but for those up to `after`.
+    pub(super) fn new(parts: &[u16], after: Option<TreePath>) -> Self {
+        let mut chosen = vec![false; PARTS];
+        for &part in parts {
+            if let Some(is_chosen) = chosen.get_mut(usize::from(part)) {
+                *is_chosen = true;
+            }
+        }
+        Chooser { chosen: Some(chosen), after }
     }
 
     /// True for all files.
     pub(super) fn is_all(&self) -> bool {
-        self.subset == Subset::All
+        self.chosen.is_none()
     }
 
     /// The file at `path` is to be verified.
     pub(super) fn chooses(&self, path: &TreePath) -> bool {
-        let share = match self.subset {
-            Subset::All => return true,
-            Subset::Part { part, parts } => return number(path, 0) % u64::from(parts) == u64::from(part) - 1,
-            Subset::Percent(percent) => percent / 100.0,
-            Subset::Bytes(bytes) => bytes as f64 / self.bytes_total.max(1) as f64,
-        };
-        (number(path, self.seed) as f64) < share * u64::MAX as f64
+        self.chosen.as_ref().is_none_or(|chosen| chosen[part_of(path)])
+            && self.after.as_ref().is_none_or(|after| path > after)
     }
-}
-
-fn number(path: &TreePath, seed: u64) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes());
-    hasher.update(path.as_bytes());
-    let mut first = [0; 8];
-    hasher.finalize_xof().fill(&mut first);
-    u64::from_le_bytes(first)
 }
 
 #[cfg(test)]
@@ -104,20 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn every_file_is_in_exactly_one_part_and_shares_are_about_right() {
+    fn shares_are_about_right_and_an_interrupted_one_goes_on() {
         let paths: Vec<_> =
-            (0..3_000).map(|number| TreePath::from_bytes(format!("f{number}")).unwrap()).collect();
-        for path in &paths {
-            let parts =
-                (1..=5).filter(|&part| Chooser::new(Subset::Part { part, parts: 5 }, 1, 0).chooses(path));
-            assert_eq!(parts.count(), 1);
-        }
-        let count = |subset, seed| {
-            let chooser = Chooser::new(subset, seed, 1_000);
+            (0..3_000).map(|number| TreePath::from_bytes(format!("f{number:04}")).unwrap()).collect();
+        let mut weights = Weights::new();
+        paths.iter().for_each(|path| weights.add(path, 1 << 20));
+        let count = |subset| {
+            let chooser = Chooser::new(&weights.choose(subset, &OfKind::default()), None);
             paths.iter().filter(|path| chooser.chooses(path)).count()
         };
-        assert!((200..400).contains(&count(Subset::Percent(10.0), 1)));
-        assert!((200..400).contains(&count(Subset::Bytes(100), 2)));
-        assert_eq!(count(Subset::Percent(100.0), 3), 3_000);
+        assert!((300..310).contains(&count(Subset::Percent(10.0))));
+        assert!((300..310).contains(&count(Subset::Part { part: 1, parts: 10 })));
+        assert!((100..110).contains(&count(Subset::Bytes(100 << 20))));
+        assert_eq!((count(Subset::Percent(100.0)), count(Subset::All)), (3_000, 3_000));
+        let all: Vec<u16> = (0..PARTS as u16).collect();
+        let rest = Chooser::new(&all, Some(paths[1_999].clone()));
+        assert_eq!(paths.iter().filter(|path| rest.chooses(path)).count(), 1_000);
     }
 }

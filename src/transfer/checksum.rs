@@ -1,0 +1,129 @@
+//! Comparing content without keeping it: rclone reads the files through and hashes
+//! them itself (1.71 and later).
+
+use crate::model::{ContentDigest, Failure, FailureClass, TreePath};
+use crate::transfer::command_line::{LIST, Traffic, list_of};
+use crate::transfer::looks::scratch_failure;
+use crate::transfer::process::{Ended, Heard};
+use crate::transfer::send::list_line;
+use crate::transfer::{Capability, Session};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+/// What rclone says of the content of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// It has this hash.
+    Same,
+    /// Another one, or it could not be read: to be looked at alone.
+    NotSame,
+    /// It was not told of. **No proof** of anything.
+    Silent,
+}
+
+impl Session<'_> {
+    /// True when [`Session::check_content`] can be asked about this path: its answers are
+    /// lines of text, so that not every name can be told apart in them.
+    pub fn can_check_content(&self, path: &TreePath) -> bool {
+        self.rclone.version().has(Capability::Blake3)
+            && list_line(*self, path, false).is_ok_and(|line| is_plain(&line))
+    }
+
+    /// Has rclone fetch files and hash them; nothing is kept. `settled` hears of each file
+    /// once, as soon as it is known.
+    ///
+    /// # Errors
+    /// When the remote as a whole is in trouble, or rclone was ended.
+    pub fn check_content(
+        &self,
+        remote: &str,
+        files: &[(TreePath, ContentDigest)],
+        settled: &mut dyn FnMut(usize, Checked),
+    ) -> Result<(), Failure> {
+        let mut open: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut sums = String::new();
+        for (index, (path, digest)) in files.iter().enumerate() {
+            let line = list_line(*self, path, false)
+                .map_err(|reason| Failure { class: FailureClass::File, reason })?;
+            let _ = writeln!(sums, "{digest}  {}", String::from_utf8_lossy(&line));
+            open.insert(line, index);
+        }
+        let scratch = self.scratch_directory()?;
+        let sum_file = scratch.path().join("sums");
+        std::fs::write(&sum_file, sums).map_err(|error| scratch_failure(&error))?;
+        let list = list_of(open.keys().map(Vec::as_slice));
+        let mut arguments: Vec<OsString> =
+            vec!["checksum".into(), "blake3".into(), sum_file.into(), remote.into()];
+        arguments.extend(["--download", "--combined", "-"].map(OsString::from));
+        arguments.extend(LIST.iter().map(OsString::from));
+        let mut rest: Vec<u8> = Vec::new();
+        let finished =
+            self.run_streaming(arguments, list, Traffic::Bytes, &mut |_| Heard::Nothing, &mut |bytes| {
+                rest.extend_from_slice(bytes);
+                let Some(end) = rest.iter().rposition(|&byte| byte == b'\n') else { return };
+                for line in rest[..end].split(|&byte| byte == b'\n') {
+                    if let Some((index, checked)) = understand(line, &mut open) {
+                        settled(index, checked);
+                    }
+                }
+                rest.drain(..=end);
+            })?;
+        let all_silent = open.len() == files.len();
+        for index in open.into_values() {
+            settled(index, Checked::Silent);
+        }
+        let is_ended = matches!(finished.ended, Ended::ByUs(_) | Ended::Signalled(_));
+        if is_ended || (all_silent && !files.is_empty() && !finished.succeeded()) {
+            return Err(finished.failure("reading files of the remote"));
+        }
+        Ok(())
+    }
+}
+
+/// `= path`: the same. Anything else needs a look of its own.
+fn understand(line: &[u8], open: &mut HashMap<Vec<u8>, usize>) -> Option<(usize, Checked)> {
+    let (sign, path) = (line.first()?, line.get(2..)?);
+    let index = open.remove(path)?;
+    Some((index, if *sign == b'=' { Checked::Same } else { Checked::NotSame }))
+}
+
+/// No name that a file of sums, or a line of an answer, shows in another way.
+fn is_plain(line: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(line) else { return false };
+    let is_odd = |character: char| {
+        character.is_control()
+            || matches!(character, '\\' | '\u{201B}' | '\u{FFFD}' | '\u{2400}'..='\u{243F}' | '\u{FF00}'..='\u{FF0F}')
+            || (character.is_whitespace() && character != ' ')
+    };
+    text.trim() == text && !text.starts_with(['#', '*', ';']) && !text.contains(is_odd)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_settles_its_own_file_once() {
+        let mut open =
+            HashMap::from([(b"a b".to_vec(), 0), ("图".as_bytes().to_vec(), 1), (b"c".to_vec(), 2)]);
+        assert_eq!(understand(b"= a b", &mut open), Some((0, Checked::Same)));
+        assert_eq!(understand(b"= a b", &mut open), None);
+        assert_eq!(understand("* 图".as_bytes(), &mut open), Some((1, Checked::NotSame)));
+        assert_eq!(understand(b"+ c", &mut open), Some((2, Checked::NotSame)));
+        assert_eq!(understand(b"= nobody's", &mut open), None);
+        assert_eq!(understand(b"", &mut open), None);
+    }
+
+    #[test]
+    fn names_that_would_be_shown_otherwise_are_read_in_another_way() {
+        for plain in ["a", "a b/c.jpg", "照片/图 1.jpg", "a#b", "x/*y"] {
+            assert!(is_plain(plain.as_bytes()), "{plain}");
+        }
+        for odd in ["a\nb", "a\u{240a}b", " a", "a ", "a\\b", "\u{201b}", "*a", "#a", "a\u{a0}"] {
+            assert!(!is_plain(odd.as_bytes()), "{odd:?}");
+        }
+        assert!(!is_plain(b"\xff"));
+    }
+}

@@ -1,0 +1,153 @@
+//! When which share of the files was last verified, so that a share at a time
+//! covers all: the oldest first.
+//!
+//! Files fall into parts by a hash of their path. A time per file would cost more
+//! than what it tells; a time per part costs the same however many files there are.
+
+use super::What;
+use crate::commit::{SideFile, StateDir};
+use crate::disk::Disk;
+use crate::model::TreePath;
+use crate::workflow::halt::Halt;
+use serde::{Deserialize, Serialize};
+
+/// Into so many parts files fall.
+pub(super) const PARTS: usize = 4_096;
+
+/// `ledger`, as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct LastVerified {
+    source: OfKind,
+    listing: OfKind,
+    download: OfKind,
+}
+
+/// For one kind of verification.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct OfKind {
+    /// Seconds since 1970 UTC by part; 0: never. Empty: never any.
+    verified_seconds: Vec<i64>,
+    /// A share that was interrupted.
+    pub(super) unfinished: Option<Unfinished>,
+}
+
+/// Where to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unfinished {
+    pub(super) parts: Vec<u16>,
+    /// Everything up to this path is done.
+    done: Vec<u8>,
+}
+
+impl Unfinished {
+    pub(super) fn new(parts: Vec<u16>, done: &TreePath) -> Self {
+        Unfinished { parts, done: done.as_bytes().to_vec() }
+    }
+
+    pub(super) fn done(&self) -> Option<TreePath> {
+        TreePath::from_bytes(self.done.clone()).ok()
+    }
+}
+
+/// The part that a path falls into.
+pub(super) fn part_of(path: &TreePath) -> usize {
+    let digest = blake3::hash(path.as_bytes());
+    let [first, second, ..] = *digest.as_bytes();
+    usize::from(u16::from_le_bytes([first, second])) % PARTS
+}
+
+impl LastVerified {
+    /// As it is kept. One that cannot be read says that nothing was verified yet.
+    pub(super) fn load(state: &StateDir) -> Result<Self, Halt> {
+        let bytes = state.read_side_file(SideFile::Ledger).map_err(Halt::fatal)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+    }
+
+    pub(super) fn save(&self, state: &StateDir, disk: &dyn Disk) -> Result<(), Halt> {
+        let bytes = serde_json::to_vec(self).map_err(Halt::fatal)?;
+        state.write_side_file(disk, SideFile::Ledger, &bytes).map_err(Halt::fatal)
+    }
+
+    pub(super) fn of(&mut self, what: What) -> &mut OfKind {
+        match what {
+            What::Source => &mut self.source,
+            What::Listing => &mut self.listing,
+            What::Download => &mut self.download,
+        }
+    }
+}
+
+impl OfKind {
+    /// Parts that were not verified for longest, until they weigh `wanted`.
+    pub(super) fn oldest(&self, weights: &[u64], wanted: u64) -> Vec<u16> {
+        let mut parts: Vec<u16> = (0..PARTS as u16).filter(|&part| weights[usize::from(part)] > 0).collect();
+        parts.sort_by_key(|&part| (self.seconds(part), part));
+        let mut weight = 0;
+        parts
+            .into_iter()
+            .take_while(|&part| {
+                let is_wanted = weight < wanted;
+                weight = weight.saturating_add(weights[usize::from(part)]);
+                is_wanted
+            })
+            .collect()
+    }
+
+    fn seconds(&self, part: u16) -> i64 {
+        self.verified_seconds.get(usize::from(part)).copied().unwrap_or(0)
+    }
+
+    /// These parts are done.
+    pub(super) fn note(&mut self, parts: impl IntoIterator<Item = u16>, now_seconds: i64) {
+        self.verified_seconds.resize(PARTS, 0);
+        for part in parts {
+            if let Some(seconds) = self.verified_seconds.get_mut(usize::from(part)) {
+                *seconds = now_seconds;
+            }
+        }
+        self.unfinished = None;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn thirty_times_a_thirtieth_is_everything_and_then_the_oldest_come_again() {
+        let mut weights = vec![0; PARTS];
+        for number in 0..10_000 {
+            weights[part_of(&TreePath::from_bytes(format!("folder/{number}")).unwrap())] += 7 + number % 13;
+        }
+        let total: u64 = weights.iter().sum();
+        let mut kind = OfKind::default();
+        let mut seen = BTreeSet::new();
+        let mut first = Vec::new();
+        for run in 1..=30 {
+            let parts = kind.oldest(&weights, total.div_ceil(30));
+            if run == 1 {
+                first.clone_from(&parts);
+            }
+            seen.extend(parts.clone());
+            kind.note(parts, run);
+        }
+        assert!((0..PARTS as u16).all(|part| weights[usize::from(part)] == 0 || seen.contains(&part)));
+        let again = kind.oldest(&weights, total.div_ceil(30));
+        assert!(again.iter().filter(|part| first.contains(part)).count() * 2 > again.len());
+    }
+
+    #[test]
+    fn a_share_smaller_than_a_part_is_one_part() {
+        let mut weights = vec![0; PARTS];
+        (weights[3], weights[9]) = (100, 100);
+        let mut kind = OfKind::default();
+        assert_eq!(kind.oldest(&weights, 1), [3]);
+        kind.note([3], 5);
+        assert_eq!(kind.oldest(&weights, 1), [9]);
+        assert_eq!(kind.oldest(&weights, 1_000), [9, 3]);
+    }
+}

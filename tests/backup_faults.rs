@@ -1,0 +1,366 @@
+//! The fault matrix: one scenario with every kind of change, and the k-th request
+//! of it fails, for every k, in every way. Whatever happens, no version that was
+//! ever confirmed is lost, and two further runs reach the state of a faultless
+//! one.
+//!
+//! The normal form takes a spread of cases that has every fault and every part
+//! of the run; `TREEFERRY_LONG=1` takes all of them. `TREEFERRY_SEED` gives
+//! another spread, `TREEFERRY_FAULT=LoseReply@42` one case only.
+
+use crate::support::openlist;
+use crate::support::proxy::{Fault, Seen};
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::files_below;
+use crate::support::world::{JOB, World};
+use crate::support::{Dice, is_long};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use treeferry::observe::Recorder;
+use treeferry::workflow::configuration::{Configuration, Defaults};
+use treeferry::workflow::options::{BackupOptions, Stop};
+use treeferry::workflow::report::{JobOutcome, JobReport};
+use treeferry::workflow::{Machine, Surroundings, backup, check_rclone_flags};
+
+/// Longer than rclone's `--timeout` in these tests.
+const SLOW: Duration = Duration::from_secs(3);
+const DEFAULT_SEED: u64 = 1;
+
+const FAULTS: [Fault; 14] = [
+    Fault::Status(403),
+    Fault::Status(404),
+    Fault::Status(405),
+    Fault::Status(409),
+    Fault::Status(423),
+    Fault::Status(429),
+    Fault::Status(500),
+    Fault::Status(503),
+    Fault::Status(507),
+    Fault::Refuse,
+    Fault::LoseReply,
+    Fault::CutUpload,
+    Fault::CutReply,
+    Fault::Hang(SLOW),
+];
+
+type Versions = BTreeSet<(PathBuf, Vec<u8>)>;
+
+/// A world that can be set back to the moment before the run that is hurt.
+struct Scenario {
+    world: World,
+    confirmed: Versions,
+    /// Of a faultless run.
+    requests: u64,
+}
+
+fn write(world: &World, path: &str, content: &str) {
+    let file = world.source().join(path);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, content).unwrap();
+}
+
+impl Scenario {
+    fn new(prepare: impl Fn(&World)) -> Scenario {
+        let mut world = World::served(Protocol::Webdav, Rclone::Current);
+        for (key, value) in [("max_delete", "\"off\""), ("max_change", "\"off\"")] {
+            world.set(key, value);
+        }
+        // One after the other, so that the k-th request is the same one every time.
+        let flags = ["--transfers=1", "--checkers=1", "--timeout=2s", "--contimeout=5s"];
+        world.configuration.rclone_flags = flags.map(str::to_owned).to_vec();
+        world.write_configuration();
+        prepare(&world);
+        plant(&world);
+        let mut scenario = Scenario { world, confirmed: Versions::new(), requests: 0 };
+        assert_eq!(scenario.run().outcome, JobOutcome::Protected);
+        scenario.confirmed = scenario.held();
+        edit(&scenario.world);
+        for folder in ["remote", "state"] {
+            copy_folder(&scenario.world.root().join(folder), &scenario.saved(folder));
+        }
+        scenario.set_back();
+        assert_eq!(scenario.run().outcome, JobOutcome::Protected);
+        scenario.requests = scenario.world.requests() as u64;
+        scenario
+    }
+
+    fn saved(&self, folder: &str) -> PathBuf {
+        self.world.root().join(format!("saved-{folder}"))
+    }
+
+    fn set_back(&mut self) {
+        self.world.proxy.as_ref().unwrap().heal();
+        for folder in ["remote", "state"] {
+            let there = self.world.root().join(folder);
+            fs::remove_dir_all(&there).unwrap();
+            copy_folder(&self.saved(folder), &there);
+        }
+        self.world.renew_server();
+        self.world.proxy.as_ref().unwrap().forget();
+    }
+
+    /// In this process, with a sleep that takes no time.
+    fn run(&self) -> JobReport {
+        let defaults = Defaults { state_home: None, check_rclone_flags };
+        let text = self.world.configuration.text();
+        let configuration = Configuration::parse(&text, Path::new("config.toml"), &defaults).unwrap();
+        let environment =
+            std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("RCLONE_")).collect();
+        let machine = Machine { environment, temporary_directory: self.world.root().to_path_buf() };
+        let stop = Stop::default();
+        let recorder = Recorder::default();
+        let clock = || time::OffsetDateTime::now_utc().unix_timestamp();
+        let mut surroundings = Surroundings::new(&configuration, machine, &stop, &clock, &recorder);
+        surroundings.sleep = &|_| {};
+        backup(&configuration, configuration.job(JOB).unwrap(), &BackupOptions::default(), &surroundings)
+    }
+
+    /// Everything in the mirror and in the trash.
+    fn held(&self) -> Versions {
+        let mirror = self.world.mirror();
+        let live = files_below(&mirror).into_iter().map(|path| {
+            let content = fs::read(mirror.join(&path)).unwrap();
+            (path, content)
+        });
+        live.chain(self.world.all_trash()).collect()
+    }
+
+    fn lost(&self) -> Vec<PathBuf> {
+        let held = self.held();
+        self.confirmed.difference(&held).map(|(path, _)| path.clone()).collect()
+    }
+
+    fn is_mirror_equal(&self) -> bool {
+        crate::support::mirror::differences(&self.world.source(), &self.world.mirror()).is_empty()
+    }
+
+    /// One case. `Err` says what was wrong.
+    fn try_fault(&mut self, fault: Fault, number: u64, goes_on: bool) -> Result<(), String> {
+        self.set_back();
+        let proxy = self.world.proxy.as_ref().unwrap();
+        let was_hit = Arc::new(AtomicBool::new(false));
+        let hit = Arc::clone(&was_hit);
+        proxy.fail(move |seen: &Seen| {
+            let fails = seen.number == number || (goes_on && seen.number > number);
+            hit.fetch_or(fails, Ordering::Relaxed);
+            fails.then_some(fault)
+        });
+        let hurt = self.run();
+        let proxy = self.world.proxy.as_ref().unwrap();
+        let seen = proxy.seen();
+        let failed = seen.iter().find(|seen| seen.number == number);
+        let case = format!(
+            "{} at {:?}: {:?}, {:?}, {:?}",
+            name(fault, number, goes_on),
+            failed.map(|seen| format!("{} {}", seen.method, seen.path)),
+            hurt.outcome,
+            hurt.unprotected.named,
+            hurt.warnings
+        );
+        if !was_hit.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        proxy.heal();
+        let lost = self.lost();
+        if !lost.is_empty() {
+            return Err(format!("{case}\n   LOST right after it: {lost:?}"));
+        }
+        if hurt.outcome == JobOutcome::Protected && !self.is_mirror_equal() {
+            return Err(format!(
+                "{case}\n   called protected, and the mirror differs: {:?}",
+                self.differences()
+            ));
+        }
+        let mut last = hurt;
+        for further in 1..=2 {
+            if last.outcome == JobOutcome::Protected && self.is_mirror_equal() {
+                break;
+            }
+            last = self.run();
+            let lost = self.lost();
+            if !lost.is_empty() {
+                return Err(format!("{case}\n   LOST after run {further}: {lost:?}"));
+            }
+        }
+        if last.outcome != JobOutcome::Protected || !self.is_mirror_equal() {
+            return Err(format!("{case}\n   not converged: {last:?}\n{:?}", self.differences()));
+        }
+        let proxy = self.world.proxy.as_ref().unwrap();
+        proxy.forget();
+        let unchanged = self.run();
+        if unchanged.outcome != JobOutcome::Protected || proxy.total() > 0 {
+            return Err(format!("{case}\n   an unchanged run sent {:?}: {unchanged:?}", proxy.seen()));
+        }
+        Ok(())
+    }
+
+    fn differences(&self) -> Vec<String> {
+        crate::support::mirror::differences(&self.world.source(), &self.world.mirror())
+    }
+}
+
+fn name(fault: Fault, number: u64, goes_on: bool) -> String {
+    format!("{fault:?}@{number}{}", if goes_on { "+" } else { "" })
+}
+
+fn plant(world: &World) {
+    for path in
+        ["stays", "deep/stays", "changed", "deep/changed", "deleted", "deep/deleted", "becomes folder"]
+    {
+        write(world, path, &format!("first {path}"));
+    }
+    for number in 0..11 {
+        write(world, &format!("gone/{number}"), &format!("first of gone {number}"));
+    }
+    for name in ["x", "y"] {
+        write(world, &format!("becomes file/{name}"), &format!("first {name}"));
+        write(world, &format!("small gone/{name}"), &format!("first of small {name}"));
+    }
+}
+
+fn edit(world: &World) {
+    let source = world.source();
+    write(world, "changed", "second version of changed");
+    write(world, "deep/changed", "second version of deep/changed");
+    for path in ["deleted", "deep/deleted", "becomes folder"] {
+        fs::remove_file(source.join(path)).unwrap();
+    }
+    for path in ["gone", "small gone", "becomes file"] {
+        fs::remove_dir_all(source.join(path)).unwrap();
+    }
+    write(world, "becomes file", "a file now");
+    write(world, "becomes folder/a", "below a folder now");
+    write(world, "new", "new");
+    write(world, "fresh/deeper/new", "new and deep");
+    // Let every stamp settle: a file that was written a moment ago is read once more.
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(fs::metadata(source.join("new")).unwrap().size() > 0);
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// All cases of these faults, or a spread of them; collects what went wrong.
+fn run_matrix(faults: &[Fault], goes_on: bool, per_fault: u64, prepare: impl Fn(&World)) {
+    let mut scenario = Scenario::new(prepare);
+    let seed =
+        std::env::var("TREEFERRY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(DEFAULT_SEED);
+    let cases = chosen(faults, goes_on, per_fault, scenario.requests, seed);
+    let form = if is_long() { "all of them" } else { "a spread; TREEFERRY_LONG=1 takes every request" };
+    say(&format!(
+        "fault matrix: {} cases over {} requests, seed {seed} ({form})",
+        cases.len(),
+        scenario.requests
+    ));
+    let mut wrong = String::new();
+    let mut count = 0;
+    let all = cases.len();
+    for (done, (fault, number)) in cases.into_iter().enumerate() {
+        if done % 20 == 0 {
+            say(&format!("{done} of {all} cases of {:?} …", faults[0]));
+        }
+        if let Err(text) = scenario.try_fault(fault, number, goes_on) {
+            count += 1;
+            say(&format!("WRONG {text}"));
+            writeln!(wrong, "{text}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "seed {seed}: {count} cases went wrong:\n{wrong}");
+    // The last case again with rclone's own eyes.
+    scenario.world.assert_mirror_equals_source();
+}
+
+/// A test that takes hours must show where it is.
+#[allow(clippy::print_stderr, reason = "seed and progress, for who waits")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn chosen(faults: &[Fault], goes_on: bool, per_fault: u64, requests: u64, seed: u64) -> Vec<(Fault, u64)> {
+    let only = std::env::var("TREEFERRY_FAULT").ok();
+    let mut dice = Dice(seed);
+    if is_long() || only.is_some() {
+        let last = if only.is_some() { 2 * requests } else { requests };
+        let mut all: Vec<(Fault, u64)> = faults
+            .iter()
+            .flat_map(|&fault| (1..=last).map(move |number| (fault, number)))
+            .filter(|&(fault, number)| only.as_ref().is_none_or(|only| *only == name(fault, number, goes_on)))
+            .collect();
+        // So that a form that is stopped early has seen something of everything.
+        shuffle(&mut all, &mut dice);
+        return all;
+    }
+    // As many slices of the run as cases, each given to one fault.
+    let count = faults.len() as u64 * per_fault;
+    let mut slices: Vec<u64> = (0..count).collect();
+    shuffle(&mut slices, &mut dice);
+    slices
+        .iter()
+        .enumerate()
+        .map(|(at, slice)| {
+            let (from, to) = (slice * requests / count, (slice + 1) * requests / count);
+            let number = 1 + from + dice.below((to - from).max(1) as usize) as u64;
+            (faults[at % faults.len()], number)
+        })
+        .collect()
+}
+
+fn shuffle<T>(cases: &mut [T], dice: &mut Dice) {
+    for at in (1..cases.len()).rev() {
+        cases.swap(at, dice.below(at + 1));
+    }
+}
+
+const CLIENT_ERRORS: usize = 5;
+
+#[test]
+fn the_nth_request_is_answered_with_a_client_error() {
+    run_matrix(&FAULTS[..CLIENT_ERRORS], false, 2, |_| {});
+}
+
+#[test]
+fn the_nth_request_is_answered_with_a_server_error() {
+    run_matrix(&FAULTS[CLIENT_ERRORS..9], false, 2, |_| {});
+}
+
+#[test]
+fn the_nth_request_loses_its_connection() {
+    run_matrix(&FAULTS[9..11], false, 3, |_| {});
+}
+
+#[test]
+fn the_nth_request_is_cut_short() {
+    run_matrix(&FAULTS[11..13], false, 3, |_| {});
+}
+
+#[test]
+fn the_nth_request_is_answered_too_late() {
+    run_matrix(&FAULTS[13..], false, 2, |_| {});
+}
+
+#[test]
+fn from_the_nth_request_on_everything_fails() {
+    let storms = [403, 404, 405, 423, 503, 507].map(Fault::Status);
+    run_matrix(&[&storms[..], &[Fault::Refuse, Fault::LoseReply]].concat(), true, 1, |_| {});
+}
+
+#[test]
+fn the_nth_request_fails_as_openlist_tells_it() {
+    let lie = [Fault::Status(404), Fault::Status(405), Fault::LoseReply];
+    run_matrix(&lie, false, 2, |world| openlist::behave(world.proxy.as_ref().unwrap()));
+}

@@ -1,0 +1,221 @@
+//! The check of the mirror that `check_every_days` asks for: when it is made, what
+//! it finds, what it sends again, and what it does not believe. The recipe is called with
+//! a clock of the test's own, the rclones and servers are real.
+
+use crate::support::openlist::{as_told, behave};
+use crate::support::proxy::Fault;
+use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::{Plan, edit, files_below};
+use crate::support::world::{JOB, World};
+use std::fs;
+use std::path::Path;
+use treeferry::observe::Recorder;
+use treeferry::workflow::configuration::{Configuration, Defaults};
+use treeferry::workflow::options::{BackupOptions, Stop};
+use treeferry::workflow::report::{JobOutcome, JobReport};
+use treeferry::workflow::{Machine, Surroundings, backup, check_rclone_flags};
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Day 7 is today, so that the program itself may run after it.
+fn on(day: i64) -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp() + (day - 7) * DAY
+}
+
+/// A backup on that day; in a dry run, too.
+fn on_day(world: &World, day: i64, dry_run: bool) -> JobReport {
+    let defaults = Defaults { state_home: None, check_rclone_flags };
+    let configuration =
+        Configuration::parse(&world.configuration.text(), Path::new("config.toml"), &defaults).unwrap();
+    let machine =
+        Machine { environment: std::env::vars_os().collect(), temporary_directory: std::env::temp_dir() };
+    let (stop, recorder) = (Stop::default(), Recorder::default());
+    let now = on(day);
+    let clock = move || now;
+    let mut surroundings = Surroundings::new(&configuration, machine, &stop, &clock, &recorder);
+    surroundings.second_look_seconds = 0;
+    let options = BackupOptions { dry_run, ..BackupOptions::default() };
+    backup(&configuration, configuration.job(JOB).unwrap(), &options, &surroundings)
+}
+
+/// Backed up on day 0, and checked then: it never was before.
+fn checked(mut world: World, action: &str) -> World {
+    world.set("check_every_days", "7");
+    world.set("check_action", &format!("{action:?}"));
+    Plan::odd(40, 11).plant(&world.source());
+    for number in 0..12 {
+        let file = world.source().join(format!("album/{number}"));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, format!("picture {number}")).unwrap();
+    }
+    let report = on_day(&world, 0, false);
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    let check = report.check.unwrap();
+    assert_eq!(check.files_verified, files_below(&world.source()).len() as u64);
+    world
+}
+
+fn listings(world: &World) -> usize {
+    world.rclone_calls().iter().filter(|call| call.starts_with("lsjson") && call.contains(" -R ")).count()
+}
+
+fn uploads(world: &World) -> usize {
+    world.rclone_calls().iter().filter(|call| call.starts_with("copy")).count()
+}
+
+#[test]
+fn a_check_is_one_listing_when_it_is_due_and_nothing_before() {
+    let world = checked(World::local(Rclone::Current), "warn");
+    let calls = world.rclone_calls().len();
+    assert_eq!(listings(&world), 1);
+    let early = on_day(&world, 6, false);
+    assert_eq!((early.outcome, early.check), (JobOutcome::Protected, None));
+    assert_eq!(world.rclone_calls().len(), calls, "an unchanged run sends nothing");
+    assert_eq!(on_day(&world, 6, true).check_forecast, None);
+    assert!(on_day(&world, 7, true).check_forecast.is_some(), "the plan says that it is due");
+    assert_eq!(listings(&world), 1, "and makes none");
+
+    // What happened in the source since is no damage, and is sent by the same run.
+    edit(&world.source(), 6, 3);
+    let index = world.index_bytes();
+    let due = on_day(&world, 7, false);
+    assert_ne!(world.index_bytes(), index, "the edits went up");
+    assert_eq!(due.outcome, JobOutcome::Protected, "{due:?}");
+    assert_eq!((listings(&world), due.check.unwrap().has_findings()), (2, false));
+    assert_eq!(on_day(&world, 8, false).check, None);
+    world.program.run(&["status"]).expect(0).says("next check");
+}
+
+#[test]
+fn what_a_check_misses_is_named_in_every_run_until_it_is_sent_again() {
+    let world = checked(World::local(Rclone::Current), "warn");
+    fs::remove_file(world.mirror().join("odd kinds/first name")).unwrap();
+    fs::write(world.mirror().join("odd kinds/second name"), "other").unwrap();
+    fs::write(world.mirror().join("nobody's"), "whose?").unwrap();
+    let sent = uploads(&world);
+    let report = on_day(&world, 7, false);
+    assert!(matches!(report.outcome, JobOutcome::Damaged { .. }), "{report:?}");
+    let check = report.check.unwrap();
+    assert_eq!((check.files_missing, check.files_damaged, check.files_surplus), (1, 1, 1));
+    assert_eq!(uploads(&world), sent, "a check that warns sends nothing");
+
+    let told = world.backup(&[]).expect(3).says("last check of the mirror");
+    assert_eq!(told.number("files_unprotected"), 2, "{told}");
+    world.program.run(&["status"]).expect(3).says("missing or damaged on the mirror");
+    world.program.run(&["verify", JOB, "--remote", "--repair"]).expect(15).says("nobody's");
+    fs::remove_file(world.mirror().join("nobody's")).unwrap();
+    world.assert_mirror_equals_source();
+    world.backup(&[]).expect(0);
+    assert!(!world.program.run(&["status"]).expect(0).stdout.contains("missing or damaged"));
+}
+
+#[test]
+fn a_version_that_is_replaced_or_gone_is_not_missed_any_more() {
+    let world = checked(World::local(Rclone::Current), "warn");
+    for lost in ["odd kinds/first name", "album/3"] {
+        fs::remove_file(world.mirror().join(lost)).unwrap();
+    }
+    assert!(matches!(on_day(&world, 7, false).outcome, JobOutcome::Damaged { .. }));
+    fs::write(world.source().join("odd kinds/first name"), "a new version").unwrap();
+    let report = on_day(&world, 8, false);
+    assert_eq!(report.unprotected.total, 1, "{report:?}");
+    fs::remove_file(world.source().join("album/3")).unwrap();
+    let report = on_day(&world, 9, false);
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_check_that_repairs_sends_again_what_the_source_has() {
+    for protocol in [None, Some(Protocol::Wsgidav)] {
+        let world = match protocol {
+            None => World::local(Rclone::Current),
+            Some(protocol) => World::served(protocol, Rclone::Current),
+        };
+        let world = checked(world, "repair");
+        fs::remove_file(world.mirror().join("odd kinds/first name")).unwrap();
+        fs::write(world.mirror().join("odd kinds/second name"), "of another length").unwrap();
+        let report = on_day(&world, 7, false);
+        assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+        let check = report.check.unwrap();
+        assert_eq!((check.files_missing, check.files_damaged, check.files_repaired), (1, 1, 2));
+        assert!(report.files_uploaded >= 2 && report.run_id.is_some());
+        world.assert_mirror_equals_source();
+        assert!(world.all_trash().iter().any(|(_, bytes)| bytes == b"of another length"), "never in place");
+        assert!(world.rclone_calls().iter().all(|call| !call.starts_with("sync")));
+        assert_eq!(on_day(&world, 8, false).outcome, JobOutcome::Protected);
+    }
+}
+
+#[test]
+fn a_remote_that_shows_next_to_nothing_is_unwell_and_nothing_is_sent() {
+    let world = checked(World::local(Rclone::Current), "repair");
+    let away = world.root().join("away");
+    fs::rename(world.mirror(), &away).unwrap();
+    fs::create_dir(world.mirror()).unwrap();
+    let sent = uploads(&world);
+    let report = on_day(&world, 7, false);
+    assert!(
+        matches!(&report.outcome, JobOutcome::RemoteUnwell { reason } if reason.contains("the backup is done"))
+    );
+    assert!(report.was_protected);
+    assert_eq!(uploads(&world), sent);
+    fs::remove_dir(world.mirror()).unwrap();
+    fs::rename(&away, world.mirror()).unwrap();
+    // It is made up for by the next run.
+    let report = on_day(&world, 8, false);
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    assert!(report.check.is_some());
+}
+
+#[test]
+fn a_folder_that_openlist_denies_is_an_unwell_remote() {
+    let world = checked(World::served(Protocol::Webdav, Rclone::Current), "repair");
+    let proxy = world.proxy.as_ref().unwrap();
+    behave(proxy);
+    proxy.fail(|seen| {
+        let is_album = seen.path.contains("/album") && seen.method == "PROPFIND";
+        is_album.then(|| Fault::Status(as_told("PROPFIND")))
+    });
+    let sent = uploads(&world);
+    let report = on_day(&world, 7, false);
+    assert!(matches!(report.outcome, JobOutcome::RemoteUnwell { .. }), "{report:?}");
+    assert_eq!(uploads(&world), sent, "nothing is sent again");
+    proxy.fail(|_| None);
+    let report = on_day(&world, 8, false);
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    assert_eq!((report.check.unwrap().files_missing, uploads(&world)), (0, sent));
+}
+
+#[test]
+fn a_folder_that_lists_as_empty_is_not_sent_again_at_first_sight() {
+    let world = checked(World::served(Protocol::Wsgidav, Rclone::Current), "repair");
+    let album = world.mirror().join("album");
+    let away = world.root().join("away");
+    fs::rename(&album, &away).unwrap();
+    fs::create_dir(&album).unwrap();
+    let sent = uploads(&world);
+    let report = on_day(&world, 7, false);
+    assert!(matches!(report.outcome, JobOutcome::Damaged { .. }), "{report:?}");
+    assert!(report.warnings.iter().any(|warning| warning.contains("album")), "{report:?}");
+    assert_eq!((report.check.unwrap().files_missing, uploads(&world)), (12, sent), "nothing is sent again");
+    // It was an error after all: the next run looks again, without being due, and all is well.
+    fs::remove_dir(&album).unwrap();
+    fs::rename(&away, &album).unwrap();
+    let report = on_day(&world, 8, false);
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    assert_eq!((report.check.unwrap().files_missing, uploads(&world)), (0, sent));
+    assert_eq!(on_day(&world, 9, false).check, None);
+}
+
+#[test]
+fn a_folder_that_is_gone_is_sent_again_when_a_second_check_does_not_see_it_either() {
+    let world = checked(World::served(Protocol::Wsgidav, Rclone::Current), "repair");
+    fs::remove_dir_all(world.mirror().join("album")).unwrap();
+    assert!(matches!(on_day(&world, 7, false).outcome, JobOutcome::Damaged { .. }));
+    assert!(!world.mirror().join("album").exists());
+    let report = on_day(&world, 8, false);
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    assert_eq!(report.check.unwrap().files_repaired, 12);
+    world.assert_mirror_equals_source();
+}
