@@ -184,6 +184,18 @@ fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
             line(name, speech.files(number));
         }
     }
+    what_is_to_come(report, speech, &mut line);
+    for warning in &report.warnings {
+        line(speech.warning(), one_line(warning));
+    }
+    if let Some(log) = log {
+        line(speech.log(), log.display().to_string());
+    }
+    text + &check_findings(report, speech) + &unprotected(&report.unprotected, speech)
+}
+
+/// What a budget left, and the check of the mirror.
+fn what_is_to_come(report: &JobReport, speech: Speech, line: &mut impl FnMut(&str, String)) {
     if let Some(left) = &report.left {
         let about = if report.dry_run { speech.either("about ", "约 ") } else { "" };
         line(speech.either("left for next", "留待下次"), format!("{about}{}", left_words(left, speech)));
@@ -201,13 +213,6 @@ fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
             ),
         );
     }
-    for warning in &report.warnings {
-        line(speech.warning(), one_line(warning));
-    }
-    if let Some(log) = log {
-        line(speech.log(), log.display().to_string());
-    }
-    text + &check_findings(report, speech) + &unprotected(&report.unprotected, speech)
 }
 
 /// What the check after a backup found wrong, as an indented list.
