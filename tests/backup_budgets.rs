@@ -77,7 +77,8 @@ fn a_budget_of_time_ends_a_batch_between_two_files_with_both_rclones() {
         }
         let finished = world.backup(&["--max-duration", "3s"]).expect(4);
         let sent = finished.number("files_uploaded");
-        assert!((1..20).contains(&sent), "{rclone:?}: {sent} files were sent");
+        // None, where the machine is so busy that the time is up before the first.
+        assert!(sent < 20, "{rclone:?}: {sent} files were sent");
         assert_eq!(finished.number("files_failed"), 0, "{finished}");
         assert_eq!(left(&finished.summary(), "files_upload"), 20 - sent);
         world.configuration.rclone_flags.pop();

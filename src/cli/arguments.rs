@@ -1,8 +1,8 @@
 //! What can be typed.
 
 use super::{
-    adopt, backup, bench, completions, config, import, init, ls, man, notify, plan, restore, snapshots,
-    status, verify,
+    adopt, backup, bench, completions, config, import, init, ls, man, notify, plan, prune, restore,
+    snapshots, status, verify,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -70,6 +70,8 @@ pub(super) enum Command {
     Restore(restore::Restore),
     /// Look whether source or remote are still what the index says
     Verify(verify::Verify),
+    /// Empty expired trash now, and give up the snapshots that needed it; a backup does it by itself
+    Prune(prune::Prune),
     /// Measure how fast this machine walks, reads and remembers files
     Bench(bench::Bench),
     /// Show or check the configuration

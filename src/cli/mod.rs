@@ -25,6 +25,7 @@ mod output;
 mod paths;
 mod plan;
 mod progress;
+mod prune;
 mod recipes;
 mod restore;
 mod signals;
@@ -81,6 +82,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Ls(command) => ls::run(command, &arguments.global, &output),
         Command::Restore(command) => restore::run(command, &arguments.global, &output),
         Command::Verify(command) => verify::run(command, &arguments.global, &output),
+        Command::Prune(command) => prune::run(command, &arguments.global, &output),
         Command::Bench(command) => bench::run(command, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
         Command::Adopt(command) => adopt::run(command, &arguments.global, &output),

@@ -11,7 +11,7 @@ use treeferry::workflow::options::{BackupOptions, Stop};
 use treeferry::workflow::report::{JobOutcome, JobReport, JobStatus};
 use treeferry::workflow::restore::{RestoreOptions, RestoreReport};
 use treeferry::workflow::verify::{VerifyOptions, VerifyReport};
-use treeferry::workflow::{self, ImportOptions, Machine, Surroundings, TakenOver};
+use treeferry::workflow::{self, ImportOptions, Machine, PruneOptions, PruneReport, Surroundings, TakenOver};
 
 /// Refuses rclone flags that would break the protocol.
 pub(super) fn check_rclone_flags(flags: &[String]) -> Result<(), String> {
@@ -78,6 +78,17 @@ pub(super) fn verify(
     observer: &dyn Observer,
 ) -> VerifyReport {
     workflow::verify::verify(configuration, job, options, &surroundings(configuration, stop, observer))
+}
+
+/// The recipe `prune`.
+pub(super) fn prune(
+    configuration: &Configuration,
+    job: &Job,
+    options: &PruneOptions,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> PruneReport {
+    workflow::prune(configuration, job, options, &surroundings(configuration, stop, observer))
 }
 
 /// The recipe `adopt`.

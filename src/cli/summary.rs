@@ -184,11 +184,7 @@ fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
             line(name, speech.files(number));
         }
     }
-    if let Some(left) = &report.left {
-        let about = if report.dry_run { speech.either("about ", "约 ") } else { "" };
-        line(speech.either("left for next", "留待下次"), format!("{about}{}", left_words(left, speech)));
-    }
-    check_lines(report, speech, &mut line);
+    what_is_to_come(report, speech, &mut line);
     for warning in &report.warnings {
         line(speech.warning(), one_line(warning));
     }
@@ -196,6 +192,15 @@ fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
         line(speech.log(), log.display().to_string());
     }
     text + &check_findings(report, speech) + &unprotected(&report.unprotected, speech)
+}
+
+/// What a budget left, and the check of the mirror.
+fn what_is_to_come(report: &JobReport, speech: Speech, line: &mut impl FnMut(&str, String)) {
+    if let Some(left) = &report.left {
+        let about = if report.dry_run { speech.either("about ", "约 ") } else { "" };
+        line(speech.either("left for next", "留待下次"), format!("{about}{}", left_words(left, speech)));
+    }
+    check_lines(report, speech, line);
 }
 
 /// About the check of the mirror, made or to be made.

@@ -40,10 +40,17 @@ pub(super) fn compact_if_needed(run: JobRun<'_>) {
     if run.options.dry_run || !run.committed.is_claimed {
         return;
     }
-    let Committed { state, nodes, docket, observer, .. } = &run.committed;
-    if let Err(error) = keep_small(state, nodes, docket, run.committed.disk(), *observer) {
-        run.warn(format!("the index keeps what is dead in it for now: {error}"));
+    if let Some(trouble) = compact_committed(&run.committed) {
+        run.warn(trouble);
     }
+}
+
+/// The same, for a recipe that has no run: also its last step. Gives back what
+/// went wrong, for people.
+pub(super) fn compact_committed(committed: &Committed<'_>) -> Option<String> {
+    let Committed { state, nodes, docket, observer, .. } = committed;
+    let kept_small = keep_small(state, nodes, docket, committed.disk(), *observer);
+    kept_small.err().map(|error| format!("the index keeps what is dead in it for now: {error}"))
 }
 
 /// The docket that is on disk afterwards, when it is another one.

@@ -1,5 +1,7 @@
 //! Emptying the trash of runs that are older than anybody wants.
 
+use super::committed::Committed;
+use super::configuration::Job;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
@@ -16,18 +18,18 @@ pub(super) const CLOCK_JUMP_SECONDS: i64 = 60 * DAY_SECONDS;
 /// Purges the trash folders of expired runs, oldest first. Only run ids that the
 /// index knows are ever purged.
 pub(super) fn expired_trash(run: &mut JobRun<'_>) -> Result<(), Halt> {
-    let days = i64::from(run.job.trash_retention_days);
-    if days == 0 || run.options.dry_run || !run.committed.is_claimed {
+    if run.options.dry_run || !run.committed.is_claimed {
         return Ok(());
     }
     let now = run.surroundings.now_seconds();
-    let expired = expired_runs(run, now - days * DAY_SECONDS);
+    let (expired, trouble) = expired_runs(&run.committed, run.job, now);
+    if let Some(trouble) = trouble {
+        run.warn(trouble);
+    }
     if expired.is_empty() {
         return Ok(());
     }
-    let last_run_ended = run.committed.docket.facts.last_run_ended_seconds;
-    let clock_is_odd = now < last_run_ended || now > last_run_ended + CLOCK_JUMP_SECONDS;
-    if clock_is_odd && !run.options.accepts(Guard::Clock) {
+    if is_clock_odd(&run.committed, now) && !run.options.accepts(Guard::Clock) {
         run.warn(format!(
             "the trash of {} runs has expired, but the clock is more than 60 days ahead of the last run, or behind \
              it: nothing is purged. If the clock is right: --accept clock",
@@ -51,22 +53,33 @@ pub(super) fn expired_trash(run: &mut JobRun<'_>) -> Result<(), Halt> {
     Ok(())
 }
 
+/// True when ages can't be told by this clock.
+pub(super) fn is_clock_odd(committed: &Committed<'_>, now: i64) -> bool {
+    let last_run_ended = committed.docket.facts.last_run_ended_seconds;
+    now < last_run_ended || now > last_run_ended + CLOCK_JUMP_SECONDS
+}
+
 /// Runs whose trash holds something and was made more than the retention ago,
 /// newest first. A version is as old as its replacement: age counts from the
-/// next later run.
-fn expired_runs(run: &mut JobRun<'_>, before_seconds: i64) -> Vec<RunId> {
-    let oldest = run.committed.docket.facts.oldest_retained_sequence;
+/// next later run. Also what is wrong with the history, for people.
+pub(super) fn expired_runs(committed: &Committed<'_>, job: &Job, now: i64) -> (Vec<RunId>, Option<String>) {
     let mut expired: Vec<RunId> = Vec::new();
+    let days = i64::from(job.trash_retention_days);
+    if days == 0 {
+        return (expired, None);
+    }
+    let before_seconds = now - days * DAY_SECONDS;
+    let oldest = committed.docket.facts.oldest_retained_sequence;
     let mut next_later_started = None;
-    for stored in run_records(run.committed.nodes, run.committed.docket.newest_record) {
+    for stored in run_records(committed.nodes, committed.docket.newest_record) {
         let stored = match stored {
             Ok(stored) => stored,
             Err(error) => {
-                run.warn(format!(
+                let trouble = format!(
                     "the history of older runs can't be read ({error}): their trash is not purged any more; what the \
                      mirror holds is not concerned"
-                ));
-                break;
+                );
+                return (expired, Some(trouble));
             }
         };
         let id = stored.record.run;
@@ -79,5 +92,5 @@ fn expired_runs(run: &mut JobRun<'_>, before_seconds: i64) -> Vec<RunId> {
         }
         next_later_started = Some(id.started_seconds);
     }
-    expired
+    (expired, None)
 }

@@ -69,6 +69,12 @@ pub(super) fn scan(
     report.directories_scanned = scanned.totals.directories;
     report.bytes_scanned = scanned.totals.bytes;
     report.content_root = Some(scanned.root.content);
+    // The last of them: those on the way come now and then only.
+    observer.event(&Event::ScanProgress {
+        files: report.files_scanned,
+        directories: report.directories_scanned,
+        files_expected: report.files_scanned,
+    });
     Ok(Scanned { report: scanned, scope_digest })
 }
 

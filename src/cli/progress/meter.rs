@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use treeferry::model::{Lane, Outcome};
 use treeferry::observe::Event;
 
+/// Below this a file takes about as long as any other, on a remote with some latency.
+const SMALL_FILE_BYTES: u64 = 256 << 10;
+
 /// The figures of the running job.
 #[derive(Debug, Clone)]
 pub(super) struct Meter {
@@ -109,8 +112,10 @@ impl Meter {
         let seconds = bytes / self.bytes_per_second;
         let by_bytes =
             (self.bytes_per_second >= 1.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten();
-        // Of many small files it is their number that takes the time.
-        by_bytes.max(self.remaining_by_files())
+        // Of small files it is their number that takes the time.
+        let are_small = self.total_bytes / self.total_files.max(1) < SMALL_FILE_BYTES;
+        let by_files = if are_small || by_bytes.is_none() { self.remaining_by_files() } else { None };
+        by_bytes.max(by_files)
     }
 
     fn remaining_by_files(&self) -> Option<Duration> {
