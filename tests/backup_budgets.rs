@@ -75,10 +75,9 @@ fn a_budget_of_time_ends_a_batch_between_two_files_with_both_rclones() {
         for file in 0..20 {
             fs::write(world.source().join(format!("file {file:02}")), vec![b'x'; 200_000]).unwrap();
         }
-        let finished = world.backup(&["--max-duration", "3s"]).expect(4);
+        let finished = world.backup(&["--max-duration", "6s"]).expect(4);
         let sent = finished.number("files_uploaded");
-        // None, where the machine is so busy that the time is up before the first.
-        assert!(sent < 20, "{rclone:?}: {sent} files were sent");
+        assert!((1..20).contains(&sent), "{rclone:?}: {sent} files were sent");
         assert_eq!(finished.number("files_failed"), 0, "{finished}");
         assert_eq!(left(&finished.summary(), "files_upload"), 20 - sent);
         world.configuration.rclone_flags.pop();

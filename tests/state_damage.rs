@@ -279,7 +279,8 @@ fn a_job_whose_index_is_damaged_goes_on_by_adopting_its_own_mirror() {
         let before = damaged.held();
         let next = damaged.world.backup(&[]);
         assert_eq!(next.number("files_deleted"), 0, "{next}");
-        assert!(next.number("files_uploaded") <= 2, "only what was rotten or changed: {next}");
+        // One is new, one has another size, one is rotten: that is seen by its hash.
+        assert!(next.number("files_uploaded") <= 3, "only what was rotten or changed: {next}");
         for (path, content) in before {
             assert!(damaged.held().contains_key(&path), "{path:?}: {content:?}");
         }

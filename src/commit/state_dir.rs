@@ -61,8 +61,7 @@ impl SideFile {
             ),
             SideFile::Quarantine => Some("remove it, then run `treeferry verify --source` again"),
             SideFile::Ledger => Some("remove it: what was verified when is then forgotten"),
-            SideFile::Rclone => Some("remove it: rclone is asked again"),
-            SideFile::LastRun | SideFile::Source | SideFile::Notification | SideFile::Check => None,
+            SideFile::LastRun | SideFile::Source | SideFile::Notification | SideFile::Check | SideFile::Rclone => None,
         }
     }
 }

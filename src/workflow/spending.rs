@@ -197,6 +197,12 @@ impl JobRun<'_> {
         lacks.map_or(Ok(()), |lacks| Err(Halt::BudgetSpent(lacks)))
     }
 
+    /// As [`JobRun::fit`], before the remote is asked anything for the sake of uploads.
+    pub(super) fn halt_without_room_for_bytes(&self, bytes: u64) -> Result<(), Halt> {
+        let cost = Cost { bytes, requests: self.frame_requests(), ..Cost::default() };
+        self.options.budget.lacks(cost).map_or(Ok(()), |lacks| Err(Halt::BudgetSpent(lacks)))
+    }
+
     /// Called after each batch: rclone may have come to the deadline within it.
     pub(super) fn halt_if_time_is_up(&self) -> Result<(), Halt> {
         let lacks = self.options.budget.lacks(Cost::default());

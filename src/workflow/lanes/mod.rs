@@ -29,6 +29,7 @@ pub(super) use replace::PAIR_FILES_MAX;
 pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
     retire::retire_kept(run)?;
     if tally.new_files_total() > 0 {
+        run.halt_without_room_for_bytes(tally.new_bytes_total().min(1))?;
         portable::refuse(run)?;
     }
     clear::clear_the_way(run, tally)?;
