@@ -61,7 +61,11 @@ impl SideFile {
             ),
             SideFile::Quarantine => Some("remove it, then run `treeferry verify --source` again"),
             SideFile::Ledger => Some("remove it: what was verified when is then forgotten"),
-            SideFile::LastRun | SideFile::Source | SideFile::Notification | SideFile::Check | SideFile::Rclone => None,
+            SideFile::LastRun
+            | SideFile::Source
+            | SideFile::Notification
+            | SideFile::Check
+            | SideFile::Rclone => None,
         }
     }
 }
