@@ -2,6 +2,7 @@
 //! cannot be right. Each says how to go on.
 
 use crate::support::program::{Finished, Job, chmod};
+use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
@@ -49,6 +50,33 @@ fn a_mass_change_is_stopped() {
         fs::write(world.source().join(path), "encrypted, pay here").unwrap();
     }
     stops_until_accepted(&world, "max-change");
+    world.assert_mirror_equals_source();
+}
+
+/// Each of two runs in a row comes to its end but for the owner file: the first wrote it and
+/// was not told, the second did not write it.
+#[test]
+fn an_owner_file_of_ours_is_known_however_many_runs_failed_after_it() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(20, 2).plant(&world.source());
+    world.backup(&[]).expect(0);
+    let proxy = world.proxy.as_ref().unwrap();
+    for (number, fault) in [(2, Fault::LoseReply), (3, Fault::Status(403))] {
+        fs::write(world.source().join(format!("new {number}")), "content").unwrap();
+        let owner = format!("owner-{number}");
+        // rclone removes what it could not upload: that must not work either.
+        proxy.fail(move |seen| match seen.method.as_str() {
+            "PUT" if seen.path.ends_with(&owner) => Some(fault),
+            "DELETE" if seen.path.ends_with(&owner) => Some(Fault::Status(403)),
+            _ => None,
+        });
+        let failed = world.backup(&[]);
+        assert_ne!(failed.code, 0, "{failed}");
+        assert_ne!(failed.code, 13, "{failed}");
+    }
+    proxy.heal();
+    fs::write(world.source().join("newest"), "content").unwrap();
+    world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
 }
 

@@ -91,6 +91,18 @@ impl<'a> Committed<'a> {
         self.promote(self.docket.clone())
     }
 
+    /// Remembers the newest owner file, once it is accepted as ours. It may be one ahead,
+    /// of a run that wrote it and did not come to its end: after the next one that
+    /// does not, nobody would know it any more.
+    pub(super) fn remember_owner(&mut self, sequence: u64) -> Result<(), Halt> {
+        if sequence == self.docket.facts.owner_sequence {
+            return Ok(());
+        }
+        let mut docket = self.docket.clone();
+        docket.facts.owner_sequence = sequence;
+        self.promote(docket)
+    }
+
     /// Remembers what the remote makes of names.
     pub(super) fn remember_names(&mut self, names: NameFacts) -> Result<(), Halt> {
         if names == self.docket.facts.names {

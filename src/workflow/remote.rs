@@ -72,6 +72,7 @@ impl<'a> JobRun<'a> {
             owner::check(&looking, &belief)?
         };
         self.committed.claim(self.job, connection.session.encoding())?;
+        self.committed.remember_owner(owner_sequence)?;
         self.know_the_kind(&connection)?;
         self.know_the_companion(&mut connection, is_first)?;
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
