@@ -9,7 +9,7 @@ use crate::commit::{SideFile, StateDir, docket_digest};
 use crate::disk::RealDisk;
 use crate::index::{
     Docket, Edit, Facts, MovedAway, NameFacts, NodeFile, Root, RunCounts, RunRecord, Tree, append_run_record,
-    rewrite,
+    read_run_record, rewrite,
 };
 use crate::journal::{Header, JournalWriter};
 use crate::model::{RunId, TreePath};
@@ -101,6 +101,14 @@ impl<'a> Committed<'a> {
         let mut docket = self.docket.clone();
         docket.facts.owner_sequence = sequence;
         self.promote(docket)
+    }
+
+    /// True when the last run did not come to its own end, but was folded in.
+    /// Also when that can't be told.
+    pub(super) fn owner_may_be_ahead(&self) -> bool {
+        let Some(last) = self.docket.facts.last_run else { return false };
+        let newest = self.docket.newest_record.and_then(|pointer| read_run_record(self.nodes, &pointer).ok());
+        newest.is_none_or(|newest| newest.record.recovered || newest.record.run != last)
     }
 
     /// Remembers what the remote makes of names.
