@@ -118,6 +118,40 @@ fn kill_minus_nine_at_random_moments_on_webdav() {
     kill_minus_nine(Some(Protocol::Webdav), if is_long() { 50 } else { 8 });
 }
 
+/// The owner file of the killed run is known by the docket, whatever other runs commit before
+/// the remote is asked again.
+#[test]
+fn killed_behind_its_owner_file_a_run_is_known_after_a_run_that_needed_no_remote() {
+    let world = world(Some(Protocol::Webdav));
+    Plan::plain(120, 21).plant(&world.source());
+    world.backup(&[]).expect(0);
+    fs::write(world.source().join("new"), "content").unwrap();
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.fail(|seen| {
+        let is_owner = seen.method == "PUT" && seen.path.ends_with("owner-2");
+        is_owner.then_some(Fault::Hang(Duration::from_secs(60)))
+    });
+    let mut run = world.program.start(&["backup"]);
+    wait_until("the owner file is written", || world.companion().join("owner-2").exists());
+    send(Signal::KILL, &run);
+    run.wait().unwrap();
+    wait_until("rclone dies with treeferry", || rclones_at_work(&world).is_empty());
+
+    for path in files_below(&world.source()) {
+        let file = fs::File::options().append(true).open(world.source().join(path)).unwrap();
+        file.set_modified(std::time::SystemTime::now()).unwrap();
+    }
+    proxy.fail(|_| Some(Fault::Status(401)));
+    let asked = world.requests();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.requests(), asked, "a touched tree was no reason to ask the remote");
+
+    proxy.heal();
+    fs::write(world.source().join("newest"), "content").unwrap();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
 #[test]
 fn kill_minus_nine_twice_in_a_row_is_no_worse() {
     let world = world(None);

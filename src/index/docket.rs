@@ -72,6 +72,9 @@ pub struct Facts {
     pub complete: bool,
     /// What the remote makes of names.
     pub names: NameFacts,
+    /// The run that may have written the owner file after `owner_sequence`, and did not come to
+    /// the commit that would name it.
+    pub owner_ahead: Option<RunId>,
 }
 
 /// What was found out of the remote's way with names; the meaning is the caller's. All 0 while
@@ -184,10 +187,7 @@ impl Docket {
 impl Facts {
     fn encode_into(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.mirror_id);
-        put_option(out, self.last_run.as_ref(), |out, run| {
-            put_u64(out, run.sequence);
-            put_i64(out, run.started_seconds);
-        });
+        put_option(out, self.last_run.as_ref(), put_run);
         put_i64(out, self.last_run_ended_seconds);
         put_u64(out, self.owner_sequence);
         out.push(self.name_encoding);
@@ -203,10 +203,13 @@ impl Facts {
         put_u64(out, self.oldest_retained_sequence);
         out.push(self.complete.into());
         // Came later: dockets that know nothing of it are written as before.
-        if self.names != NameFacts::default() {
+        if self.names != NameFacts::default() || self.owner_ahead.is_some() {
             out.push(self.names.kind);
             out.push(self.names.folding);
             out.extend_from_slice(&self.names.name_bytes_max.to_le_bytes());
+        }
+        if self.owner_ahead.is_some() {
+            put_option(out, self.owner_ahead.as_ref(), put_run);
         }
     }
 
@@ -216,9 +219,7 @@ impl Facts {
         };
         Ok(Facts {
             mirror_id: column.array()?,
-            last_run: take_option(column, |column| {
-                Ok(RunId { sequence: take_u64(column)?, started_seconds: take_i64(column)? })
-            })?,
+            last_run: take_option(column, take_run)?,
             last_run_ended_seconds: take_i64(column)?,
             owner_sequence: take_u64(column)?,
             name_encoding: column.byte()?,
@@ -236,6 +237,7 @@ impl Facts {
             oldest_retained_sequence: take_u64(column)?,
             complete: take_bool(column)?,
             names: NameFacts::take(column)?,
+            owner_ahead: if column.0.is_empty() { None } else { take_option(column, take_run)? },
         })
     }
 }
@@ -248,6 +250,15 @@ impl NameFacts {
         let (kind, folding) = (column.byte()?, column.byte()?);
         Ok(NameFacts { kind, folding, name_bytes_max: u16::from_le_bytes(column.array()?) })
     }
+}
+
+fn put_run(out: &mut Vec<u8>, run: &RunId) {
+    put_u64(out, run.sequence);
+    put_i64(out, run.started_seconds);
+}
+
+fn take_run(column: &mut Column<'_>) -> Result<RunId, Broken> {
+    Ok(RunId { sequence: take_u64(column)?, started_seconds: take_i64(column)? })
 }
 
 fn put_u64(out: &mut Vec<u8>, value: u64) {
@@ -352,6 +363,7 @@ mod tests {
                 scan_started: Timestamp { seconds: i64::MIN, nanoseconds: 1 },
                 complete: true,
                 names: NameFacts { kind: 2, folding: 5, name_bytes_max: 765 },
+                owner_ahead: Some(RunId { sequence: 43, started_seconds: i64::MAX }),
                 ..Facts::default()
             },
         }

@@ -9,7 +9,7 @@ use crate::commit::{SideFile, StateDir, docket_digest};
 use crate::disk::RealDisk;
 use crate::index::{
     Docket, Edit, Facts, MovedAway, NameFacts, NodeFile, Root, RunCounts, RunRecord, Tree, append_run_record,
-    read_run_record, rewrite,
+    rewrite,
 };
 use crate::journal::{Header, JournalWriter};
 use crate::model::{RunId, TreePath};
@@ -92,23 +92,15 @@ impl<'a> Committed<'a> {
     }
 
     /// Remembers the newest owner file, once it is accepted as ours. It may be one ahead,
-    /// of a run that wrote it and did not come to its end: after the next one that
-    /// does not, nobody would know it any more.
+    /// of a run that wrote it and did not come to its end: only one such run is remembered.
     pub(super) fn remember_owner(&mut self, sequence: u64) -> Result<(), Halt> {
         if sequence == self.docket.facts.owner_sequence {
             return Ok(());
         }
         let mut docket = self.docket.clone();
         docket.facts.owner_sequence = sequence;
+        docket.facts.owner_ahead = None;
         self.promote(docket)
-    }
-
-    /// True when the last run did not come to its own end, but was folded in.
-    /// Also when that can't be told.
-    pub(super) fn owner_may_be_ahead(&self) -> bool {
-        let Some(last) = self.docket.facts.last_run else { return false };
-        let newest = self.docket.newest_record.and_then(|pointer| read_run_record(self.nodes, &pointer).ok());
-        newest.is_none_or(|newest| newest.record.recovered || newest.record.run != last)
     }
 
     /// Remembers what the remote makes of names.

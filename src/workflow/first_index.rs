@@ -276,6 +276,7 @@ fn commit(
         let facts = &mut committed.docket.facts;
         facts.mirror_id = owner.mirror_id;
         facts.owner_sequence = owner.sequence;
+        facts.owner_ahead = None;
         facts.last_run = owner.last_run;
         facts.oldest_retained_sequence = owner.last_run.map_or(0, |run| run.sequence + 1);
     }

@@ -326,19 +326,8 @@ impl<'a> JobRun<'a> {
         if due { self.checkpoint() } else { Ok(()) }
     }
 
-    /// An interrupted run may have written an owner file that the docket does not
-    /// name, and is known by being the last run. A commit makes this run the last one: so the
-    /// owner file is read first, even by a run that has nothing to send.
-    fn settle_owner(&mut self) -> Result<(), Halt> {
-        if self.remote.is_none() && self.committed.is_claimed && self.committed.owner_may_be_ahead() {
-            self.open_remote()?;
-        }
-        Ok(())
-    }
-
     /// Commits what is confirmed so far. The scan's own facts wait for the end.
     pub(super) fn checkpoint(&mut self) -> Result<(), Halt> {
-        self.settle_owner()?;
         let mut ledger = std::mem::take(&mut self.ledger);
         let aside = ledger.take_aside();
         let edits = ledger.base_edits().into_iter().map(Ok::<_, Infallible>);
@@ -365,7 +354,6 @@ impl<'a> JobRun<'a> {
     /// The owner file is written when the lanes came to their end, be it that of the budget.
     pub(super) fn finish(&mut self, driven: &Result<(), Halt>) -> Result<(), Halt> {
         let ended_in_order = matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_)));
-        self.settle_owner()?;
         let mut facts = self.facts();
         facts.complete = driven.is_ok() && self.report.unprotected.total == 0;
         self.observer().event(&Event::PhaseStarted(Phase::Commit));
@@ -442,8 +430,10 @@ impl<'a> JobRun<'a> {
         if let Some(remote) = &mut self.remote {
             // The next run must know that this one may have come as far as writing it.
             remote.journal.append_owner_intent(remote.owner_sequence + 1).map_err(Halt::fatal)?;
+            facts.owner_ahead = Some(remote.run);
             let session = remote.connection.session;
             facts.owner_sequence = owner::write(&session, &belief, remote.owner_sequence, remote.run)?;
+            facts.owner_ahead = None;
             return Ok(owner::superseded(&belief, remote.owner_sequence).map(|file| (session, file)));
         }
         Ok(None)

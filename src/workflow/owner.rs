@@ -30,6 +30,8 @@ pub(super) struct Belief {
     /// Number of the newest owner file we wrote; 0 before the first.
     pub(super) sequence: u64,
     pub(super) last_run: Option<RunId>,
+    /// The run that may have written the one after it.
+    ahead: Option<RunId>,
     /// `--accept foreign-writer`.
     pub(super) accept_foreign_writer: bool,
     pub(super) companion: String,
@@ -42,6 +44,7 @@ impl Belief {
             mirror_id: facts.mirror_id,
             sequence: facts.owner_sequence,
             last_run: facts.last_run,
+            ahead: facts.owner_ahead,
             accept_foreign_writer,
             companion,
         }
@@ -70,9 +73,11 @@ pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt>
             };
             let ours = owner.mirror_id == hex(&belief.mirror_id);
             // One ahead is ours when the run that wrote it is the one that was interrupted
-            // between the owner file and the commit.
+            // between the owner file and the commit. Dockets of earlier versions name only the last run.
+            let may_have_written = belief.ahead.or(belief.last_run);
             let run_is_known = newest == known
-                || (newest == known + 1 && belief.last_run.is_none_or(|run| owner.run_id == run.to_string()));
+                || (newest == known + 1
+                    && may_have_written.is_none_or(|run| owner.run_id == run.to_string()));
             if ours && run_is_known { Ok(newest) } else { Err(foreign(belief, newest, &owner)) }
         }
     }

@@ -259,6 +259,7 @@ impl<'r> Folding<'r, '_> {
         let mut facts = self.committed.docket.facts.clone();
         if owner_may_be_written {
             facts.last_run = Some(run);
+            facts.owner_ahead = Some(run);
         }
         let finished_seconds = self.surroundings.now_seconds();
         let note = CommitNote { run, finished_seconds, recovered: true };
