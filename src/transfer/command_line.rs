@@ -18,6 +18,8 @@ pub(crate) enum Traffic {
     /// removes the target, which is the only copy by then, before it finds no source (seen with
     /// `rclone serve webdav`). We look instead.
     Moves,
+    /// As `Requests`, and rclone says which version it is. Its other debug lines are for nobody.
+    Introduction,
 }
 
 impl Traffic {
@@ -66,7 +68,8 @@ pub(crate) fn common_flags(
     if traffic == Traffic::Moves {
         push(&["--low-level-retries", "1"]);
     }
-    push(&["--use-json-log", "--log-level", "INFO", "--stats", "1s", "--retries", "1"]);
+    let level = if traffic == Traffic::Introduction { "DEBUG" } else { "INFO" };
+    push(&["--use-json-log", "--log-level", level, "--stats", "1s", "--retries", "1"]);
     push(&["--ask-password=false", "--no-unicode-normalization"]);
     if version.has(Capability::FolderTimes) {
         push(&["--no-update-dir-modtime"]);

@@ -1,7 +1,10 @@
 //! What a backend can do, as `rclone backend features` says.
 
 use crate::model::{Failure, FailureClass};
-use crate::transfer::{RemoteKind, Session, classify, root_of};
+use crate::transfer::command_line::Traffic;
+use crate::transfer::log_line::LogLine;
+use crate::transfer::process::Heard;
+use crate::transfer::{RcloneVersion, RemoteKind, Session, classify, root_of};
 use serde::{Deserialize, Serialize};
 
 /// What a backend can do.
@@ -65,7 +68,31 @@ impl Session<'_> {
     /// # Errors
     /// When rclone does not know the remote or cannot set it up.
     pub fn features(&self, remote: &str) -> Result<Features, Failure> {
-        let finished = self.ask(vec!["backend".into(), "features".into(), root_of(remote).into()])?;
+        self.ask_features(remote, Traffic::Requests, &mut |_| Heard::Nothing)
+    }
+
+    /// The same, and the version, which rclone tells in its first line: `rclone version` is a
+    /// process more, which starts three of its own to describe the system.
+    pub(crate) fn features_and_version(
+        &self,
+        remote: &str,
+    ) -> Result<(Features, Option<RcloneVersion>), Failure> {
+        let mut version = None;
+        let features = self.ask_features(remote, Traffic::Introduction, &mut |line| {
+            version = version.or_else(|| RcloneVersion::from_first_line(&line.text));
+            Heard::Nothing
+        })?;
+        Ok((features, version))
+    }
+
+    fn ask_features(
+        &self,
+        remote: &str,
+        traffic: Traffic,
+        on_line: &mut dyn FnMut(&LogLine) -> Heard,
+    ) -> Result<Features, Failure> {
+        let arguments = vec!["backend".into(), "features".into(), root_of(remote).into()];
+        let finished = self.run(arguments, Vec::new(), traffic, on_line)?;
         if !finished.succeeded() {
             return Err(finished.failure("asking what the remote can do"));
         }

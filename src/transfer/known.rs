@@ -31,7 +31,7 @@ struct Stored {
 }
 
 impl Known {
-    /// Asks for both at the same time: no request for most backends. `None`: not found out;
+    /// Asks for both by one process: no request for most backends. `None`: not found out;
     /// whoever asks one by one is told why.
     pub fn ask(
         settings: &RcloneSettings,
@@ -39,16 +39,11 @@ impl Known {
         control: &Control,
         observer: &dyn Observer,
     ) -> Option<Known> {
-        std::thread::scope(|scope| {
-            let found = scope
-                .spawn(|| Rclone::detect(settings.clone(), control, observer).ok().map(|it| it.version()));
-            // With flags that every version understands.
-            let any = Rclone::with_version(settings.clone(), OLDEST);
-            let session = any.session(NameEncoding::Legacy, control, observer).ok()?;
-            let features = session.features(remote).ok();
-            let version = found.join().ok().flatten()?;
-            Some(Known { version, features: features? })
-        })
+        // With flags that every version understands.
+        let any = Rclone::with_version(settings.clone(), OLDEST);
+        let session = any.session(NameEncoding::Legacy, control, observer).ok()?;
+        let (features, version) = session.features_and_version(remote).ok()?;
+        Some(Known { version: version.filter(|&version| version >= OLDEST)?, features })
     }
 
     /// For a small file: with a fingerprint of what the answers depend on, and sealed.

@@ -72,6 +72,11 @@ impl NameEncoding {
             }
             return Ok(());
         }
+        // Most names: every path is encoded three times on its way.
+        if component.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            line.extend_from_slice(component);
+            return Ok(());
+        }
         for chunk in component.utf8_chunks() {
             for character in chunk.valid().chars() {
                 self.encode_character(character, line)?;

@@ -155,8 +155,9 @@ impl Folding {
     pub fn fold(self, name: &Name) -> Vec<u8> {
         let mut folded = Vec::with_capacity(name.len());
         for chunk in name.utf8_chunks() {
-            if chunk.valid().is_ascii() && !self.case {
-                folded.extend_from_slice(chunk.valid().as_bytes());
+            if chunk.valid().is_ascii() {
+                let bytes = chunk.valid().bytes();
+                folded.extend(bytes.map(|byte| if self.case { byte.to_ascii_lowercase() } else { byte }));
             } else {
                 folded.extend_from_slice(self.fold_text(chunk.valid()).as_bytes());
             }

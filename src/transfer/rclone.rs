@@ -255,7 +255,8 @@ impl<'a> Session<'a> {
         let mut progress = Progress::default();
         let mut on_stderr = |line: &str| {
             let line = LogLine::parse(line);
-            if line.stats.is_none() && !line.text.trim().is_empty() {
+            // Debug lines can hold what environment variables hold.
+            if line.stats.is_none() && line.level != "debug" && !line.text.trim().is_empty() {
                 let text = without_credentials(&with_object(&line));
                 self.observer.event(&Event::RcloneLine { level: &line.level, text: &text });
             }

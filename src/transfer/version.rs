@@ -106,6 +106,12 @@ impl RcloneVersion {
         Some(RcloneVersion { major, minor, patch })
     }
 
+    /// Reads what every rclone says first with debug lines: `Version "v1.75.2" starting with …`.
+    pub(crate) fn from_first_line(text: &str) -> Option<Self> {
+        let (version, _) = text.trim().strip_prefix("Version \"v")?.split_once('"')?;
+        RcloneVersion::parse(&format!("rclone v{version}"))
+    }
+
     /// True when this version has it.
     pub fn has(self, capability: Capability) -> bool {
         TABLE.iter().filter(|gap| gap.capability == capability).all(|gap| self >= gap.since)
@@ -136,6 +142,12 @@ mod tests {
         assert_eq!(read("rclone v1.76.0-beta.9000.abc\n"), Some("1.76.0".into()));
         assert_eq!(read("rclone v1.66\n"), Some("1.66.0".into()));
         assert_eq!(read("restic 0.14"), None);
+        let first = |text| RcloneVersion::from_first_line(text).map(|version| version.to_string());
+        assert_eq!(
+            first("Version \"v1.60.1-DEV\" starting with parameters [\"rclone\"]"),
+            Some("1.60.1".into())
+        );
+        assert_eq!(first("Using config file from \"/v1.2/rclone.conf\""), None);
     }
 
     #[test]
