@@ -68,7 +68,7 @@ impl Session<'_> {
     /// # Errors
     /// When rclone does not know the remote or cannot set it up.
     pub fn features(&self, remote: &str) -> Result<Features, Failure> {
-        self.ask_features(remote, Traffic::Requests, &mut |_| Heard::Nothing)
+        self.ask_features(remote, Traffic::Question, &mut |_| Heard::Nothing)
     }
 
     /// The same, and the version, which rclone tells in its first line: `rclone version` is a

@@ -126,7 +126,7 @@ impl Session<'_> {
         std::fs::write(&local, content).map_err(|error| scratch_failure(&error))?;
         let mut confirmed = false;
         let arguments = vec!["copyto".into(), local.into(), file.into(), ALWAYS.into()];
-        let finished = self.run(arguments, Vec::new(), Traffic::Requests, &mut |line| {
+        let finished = self.run(arguments, Vec::new(), Traffic::Question, &mut |line| {
             confirmed |= matches!(line.receipt(), Some(Receipt::Copied { .. }));
             Heard::Nothing
         })?;
@@ -144,7 +144,7 @@ impl Session<'_> {
         let mut arguments: Vec<OsString> = vec!["delete".into(), parent.into()];
         arguments.extend(LIST.iter().map(OsString::from));
         let list = list_of([leaf.as_bytes()].into_iter());
-        let finished = self.run(arguments, list, Traffic::Requests, &mut |line| {
+        let finished = self.run(arguments, list, Traffic::Question, &mut |line| {
             deleted |= line.receipt() == Some(Receipt::Deleted);
             Heard::Nothing
         })?;

@@ -121,7 +121,7 @@ impl Rclone {
 
     /// How a new mirror begun with this rclone writes names.
     pub fn name_encoding(&self) -> NameEncoding {
-        if self.version.has(Capability::RawEncoding) { NameEncoding::Raw } else { NameEncoding::Legacy }
+        self.version.name_encoding()
     }
 
     /// Commands for one mirror, in the encoding it was begun with.
@@ -280,7 +280,7 @@ impl<'a> Session<'a> {
 
     /// A command without a list, and without special interest in its lines.
     pub(crate) fn ask(&self, arguments: Vec<OsString>) -> Result<Finished, Failure> {
-        self.run(arguments, Vec::new(), Traffic::Requests, &mut |_| Heard::Nothing)
+        self.run(arguments, Vec::new(), Traffic::Question, &mut |_| Heard::Nothing)
     }
 
     /// True when the configuration knows the remote. Connection strings and

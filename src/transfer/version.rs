@@ -1,5 +1,6 @@
 //! What each version of rclone lacks: the one table.
 
+use crate::transfer::NameEncoding;
 use std::fmt;
 
 /// The version of an rclone, as `rclone version` says it.
@@ -115,6 +116,11 @@ impl RcloneVersion {
     /// True when this version has it.
     pub fn has(self, capability: Capability) -> bool {
         TABLE.iter().filter(|gap| gap.capability == capability).all(|gap| self >= gap.since)
+    }
+
+    /// How a new mirror begun with this version writes names.
+    pub fn name_encoding(self) -> NameEncoding {
+        if self.has(Capability::RawEncoding) { NameEncoding::Raw } else { NameEncoding::Legacy }
     }
 
     /// What it lacks.

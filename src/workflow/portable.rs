@@ -71,22 +71,32 @@ impl Rules {
 }
 
 impl JobRun<'_> {
-    /// What is known of the remote from earlier runs; the first one asks rclone.
+    /// What is known of the remote from earlier runs, or in a first one from what
+    /// rclone said meanwhile; else it is opened.
     fn name_rules(&mut self) -> Result<Rules, Halt> {
+        let is_first = !self.committed.is_claimed;
+        let (encoding, kind) = match self.connector.known().filter(|_| is_first) {
+            Some(known) => (Some(known.version.name_encoding()), Some(known.features.kind())),
+            None => self.committed_name_rules()?,
+        };
+        let trash = crate::transfer::join(self.job.companion.path(), &format!("trash/{}", self.run_id()));
+        Ok(Rules {
+            encoding: encoding.unwrap_or(NameEncoding::Raw),
+            kind: kind.unwrap_or(RemoteKind::Other),
+            source: self.job.source.clone(),
+            mirror: self.job.remote.path().to_owned(),
+            trash,
+        })
+    }
+
+    fn committed_name_rules(&mut self) -> Result<(Option<NameEncoding>, Option<RemoteKind>), Halt> {
         let facts = &self.committed.docket.facts;
         let is_known = facts.names.kind != 0 && facts.remote == self.job.remote.to_string();
         if !self.committed.is_claimed || !is_known {
             self.open_remote()?;
         }
         let facts = &self.committed.docket.facts;
-        let trash = crate::transfer::join(self.job.companion.path(), &format!("trash/{}", self.run_id()));
-        Ok(Rules {
-            encoding: encoding_of(&self.committed).unwrap_or(NameEncoding::Raw),
-            kind: RemoteKind::from_number(facts.names.kind).unwrap_or(RemoteKind::Other),
-            source: self.job.source.clone(),
-            mirror: self.job.remote.path().to_owned(),
-            trash,
-        })
+        Ok((encoding_of(&self.committed), RemoteKind::from_number(facts.names.kind)))
     }
 
     /// A name that is longer than every remote takes is tried for with scratch

@@ -1,7 +1,7 @@
 //! What is new goes up: nothing known lies at its target.
 //!
 //! The next batch is walked and read while this one is on its way, one batch
-//! ahead and no more.
+//! ahead and no more; the first one while a first run looks at the remote.
 
 use super::prepare::{self, Candidate, Prepared};
 use crate::diff::{Equality, diff};
@@ -14,7 +14,8 @@ use crate::workflow::job_run::{JobRun, is_below_any};
 use crate::workflow::spending::Step;
 use crate::workflow::views::Views;
 use std::collections::BTreeSet;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Sends all new files of one size class.
 pub(super) fn upload(run: &mut JobRun<'_>, class: SizeClass) -> Result<(), Halt> {
@@ -28,16 +29,26 @@ pub(super) fn upload(run: &mut JobRun<'_>, class: SizeClass) -> Result<(), Halt>
         source: run.source(),
         observer: run.observer(),
         blocked: run.blocked_paths(),
+        abandoned: AtomicBool::new(false),
     };
     // Nothing waits in between: what is read ahead and what is on its way are two batches in the page cache.
     let (sender, receiver) = sync_channel(0);
     std::thread::scope(|scope| {
         scope.spawn(|| reader.read_ahead(sender));
-        for prepared in receiver {
-            send_prepared(run, prepared?)?;
-        }
-        Ok(())
+        let sent = send_all(run, receiver);
+        reader.abandoned.store(true, Ordering::Relaxed);
+        sent
     })
+}
+
+fn send_all(run: &mut JobRun<'_>, receiver: Receiver<Result<Vec<Prepared>, Halt>>) -> Result<(), Halt> {
+    if !run.committed.is_claimed {
+        run.open_remote()?;
+    }
+    for prepared in receiver {
+        send_prepared(run, prepared?)?;
+    }
+    Ok(())
 }
 
 /// Walks and reads ahead of the transfer.
@@ -51,6 +62,8 @@ struct Reader<'a> {
     source: &'a RootDirectory,
     observer: &'a dyn Observer,
     blocked: BTreeSet<TreePath>,
+    /// Nobody sends any more: reading gigabytes to the end would only keep people waiting.
+    abandoned: AtomicBool,
 }
 
 type Ahead = SyncSender<Result<Vec<Prepared>, Halt>>;
@@ -98,7 +111,9 @@ impl Reader<'_> {
 
     /// False when the other side has stopped listening.
     fn hand_over(&self, chunk: &mut Vec<Candidate>, sender: &Ahead) -> bool {
-        let read = prepare::read_all(self.source, std::mem::take(chunk), self.bytes_max, self.observer);
+        let is_wanted = || !self.abandoned.load(Ordering::Relaxed);
+        let chunk = std::mem::take(chunk);
+        let read = prepare::read_while(&is_wanted, self.source, chunk, self.bytes_max, self.observer);
         sender.send(Ok(read)).is_ok()
     }
 }

@@ -81,17 +81,32 @@ pub(in crate::workflow) fn read_all(
     read_bytes_max: u64,
     observer: &dyn Observer,
 ) -> Vec<Prepared> {
+    read_while(&|| true, source, candidates, read_bytes_max, observer)
+}
+
+/// As [`read_all`], until nobody wants it any more; what is given back then is not all.
+pub(in crate::workflow) fn read_while(
+    is_wanted: &(dyn Fn() -> bool + Sync),
+    source: &RootDirectory,
+    candidates: Vec<Candidate>,
+    read_bytes_max: u64,
+    observer: &dyn Observer,
+) -> Vec<Prepared> {
     candidates
         .into_par_iter()
         .map_init(
             || FileReader::new(source),
             |reader, candidate| {
-                if candidate.pending.stamp.size > read_bytes_max && !candidate.may_be_same_content() {
-                    return Prepared::Ready(Box::new(candidate));
+                if !is_wanted() {
+                    return None;
                 }
-                read_one(reader, candidate, observer)
+                if candidate.pending.stamp.size > read_bytes_max && !candidate.may_be_same_content() {
+                    return Some(Prepared::Ready(Box::new(candidate)));
+                }
+                Some(read_one(reader, candidate, observer))
             },
         )
+        .while_some()
         .collect()
 }
 
