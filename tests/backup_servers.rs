@@ -8,7 +8,8 @@ use crate::support::world::World;
 use std::fs;
 
 fn there_and_back(protocol: Protocol, rclone: Rclone) {
-    let world = World::served(protocol, rclone);
+    let mut world = World::served(protocol, rclone);
+    world.stop_watching_rclone();
     Plan::odd(60, 1).plant(&world.source());
     if protocol == Protocol::S3 {
         // `rclone serve s3` cannot list a folder with this name: XML has no ESC.
@@ -48,6 +49,17 @@ fn there_and_back(protocol: Protocol, rclone: Rclone) {
     let requests = world.requests();
     world.backup(&[]).expect(0);
     assert_eq!(world.requests(), requests, "an unchanged run sent something");
+}
+
+#[test]
+fn what_is_remembered_of_a_folder_still_holds_in_the_second_run() {
+    let mut world = World::local(Rclone::Current);
+    world.stop_watching_rclone();
+    Plan::odd(60, 1).plant(&world.source());
+    world.backup(&[]).expect(0);
+    fs::write(world.source().join("another"), "file").unwrap();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
 }
 
 #[test]

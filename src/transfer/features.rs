@@ -34,10 +34,8 @@ pub struct Features {
     /// It is this machine.
     pub is_local: bool,
     /// Hashes that the remote knows without a download, in rclone's names.
-    #[serde(skip)]
     pub hashes: Vec<String>,
     /// How rclone calls it: `webdav root ''`.
-    #[serde(skip)]
     pub description: String,
 }
 

@@ -26,7 +26,6 @@ struct Stored {
     /// Of everything the answers depend on; `None`: they may change unseen.
     fingerprint: Option<String>,
     version: String,
-    hashes: Vec<String>,
     features: Features,
 }
 
@@ -51,7 +50,6 @@ impl Known {
         let stored = Stored {
             fingerprint: fingerprint(settings, remote),
             version: self.version.to_string(),
-            hashes: self.features.hashes.clone(),
             features: self.features.clone(),
         };
         let text = serde_json::to_string(&stored).unwrap_or_default();
@@ -68,8 +66,7 @@ impl Known {
         let stored: Stored = serde_json::from_str(text).ok()?;
         let version = RcloneVersion::parse(&format!("rclone v{}", stored.version))?;
         let holds = stored.fingerprint.is_some() && stored.fingerprint == fingerprint(settings, remote);
-        let features = Features { hashes: stored.hashes, ..stored.features };
-        Some((Known { version, features }, holds))
+        Some((Known { version, features: stored.features }, holds))
     }
 }
 
@@ -176,7 +173,12 @@ mod tests {
         std::fs::write(&program, b"\x7fELF one").unwrap();
         std::fs::write(&config, "[a]").unwrap();
         let settings = settings(&program, &config);
-        let features = Features { dir_move: true, hashes: vec!["md5".into()], ..Features::default() };
+        let features = Features {
+            dir_move: true,
+            hashes: vec!["md5".into()],
+            description: "Local file system".into(),
+            ..Features::default()
+        };
         let known = Known { version: RcloneVersion { major: 1, minor: 75, patch: 2 }, features };
         let bytes = known.encode(&settings, "a:b");
         assert_eq!(Known::decode(&bytes, &settings, "a:b"), Some((known.clone(), true)));

@@ -122,6 +122,13 @@ impl World {
         give_away(self.scratch.path());
     }
 
+    /// From now on rclone itself is called, as people have it. Its calls are not noted;
+    /// but what a run finds out about a script in front of it is never remembered.
+    pub fn stop_watching_rclone(&mut self) {
+        self.configuration.rclone = self.rclone.program();
+        self.write_configuration();
+    }
+
     /// Fills the mirror as other programs do: rclone with its own defaults.
     pub fn copy_with_plain_rclone(&self) {
         let text = self.configuration.text();
