@@ -27,6 +27,8 @@ struct Stored {
     fingerprint: Option<String>,
     version: String,
     hashes: Vec<String>,
+    /// The rules for names go by it. Not optional: what was written without it is asked again.
+    description: String,
     features: Features,
 }
 
@@ -52,6 +54,7 @@ impl Known {
             fingerprint: fingerprint(settings, remote),
             version: self.version.to_string(),
             hashes: self.features.hashes.clone(),
+            description: self.features.description.clone(),
             features: self.features.clone(),
         };
         let text = serde_json::to_string(&stored).unwrap_or_default();
@@ -68,7 +71,7 @@ impl Known {
         let stored: Stored = serde_json::from_str(text).ok()?;
         let version = RcloneVersion::parse(&format!("rclone v{}", stored.version))?;
         let holds = stored.fingerprint.is_some() && stored.fingerprint == fingerprint(settings, remote);
-        let features = Features { hashes: stored.hashes, ..stored.features };
+        let features = Features { hashes: stored.hashes, description: stored.description, ..stored.features };
         Some((Known { version, features }, holds))
     }
 }
@@ -176,7 +179,21 @@ mod tests {
         std::fs::write(&program, b"\x7fELF one").unwrap();
         std::fs::write(&config, "[a]").unwrap();
         let settings = settings(&program, &config);
-        let features = Features { dir_move: true, hashes: vec!["md5".into()], ..Features::default() };
+        // All of them, so that none can be forgotten: the kind of remote goes by the last.
+        let features = Features {
+            move_: true,
+            copy: true,
+            dir_move: true,
+            purge: true,
+            can_have_empty_directories: true,
+            case_insensitive: true,
+            duplicate_files: true,
+            partial_uploads: true,
+            bucket_based: true,
+            is_local: true,
+            hashes: vec!["md5".into()],
+            description: "Local file system at /a".into(),
+        };
         let known = Known { version: RcloneVersion { major: 1, minor: 75, patch: 2 }, features };
         let bytes = known.encode(&settings, "a:b");
         assert_eq!(Known::decode(&bytes, &settings, "a:b"), Some((known.clone(), true)));

@@ -109,7 +109,9 @@ impl<'a> JobRun<'a> {
             && let Some(path) = self.views().first_name_that_is_encoded()?
         {
             return Err(Halt::Configuration(format!(
-                "job {}: the mirror was begun through another kind of remote than {:?} is. On it the names of some                  files, {path} for example, are written in other bytes, and would not be found: go on with the remote                  of before ({}), or begin a new mirror",
+                "job {}: the mirror was begun through another kind of remote than {:?} is. On it the names of some \
+                 files, {path} for example, are written in other bytes, and would not be found: go on with the remote \
+                 of before ({}), or begin a new mirror",
                 self.job.name,
                 self.job.remote.to_string(),
                 facts.remote
