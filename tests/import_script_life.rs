@@ -106,6 +106,29 @@ fn pairs_ignore_rules_first_run_all_later_runs_only_new_and_changed() {
     assert_eq!(fs::read(machine.path("remote/photos/照片/图 1.jpg")).unwrap(), b"changed");
 }
 
+/// rclone is no script here: what was found out about it is remembered, also which kind of remote it is.
+#[test]
+fn a_mirror_with_odd_names_that_was_taken_over_goes_on_run_after_run() {
+    let machine = Machine::after_the_script("");
+    let (source, mirror) = (machine.path("data/docs"), machine.path("remote/docs"));
+    fs::create_dir_all(&mirror).unwrap();
+    let mut lines = Vec::new();
+    for name in ["a|b.txt", "a／b", "␊", "bell\u{7}"] {
+        fs::write(source.join(name), name).unwrap();
+        fs::copy(source.join(name), mirror.join(name)).unwrap();
+        lines.extend(crate::import_snapshot::line(&source, Path::new(name)));
+    }
+    let snapshot = machine.path("docs.snapshot");
+    fs::write(&snapshot, lines).unwrap();
+    machine.run(&["import", "snapshot", snapshot.to_str().unwrap(), "--job", "docs"]).expect(0);
+    for run in 1..=3_u64 {
+        fs::write(source.join("changes ␊"), "x".repeat(run as usize)).unwrap();
+        let finished = machine.backup(&["docs"]).expect(0);
+        assert_eq!(Machine::sum(&finished, "files_uploaded"), 1, "run {run}");
+    }
+    assert_eq!(fs::read(mirror.join("changes ␊")).unwrap(), b"xxx");
+}
+
 #[test]
 fn deleted_files_are_deleted_remotely_or_moved_to_a_trash_or_left() {
     for (settings, is_left, trashed) in [

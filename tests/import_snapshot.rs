@@ -77,6 +77,29 @@ fn after_the_import_nothing_is_uploaded_and_no_file_is_read() {
 }
 
 #[test]
+fn a_name_with_a_newline_which_the_script_broke_in_two_is_put_together_again() {
+    let world = World::local(Rclone::Current);
+    plant(&world, 20);
+    for name in ["照片/line\nbreak", "照片/a\n\nb|1|2.5", "own line", "gone\nname"] {
+        fs::write(world.source().join(name), name).unwrap();
+    }
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    fs::remove_file(world.source().join("gone\nname")).unwrap();
+    let own = line(&world.source(), Path::new("own line"));
+    let mut lines = fs::read(&file).unwrap();
+    lines.extend([b"not a line of ours\n", own.as_slice(), b"# the end\n"].concat());
+    fs::write(&file, lines).unwrap();
+    let files = files_below(&world.source()).len() as u64;
+    let imported = import(&world, &file, &[]).expect(0);
+    assert_eq!((imported.number("files_held"), imported.number("files_new")), (files, 0), "{imported}");
+    // Never claimed to be on the mirror: the second half of a name whose first half nobody knows.
+    assert_eq!((imported.number("files_deleted"), imported.number("lines_left_out")), (0, 4), "{imported}");
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!((finished.number("files_uploaded"), finished.number("files_trashed")), (0, 0));
+}
+
+#[test]
 fn hashes_are_filled_in_by_later_runs_within_a_budget() {
     let mut world = World::local(Rclone::Current);
     let source = world.source();

@@ -24,6 +24,7 @@ mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
 mod fuzz_corpora;
+mod history_commands;
 mod import_adopt;
 mod import_guides;
 mod import_script_life;

@@ -10,6 +10,7 @@ use crate::support::world::{JOB, World};
 use std::fs;
 use std::path::Path;
 use treeferry::observe::Recorder;
+use treeferry::workflow::budget::{BudgetLimits, RunBudget};
 use treeferry::workflow::configuration::{Configuration, Defaults};
 use treeferry::workflow::options::{BackupOptions, Stop};
 use treeferry::workflow::report::{JobOutcome, JobReport};
@@ -24,6 +25,10 @@ fn on(day: i64) -> i64 {
 
 /// A backup on that day; in a dry run, too.
 fn on_day(world: &World, day: i64, dry_run: bool) -> JobReport {
+    within(world, day, dry_run, BudgetLimits::default())
+}
+
+fn within(world: &World, day: i64, dry_run: bool, limits: BudgetLimits) -> JobReport {
     let defaults = Defaults { state_home: None, check_rclone_flags };
     let configuration =
         Configuration::parse(&world.configuration.text(), Path::new("config.toml"), &defaults).unwrap();
@@ -34,7 +39,8 @@ fn on_day(world: &World, day: i64, dry_run: bool) -> JobReport {
     let clock = move || now;
     let mut surroundings = Surroundings::new(&configuration, machine, &stop, &clock, &recorder);
     surroundings.second_look_seconds = 0;
-    let options = BackupOptions { dry_run, ..BackupOptions::default() };
+    let budget = RunBudget::starting_now(limits);
+    let options = BackupOptions { dry_run, budget, ..BackupOptions::default() };
     backup(&configuration, configuration.job(JOB).unwrap(), &options, &surroundings)
 }
 
@@ -218,4 +224,77 @@ fn a_folder_that_is_gone_is_sent_again_when_a_second_check_does_not_see_it_eithe
     assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
     assert_eq!(report.check.unwrap().files_repaired, 12);
     world.assert_mirror_equals_source();
+}
+
+/// `wide` is to be cut; what has odd names belongs to the rest.
+fn large(world: &World, folders: usize) {
+    for number in 0..folders {
+        let folder = world.source().join(format!("wide/{}/{number}", number % 4));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("file"), format!("{number}")).unwrap();
+    }
+    for odd in ["[odd]/a", "new\nline/b", "照片/c"] {
+        let file = world.source().join(odd);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, odd).unwrap();
+    }
+}
+
+#[test]
+fn a_check_that_a_budget_ends_goes_on_where_it_stopped() {
+    let mut world = World::served(Protocol::Wsgidav, Rclone::Current);
+    large(&world, 420);
+    world = checked(world, "repair");
+    let before = listings(&world);
+    assert_eq!(before, 1, "it is not so large where nothing is short");
+    for lost in ["wide/0/0/file", "wide/3/3/file", "[odd]/a"] {
+        fs::remove_file(world.mirror().join(lost)).unwrap();
+    }
+    fs::write(world.mirror().join("wide/2/2/file"), "of another size").unwrap();
+    fs::write(world.mirror().join("wide/1/nobody's"), "whose?").unwrap();
+    let limits = BudgetLimits { requests: Some(300), ..BudgetLimits::default() };
+    let mut runs = 0;
+    let report = loop {
+        runs += 1;
+        let listed = listings(&world);
+        let requests = world.requests();
+        let report = within(&world, 7, false, limits);
+        assert!(world.requests() - requests <= 400, "{} requests", world.requests() - requests);
+        if report.check.is_some() {
+            break report;
+        }
+        assert!(matches!(report.outcome, JobOutcome::BudgetSpent { .. }), "{report:?}");
+        assert!(listings(&world) > listed && runs < 9, "no run of {runs} came any further");
+        // What is sent again meanwhile is not held against the mirror.
+        if runs == 1 {
+            fs::write(world.source().join("wide/3/3/file"), "a newer version").unwrap();
+        }
+    };
+    assert!(runs > 1 && listings(&world) > before + 3);
+    let check = report.check.unwrap();
+    assert_eq!((check.files_surplus, check.files_damaged), (1, 1), "{check:?}");
+    assert!((2..=3).contains(&check.files_missing), "{check:?}");
+    fs::remove_file(world.mirror().join("wide/1/nobody's")).unwrap();
+    world.assert_mirror_equals_source();
+    assert_eq!(on_day(&world, 8, false).check, None, "it is done");
+}
+
+#[test]
+fn a_large_mirror_that_is_gone_is_unwell_and_nothing_of_the_check_is_kept() {
+    let mut world = World::local(Rclone::Current);
+    large(&world, 1_300);
+    world = checked(world, "repair");
+    let away = world.root().join("away");
+    fs::rename(world.mirror(), &away).unwrap();
+    fs::create_dir(world.mirror()).unwrap();
+    let report = on_day(&world, 7, false);
+    assert!(matches!(report.outcome, JobOutcome::RemoteUnwell { .. }), "{report:?}");
+    assert!(!world.configuration.state_dir.join(JOB).join("check-progress.json").exists());
+    fs::remove_dir(world.mirror()).unwrap();
+    fs::rename(&away, world.mirror()).unwrap();
+    let report = on_day(&world, 8, false);
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    let check = report.check.unwrap();
+    assert_eq!(check.files_verified, files_below(&world.source()).len() as u64);
+    assert_eq!((check.files_missing, check.files_surplus), (0, 0));
 }

@@ -97,6 +97,26 @@ fn a_flipped_byte_on_the_remote_is_found_by_its_content() {
     }
 }
 
+/// The server remembers the hash of what it took, and rclone compares with it what it fetches. Which files it
+/// fetches itself, and which it only hashes, depends on their names and on the version.
+#[test]
+fn a_flipped_byte_is_damage_also_where_the_remote_has_a_hash_of_its_own() {
+    let world = backed_up(Some(Protocol::Sftp), Rclone::Current);
+    fs::write(world.source().join("\u{240a}"), "a symbol").unwrap();
+    world.backup(&[]).expect(0);
+    for name in ["odd kinds/first name", "\u{240a}"] {
+        let file = world.mirror().join(name);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[0] ^= 1;
+        fs::write(&file, bytes).unwrap();
+    }
+    let told = verify(&world, &["--download"]).expect(15).says("first name");
+    assert_eq!((told.number("files_damaged"), told.number("files_failed")), (2, 0), "{told}");
+    let told = verify(&world, &["--download", "--repair"]).expect(0);
+    assert_eq!(told.number("files_repaired"), 2, "{told}");
+    world.assert_mirror_equals_source();
+}
+
 #[test]
 fn large_files_are_read_through_without_room_on_the_disk() {
     for rclone in Rclone::BOTH {

@@ -1,8 +1,8 @@
 //! What can be typed.
 
 use super::{
-    adopt, backup, bench, completions, config, import, init, ls, man, notify, plan, prune, restore,
-    snapshots, status, verify,
+    adopt, backup, bench, completions, config, diff, doctor, import, init, log, ls, man, notify, plan, prune,
+    restore, snapshots, status, verify,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -66,12 +66,18 @@ pub(super) enum Command {
     Snapshots(snapshots::Snapshots),
     /// List what a state holds, from the index, without a request
     Ls(ls::Ls),
+    /// Show what differs between two states, from the index, without a request
+    Diff(diff::Diff),
+    /// Show the versions of one file or folder, and where each lies
+    Log(log::Log),
     /// Get files back, each checked against its hash before it takes its name
     Restore(restore::Restore),
     /// Look whether source or remote are still what the index says
     Verify(verify::Verify),
     /// Empty expired trash now, and give up the snapshots that needed it; a backup does it by itself
     Prune(prune::Prune),
+    /// Look at rclone, remotes, sources, disk, clock and timer: what is wrong, and what to do
+    Doctor(doctor::Doctor),
     /// Measure how fast this machine walks, reads and remembers files
     Bench(bench::Bench),
     /// Show or check the configuration

@@ -53,7 +53,7 @@ pub(super) fn run(command: &Ls, global: &Global, output: &Output) -> Result<Exit
     })
 }
 
-fn kind_name(kind: EntryKind) -> &'static str {
+pub(super) fn kind_name(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::File => "file",
         EntryKind::Directory => "dir",

@@ -13,10 +13,13 @@ mod budgets;
 mod completions;
 mod config;
 mod configuration_file;
+mod diff;
+mod doctor;
 mod exit_status;
 mod import;
 mod init;
 mod job_selection;
+mod log;
 mod log_file;
 mod ls;
 mod man;
@@ -80,9 +83,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Notify(command) => notify::run(command, &arguments.global, &output),
         Command::Snapshots(command) => snapshots::run(command, &arguments.global, &output),
         Command::Ls(command) => ls::run(command, &arguments.global, &output),
+        Command::Diff(command) => diff::run(command, &arguments.global, &output),
+        Command::Log(command) => log::run(command, &arguments.global, &output),
         Command::Restore(command) => restore::run(command, &arguments.global, &output),
         Command::Verify(command) => verify::run(command, &arguments.global, &output),
         Command::Prune(command) => prune::run(command, &arguments.global, &output),
+        Command::Doctor(command) => doctor::run(command, &arguments.global, &output),
         Command::Bench(command) => bench::run(command, &output),
         Command::Config(command) => config::run(command, &arguments.global, &output),
         Command::Adopt(command) => adopt::run(command, &arguments.global, &output),

@@ -1,16 +1,20 @@
 //! Where the command line meets the recipes: the world they need is put
 //! together here, because the library looks nothing up by itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
+use treeferry::model::TreePath;
 use treeferry::observe::{Observer, Silent};
 use treeferry::workflow::bench::{self, BenchError, BenchIndexOptions, BenchReport, BenchScanOptions};
 use treeferry::workflow::configuration::{Configuration, Job};
-use treeferry::workflow::history::{ListedEntry, Listing, Snapshot};
+use treeferry::workflow::differences::{Compared, DifferentPath};
+use treeferry::workflow::doctor::Diagnosis;
+use treeferry::workflow::history::{At, ListedEntry, Listing, Snapshot};
 use treeferry::workflow::options::{BackupOptions, Stop};
 use treeferry::workflow::report::{JobOutcome, JobReport, JobStatus};
 use treeferry::workflow::restore::{RestoreOptions, RestoreReport};
 use treeferry::workflow::verify::{VerifyOptions, VerifyReport};
+use treeferry::workflow::versions::Version;
 use treeferry::workflow::{self, ImportOptions, Machine, PruneOptions, PruneReport, Surroundings, TakenOver};
 
 /// Refuses rclone flags that would break the protocol.
@@ -56,6 +60,35 @@ pub(super) fn list(
 ) -> Result<(), JobOutcome> {
     let stop = Stop::default();
     workflow::history::list(configuration, job, listing, &surroundings(configuration, &stop, &Silent), tell)
+}
+
+/// The recipe `diff`.
+pub(super) fn differences(
+    configuration: &Configuration,
+    job: &Job,
+    from: Option<&At>,
+    to: &At,
+    tell: &mut dyn FnMut(DifferentPath),
+) -> Result<Compared, JobOutcome> {
+    let stop = Stop::default();
+    let surroundings = surroundings(configuration, &stop, &Silent);
+    workflow::differences::differences(configuration, job, from, to, &surroundings, tell)
+}
+
+/// The recipe `log`.
+pub(super) fn versions(
+    configuration: &Configuration,
+    job: &Job,
+    path: &TreePath,
+) -> Result<Vec<Version>, JobOutcome> {
+    let stop = Stop::default();
+    workflow::versions::versions(configuration, job, path, &surroundings(configuration, &stop, &Silent))
+}
+
+/// The recipe `doctor`.
+pub(super) fn doctor(configuration: &Configuration, timetables: &[PathBuf]) -> Vec<Diagnosis> {
+    let stop = Stop::default();
+    workflow::doctor::doctor(configuration, timetables, &surroundings(configuration, &stop, &Silent))
 }
 
 /// The recipe `restore`.

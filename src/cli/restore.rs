@@ -6,7 +6,7 @@ use super::figures;
 use super::output::{Output, json_line, one_line, to_stdout};
 use super::paths::{job_and_paths, parse_at};
 use super::progress::{FanOut, LogListener};
-use super::summary::{outcome_words, timestamp, unprotected_json};
+use super::summary::{outcome_words, put_line, timestamp, unprotected_json};
 use super::{Stopped, configuration_file, log_file, recipes, signals};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use treeferry::workflow::history::At;
+use treeferry::workflow::notification::Speech;
 use treeferry::workflow::report::{JobOutcome, Unprotected};
 use treeferry::workflow::restore::{Overwrite, RestoreOptions, RestoreReport};
 
@@ -89,7 +90,7 @@ pub(super) fn run(command: &Restore, global: &Global, output: &Output) -> Result
             output.exit_error(status, &words(&report));
         }
     } else {
-        to_stdout(&as_text(&report));
+        to_stdout(&as_text(&report, super::notify::speech(&configuration)));
     }
     Ok(status)
 }
@@ -107,47 +108,60 @@ fn words(report: &RestoreReport) -> String {
     }
 }
 
-fn as_text(report: &RestoreReport) -> String {
-    let took = Duration::try_from(report.finished - report.started).unwrap_or_default();
-    let mut text = format!("{}: {} ({})\n", report.job, one_line(&words(report)), figures::duration(took));
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<14} {value}");
+/// For people, in their language.
+fn words_in(report: &RestoreReport, speech: Speech) -> String {
+    let chinese = match &report.outcome {
+        JobOutcome::Protected if report.dry_run => "将恢复以下内容".into(),
+        JobOutcome::Protected => "所要求的内容均已就位".into(),
+        JobOutcome::Unprotected => "已完成，但有内容未能恢复".into(),
+        JobOutcome::Interrupted { signal } => format!("被信号 {signal} 中断；再次运行同一命令即可继续"),
+        outcome => Speech::Chinese.long(outcome),
     };
+    speech.either(words(report), chinese)
+}
+
+fn as_text(report: &RestoreReport, speech: Speech) -> String {
+    let took = Duration::try_from(report.finished - report.started).unwrap_or_default();
+    let told = one_line(&words_in(report, speech));
+    let mut text = format!("{}: {told} ({})\n", report.job, speech.duration(took));
+    let mut line = |name: &str, value: String| put_line(&mut text, name, &value);
     if let Some(snapshot) = report.snapshot {
-        line("snapshot", snapshot.to_string());
+        line(speech.either("snapshot", "快照"), snapshot.to_string());
     }
-    line("to", one_line(&report.to.to_string_lossy()));
-    let fetched = if report.dry_run { "would restore" } else { "restored" };
-    line(
-        fetched,
-        format!("{}, {}", figures::files(report.files_restored), figures::bytes(report.bytes_restored)),
-    );
+    line(speech.either("to", "恢复到"), one_line(&report.to.to_string_lossy()));
+    let fetched = match report.dry_run {
+        true => speech.either("would restore", "将恢复"),
+        false => speech.either("restored", "已恢复"),
+    };
+    line(fetched, speech.files_and_bytes(report.files_restored, report.bytes_restored));
     if report.files_unchanged > 0 {
-        line("there already", figures::files(report.files_unchanged));
+        line(speech.either("there already", "已存在"), speech.files(report.files_unchanged));
     }
     for warning in &report.warnings {
-        line("warning", one_line(warning));
+        line(speech.warning(), one_line(&speech.reason(warning)));
     }
-    text + &findings("not restored", &report.not_restored)
+    text + &findings(speech.either("not restored", "未恢复"), &report.not_restored, speech)
 }
 
 /// Paths with their reasons, as an indented list; empty when there are none.
-pub(super) fn findings(name: &str, found: &Unprotected) -> String {
+pub(super) fn findings(name: &str, found: &Unprotected, speech: Speech) -> String {
     if found.total == 0 {
         return String::new();
     }
-    let mut text = format!("  {name:<14} {}:\n", figures::counted(found.total, "path", "paths"));
+    let mut text = String::new();
+    put_line(&mut text, name, &format!("{}:", speech.paths(found.total)));
     let shown = &found.named[..found.named.len().min(NAMES_SHOWN)];
     for (path, reason) in shown {
-        let _ = writeln!(text, "    {path}: {}", one_line(reason));
+        let _ = writeln!(text, "    {path}: {}", one_line(&speech.reason(reason)));
     }
     let others = found.total.saturating_sub(shown.len() as u64);
     if others > 0 {
-        let _ = writeln!(
-            text,
-            "    and {} more, named in the log, with -v and with --json",
-            figures::count(others)
+        let others = figures::count(others);
+        let told = speech.either(
+            format!("and {others} more, named in the log, with -v and with --json"),
+            format!("另有 {others} 项，见日志、-v 或 --json"),
         );
+        let _ = writeln!(text, "    {told}");
     }
     text
 }

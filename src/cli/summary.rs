@@ -128,7 +128,7 @@ fn work_done(report: &JobReport, speech: Speech) -> Option<String> {
 }
 
 /// A Chinese character takes two columns.
-fn put_line(text: &mut String, name: &str, value: &str) {
+pub(super) fn put_line(text: &mut String, name: &str, value: &str) {
     let width: usize = name.chars().map(|character| if character.is_ascii() { 1 } else { 2 }).sum();
     let _ = writeln!(text, "  {name}{} {value}", " ".repeat(14_usize.saturating_sub(width)));
 }
@@ -223,7 +223,7 @@ fn check_lines(report: &JobReport, speech: Speech, line: &mut impl FnMut(&str, S
 /// What the check after a backup found wrong, as an indented list.
 fn check_findings(report: &JobReport, speech: Speech) -> String {
     let check = report.check.as_ref();
-    check.map(|check| findings(speech.either("found", "发现"), &check.findings)).unwrap_or_default()
+    check.map(|check| findings(speech.either("found", "发现"), &check.findings, speech)).unwrap_or_default()
 }
 
 /// What the check after a backup came to, in one line.
@@ -311,7 +311,7 @@ pub(super) fn unprotected(unprotected: &Unprotected, speech: Speech) -> String {
     }
     let shown = &unprotected.named[..unprotected.named.len().min(NAMES_SHOWN)];
     for (path, reason) in shown {
-        let _ = writeln!(text, "    {path}: {}", one_line(reason));
+        let _ = writeln!(text, "    {path}: {}", one_line(&speech.reason(reason)));
     }
     let others = unprotected.total.saturating_sub(shown.len() as u64);
     if others > 0 {

@@ -2,19 +2,18 @@
 
 use super::arguments::Global;
 use super::exit_status::ExitStatus;
-use super::figures;
 use super::output::{Output, json_line, one_line, to_stdout};
 use super::paths::job_and_paths;
 use super::progress::{FanOut, LogListener};
 use super::restore::findings;
-use super::summary::{outcome_words, timestamp, unprotected_json};
+use super::summary::{outcome_words, put_line, timestamp, unprotected_json};
 use super::{Stopped, configuration_file, log_file, recipes, signals};
 use clap::Args;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use treeferry::workflow::configuration::Job;
+use treeferry::workflow::notification::Speech;
 use treeferry::workflow::report::JobOutcome;
 use treeferry::workflow::verify::{Subset, VerifyOptions, VerifyReport, What};
 
@@ -96,7 +95,7 @@ pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<
                 output.exit_error(status, &format!("{}: {}", report.job, words(&report)));
             }
         } else {
-            to_stdout(&as_text(&report));
+            to_stdout(&as_text(&report, super::notify::speech(&configuration)));
         }
         statuses.push(status);
     }
@@ -114,31 +113,43 @@ fn words(report: &VerifyReport) -> String {
     }
 }
 
-fn as_text(report: &VerifyReport) -> String {
-    let took = Duration::try_from(report.finished - report.started).unwrap_or_default();
-    let mut text = format!("{}: {} ({})\n", report.job, one_line(&words(report)), figures::duration(took));
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<14} {value}");
+/// For people, in their language.
+fn words_in(report: &VerifyReport, speech: Speech) -> String {
+    let chinese = match &report.outcome {
+        JobOutcome::Protected if report.files_repaired > 0 => "发现的问题已修复".into(),
+        JobOutcome::Protected => "未发现问题".into(),
+        JobOutcome::Unprotected => "已完成，但有内容无法校验".into(),
+        outcome => Speech::Chinese.long(outcome),
     };
-    let verified = figures::files(report.files_verified);
-    line("verified", format!("{verified}, {}", figures::bytes(report.bytes_verified)));
+    speech.either(words(report), chinese)
+}
+
+fn as_text(report: &VerifyReport, speech: Speech) -> String {
+    let took = Duration::try_from(report.finished - report.started).unwrap_or_default();
+    let told = one_line(&words_in(report, speech));
+    let mut text = format!("{}: {told} ({})\n", report.job, speech.duration(took));
+    let mut line = |name: &str, value: String| put_line(&mut text, name, &value);
+    line(
+        speech.either("verified", "已校验"),
+        speech.files_and_bytes(report.files_verified, report.bytes_verified),
+    );
     for (number, name) in [
-        (report.files_changed, "changed since"),
-        (report.files_unverifiable, "not verifiable"),
-        (report.files_damaged, "damaged"),
-        (report.files_missing, "missing"),
-        (report.files_surplus, "surplus"),
-        (report.files_repaired, "repaired"),
-        (report.files_failed, "failed"),
+        (report.files_changed, speech.either("changed since", "此后有变化")),
+        (report.files_unverifiable, speech.either("not verifiable", "无法校验")),
+        (report.files_damaged, speech.either("damaged", "损坏")),
+        (report.files_missing, speech.either("missing", "缺失")),
+        (report.files_surplus, speech.either("surplus", "多余")),
+        (report.files_repaired, speech.either("repaired", "已修复")),
+        (report.files_failed, speech.either("failed", "失败")),
     ] {
         if number > 0 {
-            line(name, figures::files(number));
+            line(name, speech.files(number));
         }
     }
     for warning in &report.warnings {
-        line("warning", one_line(warning));
+        line(speech.warning(), one_line(&speech.reason(warning)));
     }
-    text + &findings("found", &report.findings)
+    text + &findings(speech.either("found", "发现"), &report.findings, speech)
 }
 
 pub(super) fn as_json(report: &VerifyReport) -> Value {

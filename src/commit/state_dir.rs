@@ -33,6 +33,8 @@ pub enum SideFile {
     Notification,
     /// When the mirror was last checked, and what was wrong with it.
     Check,
+    /// How far a check of the mirror has come that was interrupted.
+    CheckProgress,
     /// What rclone and the remote can do.
     Rclone,
 }
@@ -47,6 +49,7 @@ impl SideFile {
             SideFile::Ledger => "ledger",
             SideFile::Notification => "notification.json",
             SideFile::Check => "check.json",
+            SideFile::CheckProgress => "check-progress.json",
             SideFile::Rclone => "rclone",
         }
     }
@@ -65,6 +68,7 @@ impl SideFile {
             | SideFile::Source
             | SideFile::Notification
             | SideFile::Check
+            | SideFile::CheckProgress
             | SideFile::Rclone => None,
         }
     }
@@ -256,6 +260,20 @@ impl StateDir {
             sealed.extend_from_slice(blake3::hash(bytes).as_bytes());
         }
         replace_atomically(disk, &path, &sealed).map_err(|source| StateError::new("replacing", &path, source))
+    }
+
+    /// Removes a side file, if there is one.
+    ///
+    /// # Errors
+    /// When it is there and cannot be removed.
+    pub fn remove_side_file(&self, disk: &dyn Disk, file: SideFile) -> Result<(), StateError> {
+        let path = self.path.join(file.name());
+        match disk.remove(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::new("removing", &path, source))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The bytes of a side file; `None` when it was never written.

@@ -91,8 +91,10 @@ impl LockFile {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // Only tidiness: the lock goes when the file is closed.
         let _ = self.file.set_len(0);
+        // Closing is not enough: a child that another thread has forked, and that is still on its way
+        // to the program it is to become, has the same open file, and the lock with it.
+        let _ = FileExt::unlock(&self.file);
     }
 }
 
@@ -151,6 +153,19 @@ fn advice(error: &io::Error) -> &'static str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lock_is_given_back_though_a_child_still_has_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let locked = LockFile::try_acquire(&path, "one").unwrap();
+        let of_the_child = locked.file.try_clone().unwrap();
+        drop(locked);
+        let again = LockFile::try_acquire(&path, "two").unwrap();
+        drop(of_the_child);
+        assert!(matches!(LockFile::try_acquire(&path, "three"), Err(LockError::HeldBy(_))));
+        drop(again);
+    }
 
     #[test]
     fn a_second_holder_is_told_who_the_first_is_and_gets_it_afterwards() {

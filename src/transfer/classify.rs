@@ -3,6 +3,11 @@
 use crate::model::{Failure, FailureClass};
 use crate::transfer::without_credentials;
 
+/// What came is not what the remote's own hash says it holds. It may be the hash that is old.
+pub fn is_corrupted(failure: &Failure) -> bool {
+    failure.reason.contains("corrupted on transfer")
+}
+
 const REASON_CHARACTERS_MAX: usize = 300;
 
 /// Read from the top, the first that is found in the text (in lower case) wins.

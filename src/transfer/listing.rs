@@ -41,19 +41,28 @@ fn unknown_size() -> i64 {
 const LINE_BYTES_MAX: usize = 1 << 20;
 
 impl Session<'_> {
-    /// Lists all files below `folder`, one request per folder for most backends.
+    /// Lists all files below `folder` that the filter `rules` let pass (all, when they are
+    /// empty), one request per folder for most backends.
     /// `false`: the remote says that there is no such folder. **That is no proof**,
     /// and neither is a file that is missing in the listing: some remotes answer
     /// every error so.
     ///
     /// # Errors
     /// When something could not be listed; what came until then is not all.
-    pub fn list_all(&self, folder: &str, each: &mut dyn FnMut(ListedFile)) -> Result<bool, Failure> {
-        let words = ["lsjson", folder, "-R", "--files-only", "--no-modtime", "--no-mimetype"];
+    pub fn list_all(
+        &self,
+        folder: &str,
+        rules: &str,
+        each: &mut dyn FnMut(ListedFile),
+    ) -> Result<bool, Failure> {
+        let mut words = vec!["lsjson", folder, "-R", "--files-only", "--no-modtime", "--no-mimetype"];
+        if !rules.is_empty() {
+            words.extend(["--filter-from", "-"]);
+        }
         let mut lines = JsonLines::default();
         let finished = self.run_streaming(
-            words.map(Into::into).to_vec(),
-            Vec::new(),
+            words.into_iter().map(Into::into).collect(),
+            rules.as_bytes().to_vec(),
             Traffic::Requests,
             &mut |_| Heard::Nothing,
             &mut |bytes| lines.take(bytes, each),

@@ -36,6 +36,7 @@ mod user_flags;
 mod version;
 
 pub use checksum::Checked;
+pub use classify::is_corrupted;
 pub use credentials::without_credentials;
 pub use download::{Download, Fetched};
 pub use features::Features;

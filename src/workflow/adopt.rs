@@ -153,7 +153,7 @@ fn list_mirror(
     };
     let found = connection
         .session
-        .list_all(&mirror, &mut take)
+        .list_all(&mirror, "", &mut take)
         .map_err(|failure| Halt::from_failure(&format!("listing {:?}", job.remote), &failure))?;
     if !found || claimed.is_empty() {
         return Err(Halt::Configuration(format!(

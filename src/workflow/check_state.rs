@@ -33,7 +33,7 @@ pub(super) struct CheckState {
 
 /// A version that is not on the mirror as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Remembered {
+pub(super) struct Remembered {
     path: Vec<u8>,
     is_missing: bool,
     /// Seen in the content: no listing can say that it is gone.
@@ -45,7 +45,28 @@ struct Remembered {
 }
 
 impl Remembered {
-    fn is_still(&self, known: &OwnedEntry) -> bool {
+    /// `entry` is what the index says of it.
+    pub(super) fn new(path: &TreePath, wrong: Wrong, by_content: bool, entry: &OwnedEntry) -> Self {
+        Remembered {
+            path: path.as_bytes().to_vec(),
+            is_missing: wrong == Wrong::Missing,
+            by_content: by_content && wrong == Wrong::Damaged,
+            digest: entry.digest.map(|digest| digest.to_string()),
+            size: entry.stamp.size,
+            mtime: (entry.stamp.mtime.seconds, entry.stamp.mtime.nanoseconds),
+        }
+    }
+
+    pub(super) fn path(&self) -> Option<TreePath> {
+        TreePath::from_bytes(self.path.clone()).ok()
+    }
+
+    pub(super) fn wrong(&self) -> Wrong {
+        if self.is_missing { Wrong::Missing } else { Wrong::Damaged }
+    }
+
+    /// The index still says the same of it.
+    pub(super) fn is_still(&self, known: &OwnedEntry) -> bool {
         let stamp = (known.stamp.size, (known.stamp.mtime.seconds, known.stamp.mtime.nanoseconds));
         known.kind == EntryKind::File
             && match (&self.digest, known.digest) {
@@ -115,14 +136,7 @@ impl CheckState {
             let Some(entry) = entry.filter(|entry| entry.kind == EntryKind::File) else { continue };
             self.wrong_total += 1;
             if self.wrong.len() < REMEMBERED_MAX {
-                self.wrong.push(Remembered {
-                    path: path.as_bytes().to_vec(),
-                    is_missing: *wrong == Wrong::Missing,
-                    by_content: by_content && *wrong == Wrong::Damaged,
-                    digest: entry.digest.map(|digest| digest.to_string()),
-                    size: entry.stamp.size,
-                    mtime: (entry.stamp.mtime.seconds, entry.stamp.mtime.nanoseconds),
-                });
+                self.wrong.push(Remembered::new(path, *wrong, by_content, &entry));
             }
         }
         Ok(())
@@ -151,7 +165,7 @@ impl CheckState {
         let before = self.wrong.len();
         let mut failed = Ok(());
         self.wrong.retain(|remembered| {
-            let Ok(path) = TreePath::from_bytes(remembered.path.clone()) else { return false };
+            let Some(path) = remembered.path() else { return false };
             let is_still = match finder.find(&path) {
                 Ok(known) => known.is_some_and(|known| remembered.is_still(&known)),
                 Err(error) => {
@@ -160,7 +174,7 @@ impl CheckState {
                 }
             };
             if is_still {
-                still.push((path, if remembered.is_missing { Wrong::Missing } else { Wrong::Damaged }));
+                still.push((path, remembered.wrong()));
             }
             is_still
         });

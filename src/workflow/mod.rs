@@ -9,6 +9,8 @@
 pub mod bench;
 pub mod budget;
 pub mod configuration;
+pub mod differences;
+pub mod doctor;
 pub mod figures;
 pub mod history;
 pub mod notification;
@@ -16,6 +18,7 @@ pub mod options;
 pub mod report;
 pub mod restore;
 pub mod verify;
+pub mod versions;
 
 mod adopt;
 mod backoff;

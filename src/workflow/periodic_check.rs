@@ -5,7 +5,7 @@
 //! named as unprotected in every run until it is sent again.
 
 use super::backup::back_up_unchecked;
-use super::budget::{Cost, RunBudget};
+use super::budget::RunBudget;
 use super::check_state::CheckState;
 use super::configuration::{CheckAction, Configuration, Job};
 use super::halt::Halt;
@@ -13,7 +13,7 @@ use super::opened::open_to_look;
 use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
-use super::verify::{self, Wrong};
+use super::verify::{self, CheckProgress, Wrong};
 use crate::commit::StateDir;
 use crate::disk::RealDisk;
 use crate::index::{Docket, Root, Tree};
@@ -68,7 +68,11 @@ fn forecast(
 ) -> Result<(), Halt> {
     let opened = open_to_look(configuration, job, surroundings)?;
     if CheckState::load(&opened.state)?.is_due(job.check_every_days, surroundings.now_seconds()) {
-        report.check_forecast = Some(requests(job, &opened.docket, report.directories_scanned));
+        let begun = CheckProgress::load(&opened.state, surroundings.now_seconds())?;
+        report.check_forecast = Some(match begun {
+            Some(begun) if job.remote.local_path().is_none() => begun.requests_left(),
+            _ => requests(job, &opened.docket, report.directories_scanned),
+        });
     }
     Ok(())
 }
@@ -96,16 +100,8 @@ fn run(
     if !CheckState::load(&state)?.is_due(job.check_every_days, report.started.unix_timestamp()) {
         return name_what_is_still_wrong(configuration, job, surroundings, report);
     }
-    let opened = open_to_look(configuration, job, surroundings)?;
-    let requests = requests(job, &opened.docket, report.directories_scanned);
-    drop(opened);
-    // A listing comes to its end once it is begun: it is begun only where there is room for it.
-    if let Some(budget) = options.budget.lacks(Cost { requests, ..Cost::default() }) {
-        return Err(Halt::BudgetSpent(format!("{budget}, before the check of the mirror that is due")));
-    }
-    options.budget.spend(0, requests);
     let may_repair = job.check_action == CheckAction::Repair;
-    let checked = verify::check_mirror(configuration, job, may_repair.then_some(options), surroundings)?;
+    let checked = verify::check_mirror(configuration, job, may_repair, &options.budget, surroundings)?;
     if let Some(sent) = &checked.repair_run {
         report.run_id = sent.run_id.or(report.run_id);
         report.files_uploaded += sent.files_uploaded;

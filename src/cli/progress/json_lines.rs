@@ -87,7 +87,7 @@ fn status(meter: &Meter, bytes_hashed: u64) -> Value {
         "files_done": meter.files_done,
         "total_bytes": meter.total_bytes,
         "bytes_done": meter.bytes_done,
-        "bytes_per_second": meter.bytes_per_second,
+        "bytes_per_second": meter.rate(),
         "bytes_hashed": bytes_hashed,
         "files_removed": meter.files_removed,
         "total_removals": meter.total_removals,

@@ -84,8 +84,19 @@ impl Meter {
         }
         if let Event::TransferPlanned { removals, .. } = event {
             self.total_removals = *removals;
+        }
+        if let Event::TransferPlanned { .. } | Event::WorkPlanned { .. } = event {
             self.planned = Some(Instant::now());
         }
+    }
+
+    /// As rclone says, or where nothing is sent (restore, verify), as seen from here.
+    pub(super) fn rate(&self) -> f64 {
+        let elapsed = self.planned.map_or(0.0, |planned| planned.elapsed().as_secs_f64());
+        if self.bytes_per_second > 0.0 || elapsed < 0.1 {
+            return self.bytes_per_second;
+        }
+        self.bytes_settled as f64 / elapsed
     }
 
     /// Receipts and rclone's own account come in turn; a bar never goes back.
@@ -109,9 +120,8 @@ impl Meter {
     /// Until the end of the transfer, where it can be told.
     pub(super) fn remaining(&self) -> Option<Duration> {
         let bytes = self.total_bytes.saturating_sub(self.bytes_done) as f64;
-        let seconds = bytes / self.bytes_per_second;
-        let by_bytes =
-            (self.bytes_per_second >= 1.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten();
+        let rate = self.rate();
+        let by_bytes = (rate >= 1.0).then(|| Duration::try_from_secs_f64(bytes / rate).ok()).flatten();
         // Of small files it is their number that takes the time.
         let are_small = self.total_bytes / self.total_files.max(1) < SMALL_FILE_BYTES;
         let by_files = if are_small || by_bytes.is_none() { self.remaining_by_files() } else { None };
@@ -157,5 +167,17 @@ mod tests {
         meter.take_in(&settled);
         assert_eq!(meter.bytes_done, 1_000);
         assert!((meter.part_done() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_verification_knows_how_long_it_will_take_though_nothing_is_sent() {
+        let mut meter = Meter::new();
+        let phase = treeferry::observe::Phase::Verify;
+        meter.take_in(&Event::WorkPlanned { phase, files: 2, bytes: 4_000_000 });
+        assert_eq!(meter.remaining(), None);
+        meter.planned = meter.planned.and_then(|planned| planned.checked_sub(Duration::from_secs(10)));
+        meter.take_in(&Event::FileDone { path: &TreePath::root(), bytes: 1_000_000 });
+        assert!((90_000.0..=100_000.0).contains(&meter.rate()), "{}", meter.rate());
+        assert!((30..=34).contains(&meter.remaining().map_or(0, |left| left.as_secs())));
     }
 }

@@ -70,7 +70,7 @@ fn message(meter: &Meter) -> String {
                 "{}/{}, {}/s{}, {}/{} files{removed}",
                 figures::bytes(meter.bytes_done),
                 figures::bytes(meter.total_bytes),
-                figures::bytes(meter.bytes_per_second.max(0.0) as u64),
+                figures::bytes(meter.rate().max(0.0) as u64),
                 left.unwrap_or_default(),
                 figures::count(meter.files_done),
                 figures::count(meter.total_files)

@@ -60,21 +60,80 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, Halt> {
 
 fn parse(bytes: &[u8], job: &Job, claimed: &mut Vec<Claimed>, report: &mut TakenOver) {
     let source = job.source.as_os_str().as_bytes();
+    let is_there = |path: &TreePath| path.below(&job.source).symlink_metadata().is_ok();
+    let mut broken = Broken::default();
     for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
+        let whole_line = line;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
+        if line.is_empty() && broken.is_empty() {
             continue;
         }
         match parse_line(line, source) {
-            Some(claim) => claimed.push(claim),
+            Some(claim) if broken.is_empty() => claimed.push(claim),
+            Some(claim) => {
+                let joined = parse_line(&broken.joined(line), source);
+                match joined.filter(|joined| is_there(&joined.path)) {
+                    Some(joined) => claimed.push(joined),
+                    None => {
+                        // The end of such a name, or a line of its own: only the source can tell.
+                        let is_own = is_there(&claim.path);
+                        if !is_own {
+                            broken.add(number, whole_line);
+                        }
+                        broken.give_up(report);
+                        claimed.extend(is_own.then_some(claim));
+                    }
+                }
+                broken = Broken::default();
+            }
             None if super::last_full_check::in_line(line).is_some() => {
                 report.last_check_seconds = super::last_full_check::in_line(line);
             }
             None => {
-                report.not_understood_total += 1;
-                if report.not_understood.len() < SHOWN_MAX {
-                    report.not_understood.push((number, String::from_utf8_lossy(line).into_owned()));
+                if broken.lines.len() == BROKEN_LINES_MAX {
+                    broken.give_up(report);
+                    broken = Broken::default();
                 }
+                broken.add(number, whole_line);
+            }
+        }
+    }
+    broken.give_up(report);
+}
+
+/// So many newlines in one name are put together again.
+const BROKEN_LINES_MAX: usize = 8;
+
+/// Lines that are none by themselves: the script wrote a name with a newline in it as it is.
+#[derive(Default)]
+struct Broken<'b> {
+    lines: Vec<(u64, &'b [u8])>,
+}
+
+impl<'b> Broken<'b> {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn add(&mut self, number: u64, line: &'b [u8]) {
+        self.lines.push((number, line));
+    }
+
+    fn joined(&self, last: &[u8]) -> Vec<u8> {
+        let mut joined = Vec::new();
+        for (_, line) in &self.lines {
+            joined.extend_from_slice(line);
+            joined.push(b'\n');
+        }
+        joined.extend_from_slice(last);
+        joined
+    }
+
+    fn give_up(&self, report: &mut TakenOver) {
+        for (number, line) in self.lines.iter().filter(|(_, line)| !line.trim_ascii().is_empty()) {
+            report.not_understood_total += 1;
+            if report.not_understood.len() < SHOWN_MAX {
+                report.not_understood.push((*number, String::from_utf8_lossy(line).into_owned()));
             }
         }
     }

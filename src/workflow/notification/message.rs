@@ -107,14 +107,14 @@ fn put_job(text: &mut String, report: &JobReport, speech: Speech) {
     }
     let named = &report.unprotected.named[..report.unprotected.named.len().min(NAMED_MAX)];
     for (path, reason) in named {
-        let _ = writeln!(text, "    {path}: {}", plain(reason));
+        let _ = writeln!(text, "    {path}: {}", plain(&speech.reason(reason)));
     }
     put_others(text, report.unprotected.total.saturating_sub(named.len() as u64), speech);
     if let Some(check) = &report.check {
         put_check(text, check, speech);
     }
     for warning in report.warnings.iter().take(NAMED_MAX) {
-        let _ = writeln!(text, "  {}: {}", speech.warning(), plain(warning));
+        let _ = writeln!(text, "  {}: {}", speech.warning(), plain(&speech.reason(warning)));
     }
     put_others(text, report.warnings.len().saturating_sub(NAMED_MAX) as u64, speech);
 }
@@ -136,7 +136,7 @@ fn put_check(text: &mut String, check: &VerifyReport, speech: Speech) {
     let _ = writeln!(text, "  {}: {}", speech.mirror_check(), told.join("; "));
     let named = &check.findings.named[..check.findings.named.len().min(NAMED_MAX)];
     for (path, reason) in named {
-        let _ = writeln!(text, "    {path}: {}", plain(reason));
+        let _ = writeln!(text, "    {path}: {}", plain(&speech.reason(reason)));
     }
     put_others(text, check.findings.total.saturating_sub(named.len() as u64), speech);
 }

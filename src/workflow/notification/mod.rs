@@ -3,6 +3,7 @@
 
 mod memory;
 mod message;
+mod reasons;
 mod words;
 
 pub use crate::notify::{Channel, Delivery};

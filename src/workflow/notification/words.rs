@@ -115,7 +115,7 @@ impl Speech {
             }
             JobOutcome::GuardStopped { guard: Some(guard), message } => match self {
                 English => format!("stopped by the guard {guard}, nothing was sent: {message}"),
-                Chinese => format!("被保护机制 {guard} 停止，未发送任何内容：{message}"),
+                Chinese => format!("被保护机制 {guard} 停止，未发送任何内容：{}", self.reason(message)),
             },
             JobOutcome::GuardStopped { guard: None, message } => {
                 self.with("stopped, nothing was sent", "已停止，未发送任何内容", message)
@@ -259,7 +259,7 @@ impl Speech {
     fn with(self, english: &str, chinese: &str, reason: &str) -> String {
         match self {
             English => format!("{english}: {reason}"),
-            Chinese => format!("{chinese}：{reason}"),
+            Chinese => format!("{chinese}：{}", self.reason(reason)),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{
 };
 use crate::observe::Event;
 use crate::scan::{RootDirectory, read_file};
-use crate::transfer::{Download, Fetched};
+use crate::transfer::{Download, Fetched, is_corrupted};
 use crate::workflow::halt::Halt;
 use crate::workflow::history::{Location, Locator};
 use crate::workflow::tree_walk::{Next, Selection, Visit, walk};
@@ -316,6 +316,10 @@ impl<'a> Restoring<'a> {
             Fetched::Absent => {
                 self.files_absent += 1;
                 Err("the remote shows nothing there".into())
+            }
+            Fetched::Failed(failure) if is_corrupted(&failure) => {
+                self.report.files_damaged += 1;
+                Err(format!("damaged on the remote, whose own hash says so: {}", failure.reason))
             }
             Fetched::Failed(failure) => Err(failure.reason),
             // The end of the whole run says why.

@@ -6,7 +6,7 @@ use super::Verifying;
 use super::repair::Wrong;
 use crate::model::{ContentDigest, TreePath};
 use crate::scan::{RootDirectory, read_file};
-use crate::transfer::{Checked, Download, Fetched};
+use crate::transfer::{Checked, Download, Fetched, is_corrupted};
 use crate::workflow::halt::Halt;
 use crate::workflow::way::Way;
 
@@ -148,6 +148,7 @@ impl<'a> Contents<'a> {
             None => Download::new(self.way.session()?),
         };
         let observer = verifying.surroundings.observer;
+        let mut again = Vec::new();
         let fetched =
             download.fetch(&self.way.remote(None), scratch.path(), &paths, &mut |index, fetched| {
                 let expected = &batch[index];
@@ -161,13 +162,16 @@ impl<'a> Contents<'a> {
                         let _ = std::fs::remove_file(expected.path.below(scratch.path()));
                     }
                     Fetched::Absent => absent(expected, verifying),
+                    // The hash that the remote keeps is not that of what it holds.
+                    Fetched::Failed(failure) if is_corrupted(&failure) => again.push(index),
                     Fetched::Failed(failure) => failed(expected, &failure.reason, verifying),
                     Fetched::NotAttempted => {}
                 }
             });
         self.download = Some(download);
         verifying.surroundings.halt_if_stopped()?;
-        fetched.map_err(|failure| Halt::from_failure("fetching files of the mirror", &failure))
+        fetched.map_err(|failure| Halt::from_failure("fetching files of the mirror", &failure))?;
+        again.into_iter().try_for_each(|index| self.read_through(&batch[index], verifying))
     }
 }
 

@@ -3,6 +3,8 @@
 mod content;
 mod last_verified;
 mod options;
+mod portions;
+mod progress;
 mod remote;
 mod repair;
 mod sorted_listing;
@@ -10,6 +12,7 @@ mod source;
 mod subset;
 
 pub use options::{VerifyOptions, VerifyReport, What};
+pub(super) use progress::CheckProgress;
 pub use subset::Subset;
 
 use super::budget::RunBudget;
@@ -19,7 +22,6 @@ use super::halt::Halt;
 use super::history::open_with_index;
 use super::job_run::is_below_any;
 use super::opened::{Opened, open_to_write};
-use super::options::BackupOptions;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
@@ -46,7 +48,7 @@ pub fn verify(
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
     let mut found = Found::default();
-    let looked = verify_one(configuration, job, options, surroundings, &mut report, &mut found);
+    let looked = verify_one(configuration, job, options, None, surroundings, &mut report, &mut found);
     let ended = looked.and_then(|()| {
         if options.repair {
             repair::repair(configuration, job, &mut found, &RunBudget::default(), surroundings, &mut report)?;
@@ -57,33 +59,36 @@ pub fn verify(
 }
 
 /// The check of the mirror after a backup: one listing, compared with the index,
-/// while no other run changes either. Repairs within the budget of `repairing`.
+/// while no other run changes either. Looks and repairs within `budget`.
 ///
 /// # Errors
-/// When it could not be made; then nothing was concluded and nothing repaired.
+/// When it could not be made; then nothing was concluded and nothing repaired. What was
+/// seen until then is kept, and the next one goes on.
 pub(super) fn check_mirror(
     configuration: &Configuration,
     job: &Job,
-    repairing: Option<&BackupOptions>,
+    may_repair: bool,
+    budget: &RunBudget,
     surroundings: &Surroundings<'_>,
 ) -> Result<VerifyReport, Halt> {
-    let options = VerifyOptions::check(repairing.is_some());
+    let options = VerifyOptions::check(may_repair);
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
     report.is_periodic = true;
     let mut found = Found::default();
     let held = open_to_write(configuration, job, surroundings)?;
     let before = CheckState::load(&held.state)?;
-    verify_one(configuration, job, &options, surroundings, &mut report, &mut found)?;
+    verify_one(configuration, job, &options, Some(budget), surroundings, &mut report, &mut found)?;
     drop(held);
     let mut postponed = BTreeMap::new();
-    if repairing.is_some() && !found.dark.is_empty() {
+    if may_repair && !found.dark.is_empty() {
         let fresh: BTreeSet<_> =
             found.dark.iter().filter(|folder| !before.was_dark(folder)).cloned().collect();
         postponed = found.take_below(&fresh);
     }
-    let ended = repairing.map_or(Ok(()), |options| {
-        repair::repair(configuration, job, &mut found, &options.budget, surroundings, &mut report)
-    });
+    let ended = match may_repair {
+        true => repair::repair(configuration, job, &mut found, budget, surroundings, &mut report),
+        false => Ok(()),
+    };
     found.wrong.append(&mut postponed);
     let ended =
         ended.and_then(|()| conclude_check(configuration, job, &options, surroundings, &mut report, &found));
@@ -122,6 +127,8 @@ struct Found {
     dark: BTreeSet<TreePath>,
     /// What a repair saw to: the index admits it, and runs name it by themselves.
     sent_again: BTreeSet<TreePath>,
+    /// When the check began of which this is the end.
+    began_seconds: Option<i64>,
 }
 
 impl Found {
@@ -161,10 +168,15 @@ fn conclude_check(
     if options.subset == Subset::All && options.paths.is_empty() {
         check.begin_anew(by_content);
         check.note_dark(&found.dark);
-        check.checked_seconds = Some(report.started.unix_timestamp());
+        check.checked_seconds = Some(found.began_seconds.unwrap_or(report.started.unix_timestamp()));
     }
     check.remember(&found.wrong, by_content, &tree)?;
-    check.save(&opened.state, &RealDisk::new(surroundings.observer))
+    let disk = RealDisk::new(surroundings.observer);
+    check.save(&opened.state, &disk)?;
+    match options.subset == Subset::All && options.paths.is_empty() {
+        true => CheckProgress::forget(&opened.state, &disk),
+        false => Ok(()),
+    }
 }
 
 /// UTC.
@@ -194,6 +206,7 @@ fn verify_one(
     configuration: &Configuration,
     job: &Job,
     options: &VerifyOptions,
+    check: Option<&RunBudget>,
     surroundings: &Surroundings<'_>,
     report: &mut VerifyReport,
     found: &mut Found,
@@ -225,6 +238,7 @@ fn verify_one(
         surroundings,
         report,
         found,
+        check,
         done: &mut done,
     };
     let verified = match options.what {
@@ -288,6 +302,8 @@ struct Verifying<'a> {
     surroundings: &'a Surroundings<'a>,
     report: &'a mut VerifyReport,
     found: &'a mut Found,
+    /// It is the check after a backup, within this budget.
+    check: Option<&'a RunBudget>,
     /// Up to here, in path order, everything is verified.
     done: &'a mut Option<TreePath>,
 }

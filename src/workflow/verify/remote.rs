@@ -2,14 +2,19 @@
 //! the last backup are no damage: the source is not looked at.
 
 use super::content::Contents;
+use super::portions::{FOLDERS_MAX, FOLDERS_MIN, Portion, cut};
+use super::progress::CheckProgress;
 use super::repair::{WRONG_MAX, Wrong};
 use super::sorted_listing::{Listed, Merged, SortedListing};
 use super::{Verifying, What, is_chosen};
+use crate::disk::RealDisk;
 use crate::index::{Tree, find};
 use crate::model::{Entry, EntryFlags, EntryKind, TreePath};
+use crate::observe::Event;
 use crate::transfer::{NameEncoding, Place, as_listed};
+use crate::workflow::budget::Cost;
 use crate::workflow::halt::Halt;
-use crate::workflow::tree_walk::{Next, Visit, walk};
+use crate::workflow::tree_walk::{Next, Selection, Visit, walk};
 use crate::workflow::way::{Way, control_for_looking};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,6 +22,8 @@ use std::io;
 /// So many missing files are looked for one by one: a folder that could not be
 /// listed for a moment is no loss.
 const SECOND_LOOKS_MAX: usize = 1_000;
+/// With which rclone begins.
+const REQUESTS_OF_RCLONE: u64 = 3;
 /// A folder that should hold so many files and lists none is not simply believed.
 const DARK_FILES_MIN: u64 = 10;
 const DARK_FOLDERS_MAX: usize = 10_000;
@@ -28,24 +35,55 @@ pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
     let surroundings = verifying.surroundings;
     let control = control_for_looking(surroundings);
     let way = Way::new(verifying.job, &verifying.opened.docket, &control, surroundings);
-    let Listing { sorted, by_line } = list(&mut verifying, &way)?;
+    let mut progress = match verifying.check {
+        Some(_) => begin_or_go_on(&verifying, &way)?,
+        None => CheckProgress::begin(vec![Portion::whole(0)], surroundings.now_seconds()),
+    };
+    let missing = progress.resume(&mut verifying)?;
     let encoding = way.session()?.encoding();
     let mut comparing = Comparing {
         contents: Contents::new(way),
         encoding,
-        by_line,
-        missing: Vec::new(),
+        by_line: BTreeMap::new(),
+        missing,
         open: Vec::new(),
         links: BTreeSet::new(),
         unmatched: SortedListing::new(&surroundings.temporary_directory),
         verifying,
     };
-    comparing.base(sorted)?;
-    let rest =
-        std::mem::replace(&mut comparing.unmatched, SortedListing::new(&surroundings.temporary_directory));
-    comparing.kept(rest.finish().map_err(cannot_sort)?)?;
+    while let Some(portion) = progress.portions.get(progress.done).cloned() {
+        comparing.allow(&portion, &progress)?;
+        comparing.portion(&portion, &mut progress, &way)?;
+    }
     comparing.contents.finish(&mut comparing.verifying)?;
     comparing.name_missing(&way)
+}
+
+/// What an earlier run left of the check, or all of it.
+fn begin_or_go_on(verifying: &Verifying<'_>, way: &Way<'_>) -> Result<CheckProgress, Halt> {
+    let (surroundings, state) = (verifying.surroundings, &verifying.opened.state);
+    if let Some(progress) = CheckProgress::load(state, surroundings.now_seconds())? {
+        let (done, all) = (progress.done, progress.portions.len());
+        surroundings.observer.event(&Event::Detail(&format!(
+            "the check of the mirror goes on where it stopped: {done} of {all} parts are done"
+        )));
+        return Ok(progress);
+    }
+    let folders = verifying.tree.root_with_totals().map_or(0, |root| root.totals.directories);
+    let limit = verifying.check.and_then(|budget| budget.limits().requests);
+    let folders_max = limit.map_or(FOLDERS_MAX, |limit| (limit / 2).clamp(FOLDERS_MIN, FOLDERS_MAX));
+    // A bucket lists a thousand objects a request, wherever they lie, unless it is asked by rules.
+    let is_one = folders < folders_max || {
+        let features = way.session()?.features(&way.remote(None));
+        features
+            .map_err(|failure| Halt::from_failure("asking what the remote can do", &failure))?
+            .bucket_based
+    };
+    let portions = match is_one {
+        true => vec![Portion::whole(folders + 1)],
+        false => cut(&verifying.tree, folders_max).map_err(Halt::fatal)?,
+    };
+    Ok(CheckProgress::begin(portions, surroundings.now_seconds()))
 }
 
 fn cannot_sort(error: io::Error) -> Halt {
@@ -57,17 +95,22 @@ fn cannot_sort(error: io::Error) -> Halt {
 struct Listing {
     sorted: Merged,
     by_line: BTreeMap<String, Vec<Option<u64>>>,
+    files: u64,
 }
 
-/// The whole mirror; what is not selected is left out.
-fn list(verifying: &mut Verifying<'_>, way: &Way<'_>) -> Result<Listing, Halt> {
+/// One portion of the mirror; what is not selected is left out.
+fn list(verifying: &Verifying<'_>, portion: &Portion, way: &Way<'_>) -> Result<Listing, Halt> {
     let mut sorting = SortedListing::new(&verifying.surroundings.temporary_directory);
     let mut sorted = Ok(());
-    let mut files_listed = 0;
+    let mut files = 0;
     let mut by_line: BTreeMap<String, Vec<Option<u64>>> = BTreeMap::new();
-    let listed = way.session()?.list_all(&way.remote(None), &mut |file| {
-        files_listed += 1;
-        match file.path() {
+    let listed = way.session()?.list_all(&way.remote(None), &portion.filter_rules(), &mut |file| {
+        let path = file.path();
+        if path.as_ref().is_some_and(|path| !portion.covers(path)) {
+            return;
+        }
+        files += 1;
+        match path {
             Some(path) if sorted.is_ok() && verifying.selection.covers(&path) => {
                 sorted = sorting.push((path, file.size));
             }
@@ -83,17 +126,25 @@ fn list(verifying: &mut Verifying<'_>, way: &Way<'_>) -> Result<Listing, Halt> {
         false => Halt::from_failure("listing the mirror", &failure),
     })?;
     sorted.map_err(cannot_sort)?;
+    Ok(Listing { sorted: sorting.finish().map_err(cannot_sort)?, by_line, files })
+}
+
+/// An answer that leaves out most of what is known is none.
+fn judge(verifying: &Verifying<'_>, files_listed: u64, way: &Way<'_>) -> Result<(), Halt> {
     let docket = &verifying.opened.docket;
     let roots = [docket.base, docket.kept];
     let files_known: u64 = roots.iter().flatten().map(|root| root.totals.files).sum();
-    if files_listed * 2 < files_known {
-        return Err(Halt::RemoteUnwell(format!(
-            "{} lists {files_listed} files, and by the index it holds {files_known}: that is no answer to rely on. \
-             Nothing was concluded from it",
-            way.remote(None)
-        )));
+    if files_listed * 2 >= files_known {
+        return Ok(());
     }
-    Ok(Listing { sorted: sorting.finish().map_err(cannot_sort)?, by_line })
+    if verifying.check.is_some() {
+        CheckProgress::forget(&verifying.opened.state, &RealDisk::new(verifying.surroundings.observer))?;
+    }
+    Err(Halt::RemoteUnwell(format!(
+        "{} lists {files_listed} files, and by the index it holds {files_known}: that is no answer to rely on. \
+         Nothing was concluded from it",
+        way.remote(None)
+    )))
 }
 
 struct Comparing<'a> {
@@ -118,14 +169,58 @@ struct Answered {
 }
 
 impl Comparing<'_> {
+    /// A portion comes to its end once it is begun: it is begun only where there is room for it.
+    fn allow(&self, portion: &Portion, progress: &CheckProgress) -> Result<(), Halt> {
+        let Some(budget) = self.verifying.check else { return Ok(()) };
+        let is_local = self.verifying.job.remote.local_path().is_some();
+        let requests = if is_local { 0 } else { portion.requests + REQUESTS_OF_RCLONE };
+        if let Some(spent) = budget.lacks(Cost { requests, ..Cost::default() }) {
+            let (done, all) = (progress.done, progress.portions.len());
+            return Err(Halt::BudgetSpent(match done {
+                0 => format!("{spent}, before the check of the mirror that is due"),
+                _ => format!("{spent}, with {done} of {all} parts of the check of the mirror done"),
+            }));
+        }
+        budget.spend(0, requests);
+        Ok(())
+    }
+
+    /// Lists one portion of the mirror and compares it.
+    fn portion(
+        &mut self,
+        portion: &Portion,
+        progress: &mut CheckProgress,
+        way: &Way<'_>,
+    ) -> Result<(), Halt> {
+        let Listing { sorted, by_line, files } = list(&self.verifying, portion, way)?;
+        self.by_line = by_line;
+        progress.files_listed += files;
+        progress.done += 1;
+        if progress.done == progress.portions.len() {
+            judge(&self.verifying, progress.files_listed, way)?;
+        }
+        self.base(sorted, portion)?;
+        let empty = SortedListing::new(&self.verifying.surroundings.temporary_directory);
+        let rest = std::mem::replace(&mut self.unmatched, empty);
+        self.kept(rest.finish().map_err(cannot_sort)?)?;
+        if progress.portions.len() > 1 {
+            progress.save(
+                &self.verifying,
+                &self.missing,
+                &RealDisk::new(self.verifying.surroundings.observer),
+            )?;
+        }
+        Ok(())
+    }
+
     /// A folder is done. One of which nothing was listed may be unlistable for the moment.
-    fn leave(&mut self, path: &TreePath) {
+    fn leave(&mut self, path: &TreePath, portion: &Portion) {
         let Some(left) = self.open.pop() else { return };
         if let Some(above) = self.open.last_mut() {
             above.files_listed += left.files_listed;
             above.files_missing += left.files_missing;
         }
-        if left.files_listed == 0 && left.files_missing >= DARK_FILES_MIN && !path.is_root() {
+        if left.files_listed == 0 && left.files_missing >= DARK_FILES_MIN && portion.holds(path) {
             let dark = &mut self.verifying.found.dark;
             dark.retain(|below| !below.is_within(path));
             if dark.len() < DARK_FOLDERS_MAX {
@@ -135,11 +230,17 @@ impl Comparing<'_> {
     }
 
     /// Merges the listing with what the source had at the last backup.
-    fn base(&mut self, mut listing: Merged) -> Result<(), Halt> {
-        let (tree, selection) = (self.verifying.tree, self.verifying.selection.clone());
+    fn base(&mut self, mut listing: Merged, portion: &Portion) -> Result<(), Halt> {
+        let tree = self.verifying.tree;
+        let selection = match portion.is_whole() {
+            true => self.verifying.selection.clone(),
+            false => Selection::new(&[portion.folder()]),
+        };
         walk(&tree, &selection, &mut |path, visit| {
             self.verifying.surroundings.halt_if_stopped()?;
             match visit {
+                Visit::Enter(_) if !path.is_root() && !portion.reaches_into(path) => return Ok(Next::Past),
+                Visit::Entry(_) if !portion.covers(path) => {}
                 Visit::Entry(entry) if entry.kind == EntryKind::File => {
                     let listed = self.advance_to(&mut listing, path)?;
                     if let Some(folder) = self.open.last_mut() {
@@ -156,8 +257,9 @@ impl Comparing<'_> {
                     self.links.extend(TreePath::from_bytes(place).ok());
                 }
                 Visit::Enter(_) => self.open.push(Answered::default()),
-                Visit::Leave(_) => self.leave(path),
-                Visit::Damaged(reason) => {
+                Visit::Leave(_) => self.leave(path, portion),
+                // Told once, by the portion that it belongs to.
+                Visit::Damaged(reason) if portion.is_whole() || portion.holds(path) => {
                     self.verifying.report.files_failed += 1;
                     let reason = format!("the index is damaged here, the next backup mends it: {reason}");
                     self.verifying.find(path, &reason);

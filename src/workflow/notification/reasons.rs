@@ -1,0 +1,191 @@
+//! Our own sentences about what went wrong, in Chinese. What rclone, the remote or the
+//! operating system says stays as they say it: it is what one searches for.
+
+use super::words::Speech;
+use std::borrow::Cow;
+
+/// English and Chinese; `{}` stands for what varies, in the same order.
+const SENTENCES: &[(&str, &str)] = &[
+    (
+        "{} holds no file any more, {} files are known: perhaps a disk is not mounted. If all of them were deleted on purpose: --accept source-empty",
+        "{} 中已没有任何文件，而索引中有 {} 个：可能磁盘未挂载。若确实全部有意删除：--accept source-empty",
+    ),
+    (
+        "too many files vanished from {}: {} of {} known files ({}), the limit is {}. `treeferry plan {}` shows what would happen; if it is right: --accept max-delete, or raise max_delete",
+        "{} 中消失的文件过多：{} / {} 个（{}），上限为 {}。`treeferry plan {}` 可查看将要执行的操作；若属正常：--accept max-delete，或调高 max_delete",
+    ),
+    (
+        "the content of too many files in {} changed: {} of {} known files ({}), the limit is {}. Ransomware and failing disks look like this. If it is right: --accept max-change, or raise max_change",
+        "{} 中内容变化的文件过多：{} / {} 个（{}），上限为 {}。勒索软件或磁盘故障会造成这种情况。若属正常：--accept max-change，或调高 max_change",
+    ),
+    (
+        "{} lies on another file system than in the last run (id {}, was {}): perhaps a disk is not mounted. If it was moved on purpose: --accept source-filesystem; if it changes with every mount: source_filesystem = \"any\"",
+        "{} 所在的文件系统与上次不同（现为 {}，原为 {}）：可能磁盘未挂载。若确属有意迁移：--accept source-filesystem；若每次挂载都会变化：source_filesystem = \"any\"",
+    ),
+    (
+        "job {} backed up {} until now and is configured for {}. Everything that is not in the new source would count as deleted. If that is what you want: --accept source-changed; otherwise give the new source a job of its own",
+        "任务 {} 此前备份的是 {}，现在配置为 {}。新源目录中没有的内容都会被视为已删除。若确属预期：--accept source-changed；否则请为新源目录另建任务",
+    ),
+    (
+        "the source {} does not exist; if a disk should be mounted there, mount it and run again. Nothing is deleted because of that",
+        "源目录 {} 不存在；若应有磁盘挂载于此，请挂载后重新运行。不会因此删除任何内容",
+    ),
+    (
+        "the source {} is not a directory; correct `source` in the configuration. Nothing is deleted because of that",
+        "源 {} 不是目录；请修正配置中的 `source`。不会因此删除任何内容",
+    ),
+    (
+        "the source {} cannot be read; check its permissions and its disk: {}. Nothing is deleted because of that",
+        "源目录 {} 无法读取；请检查权限与磁盘：{}。不会因此删除任何内容",
+    ),
+    ("{} files missing on the remote", "远端缺失 {} 个文件"),
+    ("{} files other than what was sent", "{} 个文件与上传时不一致"),
+    ("{} files on the remote that nobody knows of", "远端有 {} 个来历不明的文件"),
+    (
+        "{} files rotten in the source; the remote holds the good version",
+        "源目录中 {} 个文件已损坏（位腐烂），远端保有完好版本",
+    ),
+    ("missing on the remote", "远端缺失"),
+    ("it has {} bytes on the remote, and {} were sent", "远端大小为 {} 字节，上传时为 {} 字节"),
+    ("on the remote, and unknown to the index", "远端存在，但索引中没有"),
+    (
+        "the last check of the mirror did not find it there (`{}` sends it again)",
+        "上次远端检查时缺失（`{}` 可重新上传）",
+    ),
+    (
+        "the last check of the mirror found something else in its place (`{}` sends it again)",
+        "上次远端检查时内容不一致（`{}` 可重新上传）",
+    ),
+    ("the index is damaged here, the next backup mends it: {}", "索引此处损坏，下次备份会修复：{}"),
+    ("is a directory that cannot be read: {}", "目录无法读取：{}"),
+    ("is known no longer: {}", "已无法确认：{}"),
+    (
+        "it should have left the mirror and could not be deleted there; the next run tries again",
+        "本应从远端移除但未能删除；下次运行会重试",
+    ),
+    ("the backup is done, but the check of the mirror is not: {}", "备份已完成，但远端检查未完成：{}"),
+    ("{}, before the check of the mirror that is due", "{}，到期的远端检查尚未进行"),
+    ("{}, with {} of {} parts of the check of the mirror done", "{}，远端检查已完成 {} / {} 部分"),
+    (
+        "{} lists {} files, and by the index it holds {}: that is no answer to rely on. Nothing was concluded from it",
+        "{} 列出 {} 个文件，而索引中有 {} 个：该结果不可信，未据此作出任何结论",
+    ),
+    ("a folder of the mirror cannot be listed: {}", "远端的某个目录无法列出：{}"),
+    (
+        "{}: the version that the mirror held is gone, and it is not in the trash either",
+        "{}：远端原有的版本已丢失，回收站中也没有",
+    ),
+    (
+        "{}: it was rotten, and was written since: its new content is sent",
+        "{}：此前已损坏，之后被重新写入：已上传新内容",
+    ),
+];
+
+impl Speech {
+    /// A reason, in this language as far as it is ours. Several are told apart by `, `.
+    pub fn reason(self, english: &str) -> Cow<'_, str> {
+        if self == Speech::English {
+            return Cow::Borrowed(english);
+        }
+        // Parts first: what varies in one of them could swallow the one before.
+        let parts: Option<Vec<String>> = english.split(", ").map(translated).collect();
+        let told = parts.map(|parts| parts.join("，")).or_else(|| translated(english));
+        told.map_or(Cow::Borrowed(english), Cow::Owned)
+    }
+}
+
+fn translated(english: &str) -> Option<String> {
+    SENTENCES.iter().find_map(|(pattern, chinese)| {
+        let found = matches(pattern, english)?;
+        let mut pieces = chinese.split("{}");
+        let mut sentence = pieces.next()?.to_owned();
+        for (piece, value) in pieces.zip(found) {
+            // A reason within a reason.
+            sentence.push_str(&translated(value).unwrap_or_else(|| value.to_owned()));
+            sentence.push_str(piece);
+        }
+        Some(sentence)
+    })
+}
+
+/// What stands for the `{}` of `pattern`.
+fn matches<'t>(pattern: &str, text: &'t str) -> Option<Vec<&'t str>> {
+    let mut pieces = pattern.split("{}");
+    let mut rest = text.strip_prefix(pieces.next()?)?;
+    let mut found = Vec::new();
+    let mut pieces = pieces.peekable();
+    while let Some(piece) = pieces.next() {
+        let end = match pieces.peek() {
+            None => rest.strip_suffix(piece)?.len(),
+            Some(_) => rest.find(piece)?,
+        };
+        found.push(&rest[..end]);
+        rest = &rest[end + piece.len()..];
+    }
+    rest.is_empty().then_some(found)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_of_ours_are_told_in_chinese_and_others_as_they_came() {
+        let told = |english: &str| Speech::Chinese.reason(english).into_owned();
+        assert_eq!(told("missing on the remote"), "远端缺失");
+        assert_eq!(
+            told("3 files missing on the remote, 1 files other than what was sent"),
+            "远端缺失 3 个文件，1 个文件与上传时不一致"
+        );
+        let vanished = "too many files vanished from /a: b: 3 of 5 known files (60.0%), the limit is 2. `treeferry plan z` \
+                        shows what would happen; if it is right: --accept max-delete, or raise max_delete";
+        let chinese = told(vanished);
+        assert!(chinese.starts_with("/a 中消失") || chinese.starts_with("/a: b 中消失"), "{chinese}");
+        assert!(chinese.contains("treeferry plan z") && chinese.contains("60.0%"), "{chinese}");
+        let nested = "the backup is done, but the check of the mirror is not: a folder of the mirror cannot be listed: 404";
+        assert_eq!(told(nested), "备份已完成，但远端检查未完成：远端的某个目录无法列出：404");
+        for others in ["403 Forbidden", "", "permission denied, at all"] {
+            assert_eq!(told(others), others);
+        }
+        assert_eq!(Speech::English.reason("missing on the remote"), "missing on the remote");
+    }
+
+    #[test]
+    fn both_sides_have_the_same_gaps() {
+        for (english, chinese) in SENTENCES {
+            assert_eq!(english.matches("{}").count(), chinese.matches("{}").count(), "{english}");
+        }
+    }
+
+    /// Whoever rewords a sentence has to say it in Chinese, too.
+    #[test]
+    fn every_sentence_is_still_said_somewhere() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut said = String::new();
+        let mut open = vec![root];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if !path.ends_with("notification/reasons.rs") {
+                    // Sentences are broken into lines by a backslash.
+                    let text = std::fs::read_to_string(path).unwrap();
+                    let joined: Vec<&str> = text.split("\\\n").map(str::trim_start).collect();
+                    said.push_str(&joined.concat());
+                }
+            }
+        }
+        for (english, _) in SENTENCES {
+            // Two sentences may be put together from two places.
+            let pieces = english.split("{}").flat_map(|piece| piece.split(". "));
+            let pieces = pieces.flat_map(|piece| piece.split(" (`"));
+            for piece in pieces.filter(|piece| piece.len() > 12) {
+                // Counts are put before their words.
+                let piece = piece.strip_prefix(" files ").unwrap_or(piece).replace('"', "\\\"");
+                assert!(said.contains(&piece), "nobody says {piece:?} any more");
+            }
+        }
+    }
+}
