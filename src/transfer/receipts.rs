@@ -249,10 +249,12 @@ impl<'s, 'a> Sending<'s, 'a> {
 
     /// rclone ended and said nothing of this path.
     fn without_a_word(&self, index: usize, ended: Ended) -> Outcome {
-        // 7 and above: fatal error or a cut-off, which drop what is under way.
-        let by_itself = matches!(ended, Ended::Exited(code) if code < 7);
-        if self.batch.lane != Lane::Upload || !by_itself {
+        if self.batch.lane != Lane::Upload {
             return Outcome::Unknown;
+        }
+        // 7 and above: fatal error or a cut-off, which drop what is under way.
+        if !matches!(ended, Ended::Exited(code) if code < 7) {
+            return Outcome::Unheard;
         }
         // Names that it does not find in the source are skipped without a line.
         self.source_difference(index).unwrap_or_else(|| {

@@ -275,7 +275,12 @@ impl JobRun<'_> {
             Outcome::Unknown => {
                 "it was sent and the remote gave no answer; the next run sends it again".into()
             }
-            Outcome::Vanished | Outcome::NotAttempted => return,
+            Outcome::Vanished => return,
+            // Never begun, but for a few: counted at the end of the run, and not named one by one.
+            Outcome::NotAttempted | Outcome::Unheard => {
+                self.has_not_reached = true;
+                return;
+            }
         };
         self.report.files_failed += 1;
         self.unprotected(path, &reason);
