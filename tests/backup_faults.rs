@@ -56,6 +56,8 @@ struct Scenario {
     confirmed: Versions,
     /// Of a faultless run.
     requests: u64,
+    /// How long the last run wanted to sleep, so far.
+    slept_ms: Arc<AtomicU64>,
 }
 
 fn write(world: &World, path: &str, content: &str) {
@@ -76,7 +78,8 @@ impl Scenario {
         world.write_configuration();
         prepare(&world);
         plant(&world);
-        let mut scenario = Scenario { world, confirmed: Versions::new(), requests: 0 };
+        let mut scenario =
+            Scenario { world, confirmed: Versions::new(), requests: 0, slept_ms: Arc::default() };
         assert_eq!(scenario.run().outcome, JobOutcome::Protected);
         scenario.confirmed = scenario.held();
         edit(&scenario.world);
@@ -121,14 +124,14 @@ impl Scenario {
         let recorder = Recorder::default();
         let clock = || time::OffsetDateTime::now_utc().unix_timestamp();
         let mut surroundings = Surroundings::new(&configuration, machine, &stop, &clock, &recorder);
-        let slept_ms = AtomicU64::new(0);
+        self.slept_ms.store(0, Ordering::Relaxed);
         let sleep = |wait: Duration| {
-            slept_ms.fetch_add(wait.as_millis() as u64, Ordering::Relaxed);
+            self.slept_ms.fetch_add(wait.as_millis() as u64, Ordering::Relaxed);
         };
         surroundings.sleep = &sleep;
         let job = configuration.job(JOB).unwrap();
         let report = backup(&configuration, job, &BackupOptions::default(), &surroundings);
-        (report, Duration::from_millis(slept_ms.load(Ordering::Relaxed)))
+        (report, Duration::from_millis(self.slept_ms.load(Ordering::Relaxed)))
     }
 
     /// Everything in the mirror and in the trash.
@@ -442,6 +445,29 @@ fn a_storm_that_passes_costs_waits_and_nothing_else() {
     let (report, slept) = scenario.run_and_note_waits();
     assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
     assert!(scenario.is_mirror_equal() && slept > Duration::ZERO);
+}
+
+/// As when a relay is started anew: nothing answers for a while, and a long run must not end over it.
+#[test]
+fn a_remote_that_is_away_for_a_moment_ends_no_run() {
+    for fault in [Fault::Refuse, Fault::Status(503)] {
+        let mut scenario = Scenario::new(|_| {});
+        scenario.set_back();
+        for number in 0..30 {
+            write(&scenario.world, &format!("many/{number}"), &format!("one of many {number}"));
+        }
+        let (begun, slept_ms) = (AtomicBool::new(false), Arc::clone(&scenario.slept_ms));
+        scenario.world.proxy.as_ref().unwrap().fail(move |seen| {
+            let is_upload = seen.method == "PUT" && seen.path.contains("many/");
+            let is_away = begun.fetch_or(is_upload, Ordering::Relaxed) || is_upload;
+            // Longer than the first wait, so that an rclone finds nobody when it starts.
+            (is_away && slept_ms.load(Ordering::Relaxed) < 10_000).then_some(fault)
+        });
+        let (report, slept) = scenario.run_and_note_waits();
+        assert_eq!(report.outcome, JobOutcome::Protected, "{fault:?}: {report:?}");
+        assert!(scenario.is_mirror_equal() && slept > Duration::ZERO, "{fault:?}");
+        assert_eq!(scenario.lost(), Vec::<PathBuf>::new());
+    }
 }
 
 #[test]

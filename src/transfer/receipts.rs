@@ -234,11 +234,18 @@ impl<'s, 'a> Sending<'s, 'a> {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
         }
         self.transfer.is_hung |= ended == Ended::ByUs(Reason::NoProgress);
-        for index in self.open() {
+        // A remote that did not answer has refused none of the files: as many as it may refuse in a
+        // row stand for it, and the caller waits and tries again.
+        let stand_for_all = match whole.class {
+            FailureClass::RemoteUnwell => UNWELL_IN_A_ROW_MAX as usize,
+            _ => usize::MAX,
+        };
+        for (position, index) in self.open().into_iter().enumerate() {
             let outcome = match self.failures.remove(&index) {
                 Some((_, true)) => Outcome::Unknown,
                 Some((failure, false)) => Outcome::Failed(failure),
                 None if at_deadline => Outcome::NotAttempted,
+                None if not_begun && position >= stand_for_all => Outcome::NotAttempted,
                 None if not_begun => Outcome::Failed(whole.clone()),
                 None => self.without_a_word(index, ended),
             };

@@ -168,8 +168,14 @@ fn live(mut world: World, names: Vec<Vec<u8>>, seed: u64, steps: usize, edits_mo
             life.write(&place);
         }
         let context = format!("seed {seed}, step {step}");
+        let plan = world.program.run(&["--json", "plan"]).expect(0);
+        let forecast = plan.summary()["forecast"]["requests"].as_u64().unwrap_or(0);
+        let requests = world.requests();
         let finished = world.backup(&[]);
         assert_eq!(finished.code, 0, "{context}: {finished}");
+        let taken = (world.requests() - requests) as u64;
+        eprintln!("{context}: {taken} requests, {forecast} were forecast");
+        assert!(taken <= forecast, "{context}: {taken} requests, {forecast} were forecast");
         let now = life.snapshot();
         // A version that moved elsewhere in the source still left its place on the mirror.
         let left = held.iter().filter(|(file, content)| now.get(*file) != Some(*content));
@@ -301,6 +307,23 @@ fn a_random_life_on_a_server_that_lies_like_openlist() {
     for seed in 1..=seeds {
         live_among_lies(World::served(Protocol::Webdav, Rclone::Current), seed, steps);
     }
+}
+
+#[test]
+fn a_random_life_on_webdav_with_the_oldest_rclone() {
+    lives(|| World::served(Protocol::Webdav, Rclone::Oldest), Rclone::Oldest, 2, 40);
+}
+
+/// Slow, so a short one: the limit is part of the forecast as a time, and must not change the requests.
+#[test]
+fn a_random_life_within_a_limited_rate() {
+    let world = || {
+        let mut world = World::served(Protocol::Webdav, Rclone::Current);
+        world.configuration.rclone_flags.push("--tpslimit=200".into());
+        world.write_configuration();
+        world
+    };
+    lives(world, Rclone::Current, 2, 10);
 }
 
 #[test]
