@@ -249,6 +249,53 @@ fn a_configuration_that_cannot_be_right_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_companion_that_no_move_reaches_is_refused_before_any_file_is_sent() {
+    let mut world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(5, 5).plant(&world.source());
+    world.set("companion", &format!("\"local:{}\"", world.root().join("elsewhere").display()));
+    world.backup(&[]).expect(2).says("companion").says("same remote");
+    // As on AList, where one remote has several storages.
+    let other = "\"remote:elsewhere/companion\"";
+    world.set("companion", other);
+    for (status, code) in [(403, 2), (500, 5), (405, 5)] {
+        let proxy = world.proxy.as_ref().unwrap();
+        proxy.fail(move |seen| (seen.method == "MOVE").then_some(Fault::Status(status)));
+        world.backup(&[]).expect(code).says("`companion` on the same storage");
+        assert!(!world.mirror().exists() || files_below(&world.mirror()).is_empty());
+    }
+}
+
+#[test]
+fn a_kind_of_remote_that_can_neither_move_nor_copy_is_told_apart() {
+    for rclone in Rclone::BOTH {
+        let mut world = World::local(rclone);
+        Plan::plain(5, 5).plant(&world.source());
+        // Nobody listens there: rclone is asked what it can do, and the remote nothing.
+        world
+            .rclone_configuration
+            .add("sia", &[("type", "sia".to_owned()), ("api_url", "http://127.0.0.1:1".to_owned())]);
+        world.configuration.jobs = vec![Job::new(JOB, &world.source(), "sia:backup/photos")];
+        world.write_configuration();
+        world.backup(&[]).expect(2).says("neither move nor copy");
+    }
+}
+
+/// What is remembered of a companion must not come from a bad hour of the remote.
+#[test]
+fn a_fault_while_the_companion_is_tried_teaches_nothing() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    fs::write(world.source().join("a;b"), "first").unwrap();
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.fail(|seen| (seen.method == "MOVE").then_some(Fault::Status(503)));
+    world.backup(&[]).expect(5);
+    proxy.heal();
+    world.backup(&[]).expect(0);
+    fs::write(world.source().join("a;b"), "second version").unwrap();
+    world.backup(&["--accept", "max-change"]).expect(0);
+    assert_eq!(world.all_trash(), [(Path::new("a;b").to_path_buf(), b"first".to_vec())]);
+}
+
+#[test]
 fn init_writes_a_configuration_that_is_valid_and_overwrites_none() {
     let world = World::local(Rclone::Current);
     let config = world.root().join("config.toml");

@@ -7,6 +7,7 @@
 //! * `cli_wiring`: messages, exit codes, generated documents.
 //! * `state_*`: crashes at any moment, and damage to any byte, of the state directory.
 //! * `backup_*`: the built program, real rclones, real servers.
+//! * `transfer_*`: the contract with rclone, on the real binaries, old and new.
 //! * `support`: real servers, a proxy, trees, the program; with tests of its own.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
@@ -39,5 +40,6 @@ mod state_crash;
 mod state_damage;
 mod support;
 mod transfer_conformance;
+mod transfer_facts;
 mod verify_remote;
 mod verify_source;

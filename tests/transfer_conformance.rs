@@ -774,9 +774,9 @@ fn outcomes_of(script: &str, control: Control) -> Vec<Outcome> {
 fn garbage_and_sudden_death_leave_receipts_and_doubts() {
     use Outcome::*;
     let garbage = format!("printf '\\377\\n{{\\n' >&2; {}; echo panic: oh >&2; kill -9 $$", copied("a"));
-    assert_eq!(outcomes_of(&garbage, Control::default()), [Confirmed, Unknown]);
+    assert_eq!(outcomes_of(&garbage, Control::default()), [Confirmed, Unheard]);
     let fatal = format!("{}; exit 7", copied("a"));
-    assert_eq!(outcomes_of(&fatal, Control::default()), [Confirmed, Unknown]);
+    assert_eq!(outcomes_of(&fatal, Control::default()), [Confirmed, Unheard]);
 }
 
 fn failed(name: &str, why: &str) -> String {
@@ -803,14 +803,14 @@ fn a_login_that_fails_ends_the_batch_at_once() {
     assert!(
         matches!(&outcomes[0], Outcome::Failed(failure) if failure.class == FailureClass::Authentication)
     );
-    assert_eq!(outcomes[1], Outcome::Unknown);
+    assert_eq!(outcomes[1], Outcome::Unheard);
 }
 
 #[test]
 fn a_hanging_rclone_is_ended_and_what_was_open_is_unknown() {
     let control = Control { no_progress: Duration::from_millis(500), ..Control::default() };
     let script = format!("{}; sleep 1000", copied("b"));
-    assert_eq!(outcomes_of(&script, control), [Outcome::Unknown, Outcome::Confirmed]);
+    assert_eq!(outcomes_of(&script, control), [Outcome::Unheard, Outcome::Confirmed]);
 }
 
 #[test]
@@ -838,7 +838,7 @@ fn a_stop_gives_grace_and_then_ends_it() {
     world.control = control;
     let items = [world.write("a", "x"), world.write("b", "x")];
     let outcomes = send(&mut world.transfer_to_local(), Lane::Upload, &items);
-    assert_eq!(outcomes, [Outcome::Confirmed, Outcome::Unknown]);
+    assert_eq!(outcomes, [Outcome::Confirmed, Outcome::Unheard]);
 }
 
 #[test]

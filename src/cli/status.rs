@@ -106,6 +106,7 @@ fn as_json(status: &JobStatus, too_old: bool, code: ExitStatus) -> serde_json::V
         "files": status.files,
         "bytes": status.bytes,
         "files_unprotected": status.unprotected.total,
+        "files_not_reached": status.unprotected.not_reached,
         "unprotected": unprotected_json(&status.unprotected),
         "last_check": status.last_check.map(timestamp),
         "next_check": status.next_check.map(timestamp),

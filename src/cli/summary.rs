@@ -313,7 +313,7 @@ pub(super) fn unprotected(unprotected: &Unprotected, speech: Speech) -> String {
     for (path, reason) in shown {
         let _ = writeln!(text, "    {path}: {}", one_line(&speech.reason(reason)));
     }
-    let others = unprotected.total.saturating_sub(shown.len() as u64);
+    let others = unprotected.with_reason().saturating_sub(shown.len() as u64);
     if others > 0 {
         let others = figures::count(others);
         let _ = writeln!(
@@ -324,6 +324,14 @@ pub(super) fn unprotected(unprotected: &Unprotected, speech: Speech) -> String {
                 format!("另有 {others} 项，见日志或 --json")
             )
         );
+    }
+    if unprotected.not_reached > 0 {
+        let files = speech.files(unprotected.not_reached);
+        let words = speech.either(
+            format!("{files} that the run did not come to, counted and not named"),
+            format!("{files}本次运行未处理到，仅计数"),
+        );
+        let _ = writeln!(text, "    {words}");
     }
     text
 }
@@ -367,6 +375,7 @@ pub(super) fn as_json(report: &JobReport) -> Value {
         "files_removed": report.files_removed,
         "files_failed": report.files_failed,
         "files_unprotected": report.unprotected.total,
+        "files_not_reached": report.unprotected.not_reached,
         "files_out_of_scope": report.files_out_of_scope,
         "content_root": report.content_root.map(|root| root.to_string()),
         "index_bytes_written": report.index_bytes_written,
@@ -522,6 +531,20 @@ photos: 已完成，但有内容未受保护；已发送 12 个文件，3.4 MiB 
         );
         assert_eq!(as_json(&report)["unprotected"].as_array().unwrap().len(), Unprotected::NAMED_MAX);
         assert_eq!(as_json(&report)["files_unprotected"], 1_500);
+    }
+
+    #[test]
+    fn what_a_run_did_not_come_to_is_counted_and_not_named() {
+        let mut report = report();
+        report.unprotected.add(TreePath::from_bytes("full").unwrap(), "507");
+        report.unprotected.add_not_reached(156_377);
+        let text = unprotected(&report.unprotected, Speech::English);
+        assert_eq!(
+            text,
+            "  not protected  156,378 paths:\n    full: 507\n    156,377 files that the run did not come to, counted and not named\n"
+        );
+        assert_eq!(as_json(&report)["files_unprotected"], 156_378);
+        assert_eq!(as_json(&report)["files_not_reached"], 156_377);
     }
 
     #[test]

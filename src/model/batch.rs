@@ -77,6 +77,10 @@ pub enum Outcome {
     NotAttempted,
     /// Sent, and no answer: it may or may not be there.
     Unknown,
+    /// rclone ended before its end and had said nothing of it. As many as it sends side by
+    /// side may have been under way, no more: the others were never begun, and which is which is
+    /// not known.
+    Unheard,
 }
 
 /// Why a path, or a whole transfer, failed.

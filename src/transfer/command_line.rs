@@ -15,6 +15,8 @@ pub(crate) enum Traffic {
     Requests,
     /// As `Requests`, and done after a few of them, with hardly an answer to hold in memory.
     Question,
+    /// Folders made ahead: many small requests, and a failure costs only the economy.
+    Folders,
     /// Requests that move versions on the server. Never repeated by rclone: current ones send
     /// `Overwrite: T`, and where the answer to the first MOVE was lost, a server asked again
     /// removes the target, which is the only copy by then, before it finds no source (seen with
@@ -25,6 +27,16 @@ pub(crate) enum Traffic {
 }
 
 impl Traffic {
+    /// A second try at once helps against a dropped connection, and not against a remote that says
+    /// 429 or 503: those are tried again by the caller after a wait, and rclone must not multiply them. Large
+    /// files keep it: many backends send them in chunks, and one that fails must not cost the others.
+    fn tries(self) -> &'static str {
+        match self {
+            Traffic::SmallFiles | Traffic::Folders => "1",
+            _ => "3",
+        }
+    }
+
     fn is_upload(self) -> bool {
         matches!(self, Traffic::Bytes | Traffic::SmallFiles)
     }
@@ -57,7 +69,7 @@ pub(crate) fn common_flags(
     let mut flags: Vec<OsString> = Vec::new();
     let mut push = |words: &[&str]| flags.extend(words.iter().map(OsString::from));
     // Each attempt that fails on WebDAV costs a DELETE and a second; three tell a hiccup from trouble.
-    push(&["--low-level-retries", "3", "--contimeout", "1m"]);
+    push(&["--low-level-retries", traffic.tries(), "--contimeout", "1m"]);
     // Relays such as AList answer a PUT only when the cloud behind them has it all. Giving up
     // early means DELETE and a second PUT, while the first one still runs.
     push(&["--timeout", if traffic.is_upload() { "30m" } else { "5m" }]);
@@ -143,6 +155,20 @@ mod tests {
         assert!(!upload.contains(&"--transfers".to_owned()) && upload.contains(&"--transfers=2".to_owned()));
         assert!(flags(NEW, &["--transfers=2"], Traffic::Requests).contains(&"--transfers".to_owned()));
         assert!(!flags(NEW, &["--tpslimit", "2"], Traffic::Requests).contains(&"--transfers".to_owned()));
+    }
+
+    #[test]
+    fn rclone_repeats_nothing_that_is_tried_again_after_a_wait() {
+        let tries = |traffic, user: &[&str]| {
+            let flags = flags(NEW, user, traffic);
+            let last = flags.iter().rposition(|flag| flag.starts_with("--low-level-retries")).unwrap_or(0);
+            flags[last..].iter().take(2).cloned().collect::<Vec<_>>().join("=")
+        };
+        for traffic in [Traffic::SmallFiles, Traffic::Folders, Traffic::Moves] {
+            assert_eq!(tries(traffic, &[]), "--low-level-retries=1");
+        }
+        assert_eq!(tries(Traffic::Bytes, &[]), "--low-level-retries=3");
+        assert!(tries(Traffic::SmallFiles, &["--low-level-retries=7"]).starts_with("--low-level-retries=7"));
     }
 
     #[test]

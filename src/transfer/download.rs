@@ -200,7 +200,7 @@ impl Hearing {
         let class = classify::class_of(&line.text.replace(name, ""));
         let first = self.failures.insert(index, classify::failure(class, &line.text)).is_none();
         if class == FailureClass::Authentication {
-            return Heard::Enough;
+            return Heard::EnoughNow;
         }
         self.in_a_row += u32::from(first && class != FailureClass::File);
         if self.in_a_row < FAILURES_IN_A_ROW_MAX { Heard::Progress } else { Heard::Enough }

@@ -72,7 +72,7 @@ impl Transfer<'_> {
             "--create-empty-src-dirs".into(),
             "--no-traverse".into(),
         ];
-        let finished = self.session.run(arguments, Vec::new(), Traffic::Requests, &mut |_| Heard::Nothing)?;
+        let finished = self.session.run(arguments, Vec::new(), Traffic::Folders, &mut |_| Heard::Nothing)?;
         if finished.succeeded() { Ok(()) } else { Err(finished.failure("creating folders")) }
     }
 
@@ -149,7 +149,8 @@ impl Transfer<'_> {
         let name = format!(".treeferry-try-{}", self.run);
         match self.try_move(&format!("{name}#a?b;c")) {
             Ok(way) => Ok(way),
-            Err(failure) if failure.class == FailureClass::Authentication => Err(failure),
+            // What is remembered of the remote must not come from its bad hour.
+            Err(failure) if failure.class != FailureClass::File => Err(failure),
             Err(_) => match self.try_move(&name)? {
                 CompanionMove::ThroughHere => Ok(CompanionMove::ThroughHere),
                 _ => Ok(CompanionMove::OnServerPlainNamesOnly),
@@ -185,7 +186,13 @@ impl Transfer<'_> {
         }
         let cleaned = session.purge(&target);
         if !moved {
-            return Err(finished.failure("moving a scratch file from the mirror to the companion"));
+            let failure = finished.failure("moving a scratch file from the mirror to the companion");
+            // It was let in to write the file: then a 403 is about the move.
+            let class = match classify::class_of(&failure.reason) {
+                FailureClass::File => FailureClass::File,
+                _ => failure.class,
+            };
+            return Err(Failure { class, ..failure });
         }
         cleaned?;
         Ok(if on_server { CompanionMove::OnServer } else { CompanionMove::ThroughHere })

@@ -252,7 +252,7 @@ impl<'a> Session<'a> {
         let call = Call { program: settings.program.clone(), arguments, environment, input };
         self.observer.count(Counter::RcloneProcesses, 1);
         let mut trouble = Vec::new();
-        let mut progress = Progress::default();
+        let (mut progress, mut knocks) = (Progress::default(), Knocks::default());
         let mut on_stderr = |line: &str| {
             let line = LogLine::parse(line);
             // Debug lines can hold what environment variables hold.
@@ -266,10 +266,11 @@ impl<'a> Session<'a> {
                 }
                 trouble.push(line.text.trim().to_owned());
             }
-            match on_line(&line) {
-                Heard::Nothing if progress.moved(&line) => Heard::Progress,
+            let heard = match on_line(&line) {
+                Heard::Nothing => knocks.hear(&line, traffic),
                 heard => heard,
-            }
+            };
+            if heard == Heard::Nothing && progress.moved(&line) { Heard::Progress } else { heard }
         };
         let ended = run_streaming(call, self.control, &mut on_stderr, on_output).map_err(|error| {
             let program = settings.program.display();
@@ -305,6 +306,38 @@ fn with_object(line: &LogLine) -> String {
     match &line.object {
         Some(object) => format!("{object}: {}", line.text.trim()),
         None => line.text.trim().to_owned(),
+    }
+}
+
+/// Watches over commands whose caller does not listen for trouble: a closed door is
+/// knocked at once, and one that stays shut a few times.
+#[derive(Default)]
+struct Knocks {
+    unwell: u32,
+}
+
+/// Among many small requests so many answers of a remote that is unwell are enough.
+const UNWELL_MAX: u32 = 5;
+
+impl Knocks {
+    fn hear(&mut self, line: &LogLine, traffic: Traffic) -> Heard {
+        if !line.is_trouble() {
+            return Heard::Nothing;
+        }
+        let name = line.object.as_deref().unwrap_or_default();
+        let class = classify::class_of(&if name.is_empty() {
+            line.text.clone()
+        } else {
+            line.text.replace(name, "")
+        });
+        let is_many_requests = matches!(traffic, Traffic::Requests | Traffic::Folders);
+        self.unwell += u32::from(class == FailureClass::RemoteUnwell && is_many_requests);
+        match class {
+            // Providers lock accounts that keep trying.
+            FailureClass::Authentication => Heard::EnoughNow,
+            FailureClass::RemoteUnwell if self.unwell >= UNWELL_MAX => Heard::Enough,
+            _ => Heard::Nothing,
+        }
     }
 }
 

@@ -234,11 +234,18 @@ impl<'s, 'a> Sending<'s, 'a> {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
         }
         self.transfer.is_hung |= ended == Ended::ByUs(Reason::NoProgress);
-        for index in self.open() {
+        // A remote that did not answer has refused none of the files: as many as it may refuse in a
+        // row stand for it, and the caller waits and tries again.
+        let stand_for_all = match whole.class {
+            FailureClass::RemoteUnwell => UNWELL_IN_A_ROW_MAX as usize,
+            _ => usize::MAX,
+        };
+        for (position, index) in self.open().into_iter().enumerate() {
             let outcome = match self.failures.remove(&index) {
                 Some((_, true)) => Outcome::Unknown,
                 Some((failure, false)) => Outcome::Failed(failure),
                 None if at_deadline => Outcome::NotAttempted,
+                None if not_begun && position >= stand_for_all => Outcome::NotAttempted,
                 None if not_begun => Outcome::Failed(whole.clone()),
                 None => self.without_a_word(index, ended),
             };
@@ -249,10 +256,12 @@ impl<'s, 'a> Sending<'s, 'a> {
 
     /// rclone ended and said nothing of this path.
     fn without_a_word(&self, index: usize, ended: Ended) -> Outcome {
-        // 7 and above: fatal error or a cut-off, which drop what is under way.
-        let by_itself = matches!(ended, Ended::Exited(code) if code < 7);
-        if self.batch.lane != Lane::Upload || !by_itself {
+        if self.batch.lane != Lane::Upload {
             return Outcome::Unknown;
+        }
+        // 7 and above: fatal error or a cut-off, which drop what is under way.
+        if !matches!(ended, Ended::Exited(code) if code < 7) {
+            return Outcome::Unheard;
         }
         // Names that it does not find in the source are skipped without a line.
         self.source_difference(index).unwrap_or_else(|| {

@@ -33,7 +33,7 @@ impl Backoff {
 pub(super) fn is_worth_waiting(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Failed(failure) => failure.class == FailureClass::RemoteUnwell,
-        Outcome::Unknown | Outcome::NotAttempted => true,
+        Outcome::Unknown | Outcome::Unheard | Outcome::NotAttempted => true,
         Outcome::Confirmed | Outcome::ChangedMeanwhile | Outcome::Vanished => false,
     }
 }

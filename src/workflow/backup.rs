@@ -53,7 +53,7 @@ pub(super) fn back_up_unchecked(
     report.finished = now(surroundings);
     report.outcome = match ended {
         // The worse of the two; what is left is in the report all the same.
-        Err(Halt::BudgetSpent(_)) if report.unprotected.total > 0 => JobOutcome::Unprotected,
+        Err(Halt::BudgetSpent(_)) if report.unprotected.with_reason() > 0 => JobOutcome::Unprotected,
         Err(halt) => JobOutcome::from(halt),
         Ok(()) if report.unprotected.total > 0 => JobOutcome::Unprotected,
         Ok(()) => JobOutcome::Protected,
@@ -118,16 +118,17 @@ fn back_up_one(
         left::forecast(&mut run, &tally);
         return Ok(());
     }
-    let driven = lanes::drive(&mut run, &tally).map_err(|halt| run.with_what_is_missing(halt));
+    let driven = lanes::drive(&mut run, &tally);
     if run.was_stopped_before_sending(&driven) {
         return left::settle(&mut run, driven);
     }
     // What is confirmed is committed, whatever ended the lanes.
     let finished = run.finish(&driven);
-    if driven.is_err() {
-        return left::settle(&mut run, driven).and(finished);
+    let has_ended_early = driven.is_err();
+    left::settle(&mut run, driven).and(finished)?;
+    if has_ended_early {
+        return Ok(());
     }
-    finished?;
     run.halt_if_all_was_refused()?;
     prune::expired_trash(&mut run)?;
     legacy_trash::purge_expired(&mut run)?;

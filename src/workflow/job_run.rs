@@ -78,6 +78,8 @@ pub(super) struct JobRun<'a> {
     pub(super) is_within_pair: bool,
     /// Files that do not fit into a whole `--max-transfer`.
     pub(super) skipped_for_budget: u64,
+    /// A batch was given up before all of its files had their turn.
+    pub(super) has_not_reached: bool,
 }
 
 impl<'a> JobRun<'a> {
@@ -120,6 +122,7 @@ impl<'a> JobRun<'a> {
             last_operation_ended: None,
             is_within_pair: false,
             skipped_for_budget: 0,
+            has_not_reached: false,
         }
     }
 
@@ -355,7 +358,7 @@ impl<'a> JobRun<'a> {
     pub(super) fn finish(&mut self, driven: &Result<(), Halt>) -> Result<(), Halt> {
         let ended_in_order = matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_)));
         let mut facts = self.facts();
-        facts.complete = driven.is_ok() && self.report.unprotected.total == 0;
+        facts.complete = driven.is_ok() && self.report.unprotected.total == 0 && !self.has_not_reached;
         self.observer().event(&Event::PhaseStarted(Phase::Commit));
         if self.committed.is_claimed {
             // Before anything that could end the journal: it is the only other place that knows them.

@@ -21,6 +21,8 @@ pub(super) struct LastRun {
     pub(super) last_protected: Option<OffsetDateTime>,
     pub(super) outcome: JobOutcome,
     unprotected_total: u64,
+    #[serde(default)]
+    not_reached: u64,
     /// The first of them with their reasons; paths as bytes, because names are.
     unprotected: Vec<(Vec<u8>, String)>,
 }
@@ -31,7 +33,7 @@ impl LastRun {
             .unprotected
             .iter()
             .filter_map(|(path, reason)| Some((TreePath::from_bytes(path.clone()).ok()?, reason.clone())));
-        Unprotected { named: named.collect(), total: self.unprotected_total }
+        Unprotected { named: named.collect(), total: self.unprotected_total, not_reached: self.not_reached }
     }
 }
 
@@ -48,7 +50,11 @@ pub(super) fn write(configuration: &Configuration, job: &Job, report: &mut JobRe
 
 fn try_write(configuration: &Configuration, job: &Job, report: &JobReport) -> Result<(), StateError> {
     let state = StateDir::open(&configuration.state_dir, &job.name)?;
-    let before = read(&state)?.and_then(|last| last.last_protected);
+    let before = read(&state)?;
+    // A run that did not get as far as to compare the trees knows nothing of what is protected.
+    let known_before = before.as_ref().filter(|_| is_without_a_look(report)).map(LastRun::unprotected);
+    let unprotected = known_before.as_ref().unwrap_or(&report.unprotected);
+    let before = before.and_then(|last| last.last_protected);
     // A check that could not be made takes nothing away from the backup; damage does.
     let is_protected = report.was_protected && !matches!(report.outcome, JobOutcome::Damaged { .. });
     let last_run = LastRun {
@@ -56,9 +62,9 @@ fn try_write(configuration: &Configuration, job: &Job, report: &JobReport) -> Re
         finished: report.finished,
         last_protected: if is_protected { Some(report.finished) } else { before },
         outcome: report.outcome.clone(),
-        unprotected_total: report.unprotected.total,
-        unprotected: report
-            .unprotected
+        unprotected_total: unprotected.total,
+        not_reached: unprotected.not_reached,
+        unprotected: unprotected
             .named
             .iter()
             .map(|(path, reason)| (path.as_bytes().to_vec(), reason.clone()))
@@ -66,6 +72,10 @@ fn try_write(configuration: &Configuration, job: &Job, report: &JobReport) -> Re
     };
     let bytes = serde_json::to_vec(&last_run).unwrap_or_default();
     state.write_side_file(&RealDisk::new(&Silent), SideFile::LastRun, &bytes)
+}
+
+fn is_without_a_look(report: &JobReport) -> bool {
+    report.forecast.is_none() && !report.was_protected && report.unprotected.total == 0
 }
 
 /// The last run, when there was one and it can be read.

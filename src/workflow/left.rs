@@ -1,6 +1,7 @@
-//! What a run that a budget ended has left for the next one: counted by one more
+//! What a run that ended before its end has left for the next one: counted by one more
 //! walk, because only the base knows what is confirmed.
 
+use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::report::Left;
@@ -10,16 +11,42 @@ use crate::plan::{Classifier, Removal, SizeClass, Tally, Upload};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Says what a budget left, when it was one that ended the lanes. A budget that ran
-/// out with the last file has left nothing.
+/// Says what is left, when something ended the lanes or a batch was given up. A budget
+/// that ran out with the last file has left nothing.
 pub(super) fn settle(run: &mut JobRun<'_>, driven: Result<(), Halt>) -> Result<(), Halt> {
-    if !matches!(driven, Err(Halt::BudgetSpent(_))) {
-        return driven;
+    if driven.is_ok() && !run.has_not_reached {
+        return Ok(());
     }
-    let left = count(run)?;
-    let is_nothing = left.uploads + left.removals == 0 && run.report.unprotected.total == 0;
+    let counted = match count(run) {
+        Ok(counted) => counted,
+        // Why the run ended is worth more than what it left.
+        Err(halt) => return driven.and(Err(halt)),
+    };
+    let Counted { left, all_uploads, all_bytes } = counted;
+    let uploads = left.uploads;
+    let is_nothing = uploads + left.removals == 0 && run.report.unprotected.total == 0;
     run.report.left = Some(left);
-    if is_nothing { Ok(()) } else { driven }
+    match driven {
+        Err(Halt::BudgetSpent(_)) if is_nothing => Ok(()),
+        // No failure: the next run goes on, and the report says with how much.
+        Err(Halt::BudgetSpent(budget)) => Err(Halt::BudgetSpent(budget)),
+        driven => {
+            // Failures beyond those that are kept by name are among the uploads, too.
+            let unnamed = run.report.unprotected.total - run.report.unprotected.named.len() as u64;
+            run.report.unprotected.add_not_reached(uploads.saturating_sub(unnamed));
+            driven.map_err(|halt| with_what_is_missing(halt, all_uploads, all_bytes))
+        }
+    }
+}
+
+/// Says how much did not fit.
+fn with_what_is_missing(halt: Halt, uploads: u64, bytes: u64) -> Halt {
+    let Halt::RemoteFull(message) = halt else { return halt };
+    Halt::RemoteFull(format!(
+        "{message}. Still to go up: {}, {}. Make room on the remote and run again: it goes on from here",
+        figures::files(uploads),
+        figures::bytes(bytes),
+    ))
 }
 
 /// What a run with this budget would leave, by the averages of the plan: only sums
@@ -72,29 +99,38 @@ fn share_of_time(left: Duration, each: Duration) -> u64 {
     if each.is_zero() { u64::MAX } else { (left.as_secs_f64() / each.as_secs_f64()) as u64 }
 }
 
-/// What was tried without success is named there already and
-/// not counted here.
-fn count(run: &JobRun<'_>) -> Result<Left, Halt> {
+/// What the base does not hold yet.
+struct Counted {
+    /// Without what was tried and is named in the report already.
+    left: Left,
+    all_uploads: u64,
+    all_bytes: u64,
+}
+
+fn count(run: &JobRun<'_>) -> Result<Counted, Halt> {
     let views = run.views();
     let base = views.base();
-    let failed: BTreeSet<TreePath> =
-        run.report.unprotected.named.iter().map(|(path, _)| path.clone()).collect();
+    let failed: BTreeSet<&TreePath> = run.report.unprotected.named.iter().map(|(path, _)| path).collect();
     let mut classifier = Classifier::new(run.policy());
-    let mut left = Left::default();
+    let mut counted = Counted { left: Left::default(), all_uploads: 0, all_bytes: 0 };
     for change in diff(&base, views.pending, Equality::Stamp) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
-        if failed.contains(&change.path) {
-            continue;
-        }
+        let is_named = failed.contains(&change.path);
         match (decision.upload, decision.removal) {
             (Upload::New | Upload::Changed | Upload::Suspect, _) => {
                 let size = change.pending.as_ref().map_or(0, |entry| entry.stamp.size);
-                left.add_upload(&change.path, size);
+                counted.all_uploads += 1;
+                counted.all_bytes += size;
+                if !is_named {
+                    counted.left.add_upload(&change.path, size);
+                }
             }
-            (Upload::None, Removal::Plain | Removal::Blocking) => left.add_removal(&change.path),
-            (Upload::None, Removal::None | Removal::Keep) => {}
+            (Upload::None, Removal::Plain | Removal::Blocking) if !is_named => {
+                counted.left.add_removal(&change.path);
+            }
+            (Upload::None, _) => {}
         }
     }
-    Ok(left)
+    Ok(counted)
 }

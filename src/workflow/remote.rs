@@ -3,8 +3,8 @@
 //! Opening means: rclone is there, the mirror is ours, the run has a name, and
 //! the journal is open. A run that changes nothing never comes here.
 
+use super::configuration::Job;
 use super::connect::{Connection, encoding_of};
-use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
@@ -13,7 +13,7 @@ use crate::index::NameFacts;
 use crate::journal::{JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
-use crate::transfer::{CompanionMove, Session, join};
+use crate::transfer::{CompanionMove, Features, Session, join};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -60,6 +60,7 @@ impl<'a> JobRun<'a> {
         self.surroundings.halt_if_stopped()?;
         let run = self.run_id();
         let mut connection = self.connector.connect(encoding_of(&self.committed), run)?;
+        check_can_move(self.job, &connection.features)?;
         let is_first = !self.committed.is_claimed;
         let (looking, belief) = (connection.looking, self.belief());
         let owner_sequence = if is_first {
@@ -141,9 +142,7 @@ impl<'a> JobRun<'a> {
         if !is_first {
             remove_scratch_files(connection, &self.job.remote.to_string())?;
         }
-        let tried = connection.transfer.try_companion_move().map_err(|failure| {
-            Halt::from_failure("trying a move from the mirror to the companion with a scratch file", &failure)
-        })?;
+        let tried = connection.transfer.try_companion_move().map_err(|failure| self.cannot_move(&failure))?;
         match tried {
             CompanionMove::OnServer => Ok(1),
             CompanionMove::OnServerPlainNamesOnly => Ok(2),
@@ -152,6 +151,20 @@ impl<'a> JobRun<'a> {
                  downloaded and uploaded again. Give a `companion` on the same storage as the mirror",
                 self.job.name, self.job.remote, self.job.companion
             ))),
+        }
+    }
+
+    /// Relays such as AList refuse to move from one storage to another, in words that they use for all.
+    fn cannot_move(&self, failure: &Failure) -> Halt {
+        let (mirror, companion) = (&self.job.remote, &self.job.companion);
+        let doing = format!("trying a move from {mirror} to {companion} with a scratch file");
+        let advice = "If it stays so, give a `companion` on the same storage as the mirror";
+        match Halt::from_failure(&doing, failure) {
+            Halt::RemoteUnwell(message) if failure.class == FailureClass::File => {
+                Halt::Configuration(format!("job {}: {message}. {advice}", self.job.name))
+            }
+            Halt::RemoteUnwell(message) => Halt::RemoteUnwell(format!("{message}. {advice}")),
+            halt => halt,
         }
     }
 
@@ -269,19 +282,18 @@ impl JobRun<'_> {
             _ => Ok(()),
         }
     }
+}
 
-    /// Says how much did not fit.
-    pub(super) fn with_what_is_missing(&self, halt: Halt) -> Halt {
-        match (halt, &self.report.forecast) {
-            (Halt::RemoteFull(message), Some(forecast)) => Halt::RemoteFull(format!(
-                "{message}. Still to go up: {}, {}. Make room on the remote and run again: it \
-                 goes on from here",
-                figures::files(forecast.uploads.saturating_sub(self.report.files_uploaded)),
-                figures::bytes(forecast.upload_bytes.saturating_sub(self.report.bytes_uploaded)),
-            )),
-            (halt, _) => halt,
-        }
+/// Without a move or a copy on the server no companion anywhere helps.
+fn check_can_move(job: &Job, features: &Features) -> Result<(), Halt> {
+    if features.can_move_on_server() {
+        return Ok(());
     }
+    Err(Halt::Configuration(format!(
+        "job {}: this kind of remote ({}) can neither move nor copy a file by itself: every old version would be \
+         downloaded and uploaded again on its way to the trash, wherever the `companion` is. Use a remote of another kind",
+        job.name, job.remote
+    )))
 }
 
 /// What an earlier try left in the mirror when it was killed.
@@ -348,7 +360,7 @@ fn settled_now(batch: &Batch, index: usize, outcome: &Outcome) -> Option<Settled
     Some(match outcome {
         Outcome::Confirmed if batch.lane == Lane::Upload && item.digest.is_none() => return None,
         Outcome::Confirmed => confirmed(item, false),
-        Outcome::Unknown => Settled::Unknown,
+        Outcome::Unknown | Outcome::Unheard => Settled::Unknown,
         Outcome::Failed(_) => Settled::NotDone(NotDone::Failed),
         Outcome::ChangedMeanwhile => Settled::NotDone(NotDone::ChangedMeanwhile),
         Outcome::Vanished => Settled::NotDone(NotDone::Vanished),

@@ -86,6 +86,9 @@ pub struct Unprotected {
     pub named: Vec<(TreePath, String)>,
     /// How many there are.
     pub total: u64,
+    /// Of these, files that a run which came to a bad end had not sent yet: counted, and not named
+    /// here; the first of them are in [`Left`].
+    pub not_reached: u64,
 }
 
 impl Unprotected {
@@ -98,6 +101,17 @@ impl Unprotected {
         if self.named.len() < Self::NAMED_MAX {
             self.named.push((path, reason.into()));
         }
+    }
+
+    /// Adds so many files that the run did not come to.
+    pub fn add_not_reached(&mut self, files: u64) {
+        self.total += files;
+        self.not_reached += files;
+    }
+
+    /// Those with a reason of their own.
+    pub fn with_reason(&self) -> u64 {
+        self.total - self.not_reached
     }
 }
 
@@ -152,7 +166,7 @@ pub struct JobReport {
     pub unprotected: Unprotected,
     /// What people should know, though nothing is lost: one sentence each.
     pub warnings: Vec<String>,
-    /// What a budget left for the next run.
+    /// What is left for the next run, where this one did not come to its end.
     pub left: Option<Left>,
     /// What the plan came to; always there in a dry run that got that far.
     pub forecast: Option<Forecast>,
@@ -211,7 +225,8 @@ impl JobReport {
     }
 }
 
-/// What a budget left for the next run: no failure, but not on the remote either.
+/// What a run that ended before its end left for the next one: by a budget (no failure, but not on
+/// the remote either), or because it could not go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Left {
     /// Files to go up, new and changed.

@@ -137,7 +137,7 @@ impl JobRun<'_> {
         if let Some(seconds) = wait_seconds.filter(|_| !was_in_the_way) {
             self.wait_for_remote(seconds, is_tried.iter().filter(|is_tried| **is_tried).count())?;
         }
-        let proven = self.look_for_unknown(&tried(failed))?;
+        let proven = self.look_until_answered(&tried(failed), backoff)?;
         let mut again = Vec::new();
         for ((candidate, outcome), is_tried) in std::mem::take(failed).into_iter().zip(is_tried) {
             match is_tried {
@@ -155,9 +155,15 @@ impl JobRun<'_> {
     fn clear_emptied_folders(&mut self, failed: &Failed) -> Result<bool, Halt> {
         let mut any = false;
         for (candidate, outcome) in failed.iter().take(TRIED_AGAIN_MAX) {
-            if matches!(outcome, Outcome::Failed(_)) && self.mirror_has_folder(&candidate.path)? {
-                self.trash_folder(&candidate.path)?;
-                any = true;
+            if !matches!(outcome, Outcome::Failed(_)) {
+                continue;
+            }
+            match self.mirror_has_folder(&candidate.path) {
+                Ok(true) => any |= self.trash_folder(&candidate.path).map(|_| true)?,
+                Ok(false) => {}
+                // Then it is not a folder that is in the way.
+                Err(Halt::RemoteUnwell(_)) => break,
+                Err(halt) => return Err(halt),
             }
         }
         Ok(any)
@@ -168,6 +174,22 @@ impl JobRun<'_> {
         let text = format!("the remote is unwell: {files} paths are tried again in {seconds} seconds");
         self.observer().event(&Event::Detail(&text));
         self.surroundings.pause(seconds)
+    }
+
+    /// As [`JobRun::look_for_unknown`]; a remote that is still away is waited for.
+    fn look_until_answered(
+        &mut self,
+        tried: &Failed,
+        backoff: &mut Backoff,
+    ) -> Result<BTreeSet<TreePath>, Halt> {
+        loop {
+            let halt = match self.look_for_unknown(tried) {
+                Err(Halt::RemoteUnwell(message)) => Halt::RemoteUnwell(message),
+                looked => return looked,
+            };
+            let Some(seconds) = backoff.next_seconds() else { return Err(halt) };
+            self.wait_for_remote(seconds, tried.len())?;
+        }
     }
 
     /// What was sent and got no answer is looked up, by one request each, before it is sent
@@ -275,7 +297,12 @@ impl JobRun<'_> {
             Outcome::Unknown => {
                 "it was sent and the remote gave no answer; the next run sends it again".into()
             }
-            Outcome::Vanished | Outcome::NotAttempted => return,
+            Outcome::Vanished => return,
+            // Never begun, but for a few: counted at the end of the run, and not named one by one.
+            Outcome::NotAttempted | Outcome::Unheard => {
+                self.has_not_reached = true;
+                return;
+            }
         };
         self.report.files_failed += 1;
         self.unprotected(path, &reason);

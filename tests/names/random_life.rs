@@ -2,6 +2,9 @@
 //! run the mirror is the source, every version that left it is in the trash, and a run without
 //! edits starts no rclone.
 
+use crate::support::openlist;
+use crate::support::program::Finished;
+use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{beyond_the_oldest_rclone, files_below, odd_names, path};
 use crate::support::world::World;
@@ -165,8 +168,14 @@ fn live(mut world: World, names: Vec<Vec<u8>>, seed: u64, steps: usize, edits_mo
             life.write(&place);
         }
         let context = format!("seed {seed}, step {step}");
+        let plan = world.program.run(&["--json", "plan"]).expect(0);
+        let forecast = plan.summary()["forecast"]["requests"].as_u64().unwrap_or(0);
+        let requests = world.requests();
         let finished = world.backup(&[]);
         assert_eq!(finished.code, 0, "{context}: {finished}");
+        let taken = (world.requests() - requests) as u64;
+        eprintln!("{context}: {taken} requests, {forecast} were forecast");
+        assert!(taken <= forecast, "{context}: {taken} requests, {forecast} were forecast");
         let now = life.snapshot();
         // A version that moved elsewhere in the source still left its place on the mirror.
         let left = held.iter().filter(|(file, content)| now.get(*file) != Some(*content));
@@ -193,6 +202,69 @@ fn live(mut world: World, names: Vec<Vec<u8>>, seed: u64, steps: usize, edits_mo
     let to = world.root().join("restored");
     world.program.run(&["restore", "--to", to.to_str().unwrap()]).expect(0);
     crate::support::mirror::assert_same(&world.source(), &to);
+}
+
+/// The same on a remote that now and then lies about what it did, as OpenList does: a run may fail
+/// then, but nothing is lost, and two runs later all is well.
+fn live_among_lies(mut world: World, seed: u64, steps: usize) {
+    world.set("max_delete", "\"off\"");
+    world.set("max_change", "\"off\"");
+    openlist::behave(world.proxy.as_ref().unwrap());
+    let names = (0..12).map(|number| format!("name {number}").into_bytes()).collect();
+    let mut life = Life::new(world.source(), names, seed);
+    life.write(&life.root.join("first"));
+    // Every version that was ever confirmed, and what each finished run held.
+    let mut confirmed: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut snapshots = Vec::new();
+    for step in 0..steps {
+        for _ in 0..=life.dice.below(12) {
+            life.edit();
+        }
+        if life.any_file().is_none() {
+            let place = life.free_place();
+            life.write(&place);
+        }
+        let (every, proxy) = (11 + life.dice.below(40) as u64, world.proxy.as_ref().unwrap());
+        proxy.forget();
+        proxy.fail(move |seen| {
+            (seen.number % every == 0).then(|| Fault::Status(openlist::as_told(&seen.method)))
+        });
+        let context = format!("seed {seed}, step {step}, a lie every {every} requests");
+        let assert_none_lost = |after: &Finished| {
+            let mirror = world.mirror();
+            let live = files_below(&mirror).into_iter().map(|file| fs::read(mirror.join(file)).unwrap());
+            let there: BTreeSet<Vec<u8>> =
+                live.chain(world.all_trash().into_iter().map(|(_, content)| content)).collect();
+            let lost: Vec<_> = confirmed.difference(&there).map(|one| String::from_utf8_lossy(one)).collect();
+            assert!(lost.is_empty(), "{context}: lost {lost:?} after {after}");
+        };
+        let mut run = world.backup(&[]);
+        assert_none_lost(&run);
+        assert!([0, 3, 5].contains(&run.code), "{context}: {run}");
+        world.proxy.as_ref().unwrap().heal();
+        for _ in 0..2 {
+            if run.code != 0 {
+                run = world.backup(&[]);
+                assert_none_lost(&run);
+            }
+        }
+        assert_eq!(run.code, 0, "{context}: not converged: {run}");
+        world.assert_mirror_equals_source();
+        let now = life.snapshot();
+        confirmed.extend(now.values().cloned());
+        let id = world.program.run(&["--json", "snapshots"]).expect(0).messages("snapshot").pop().unwrap();
+        snapshots.retain(|(known, _)| *known != id["id"]);
+        snapshots.push((id["id"].clone(), now));
+    }
+    for (number, (id, held)) in snapshots.into_iter().enumerate() {
+        let to = world.root().join(format!("restored-{number}"));
+        world.program.run(&["restore", "--at", id.as_str().unwrap(), "--to", to.to_str().unwrap()]).expect(0);
+        let back: BTreeMap<PathBuf, Vec<u8>> = files_below(&to)
+            .into_iter()
+            .map(|file| (file.clone(), fs::read(to.join(file)).unwrap()))
+            .collect();
+        assert_eq!(back, held, "seed {seed}: restored as of {id}");
+    }
 }
 
 fn carried(rclone: Rclone) -> Vec<Vec<u8>> {
@@ -226,6 +298,32 @@ fn a_random_life_on_a_folder_with_the_oldest_rclone() {
 #[test]
 fn a_random_life_on_webdav() {
     lives(|| World::served(Protocol::Webdav, Rclone::Current), Rclone::Current, 3, 40);
+}
+
+#[test]
+fn a_random_life_on_a_server_that_lies_like_openlist() {
+    let (seeds, steps) = if is_long() { (6, 20) } else { (1, 3) };
+    eprintln!("{seeds} lives of {steps} steps; TREEFERRY_LONG=1 lives six of 20");
+    for seed in 1..=seeds {
+        live_among_lies(World::served(Protocol::Webdav, Rclone::Current), seed, steps);
+    }
+}
+
+#[test]
+fn a_random_life_on_webdav_with_the_oldest_rclone() {
+    lives(|| World::served(Protocol::Webdav, Rclone::Oldest), Rclone::Oldest, 2, 40);
+}
+
+/// Slow, so a short one: the limit is part of the forecast as a time, and must not change the requests.
+#[test]
+fn a_random_life_within_a_limited_rate() {
+    let world = || {
+        let mut world = World::served(Protocol::Webdav, Rclone::Current);
+        world.configuration.rclone_flags.push("--tpslimit=200".into());
+        world.write_configuration();
+        world
+    };
+    lives(world, Rclone::Current, 2, 10);
 }
 
 #[test]

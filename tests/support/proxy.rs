@@ -49,6 +49,10 @@ pub trait Manners: Send + Sync {
     fn instead(&self, _seen: &Seen) -> Option<u16> {
         None
     }
+    /// As [`Manners::instead`], with a body of XML.
+    fn tells(&self, _seen: &Seen) -> Option<(u16, String)> {
+        None
+    }
     /// The status that the client gets.
     fn reply(&self, _seen: &Seen, status: u16) -> u16 {
         status
@@ -320,12 +324,22 @@ fn serve(shared: &Shared, client: TcpStream) -> io::Result<()> {
             to_client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let fault = shared.decide.read().unwrap().as_ref().and_then(|decide| decide(&seen));
-        let mut fault = fault;
+        let (mut fault, mut told) = (fault, None);
         if let Some(manners) = shared.manners.read().unwrap().as_ref() {
             manners.request(&seen, &mut headers);
             fault = fault.or_else(|| manners.instead(&seen).map(Fault::Status));
+            told = if fault.is_none() { manners.tells(&seen) } else { None };
         }
         let body = Body::of_request(&headers);
+        if let Some((status, xml)) = told {
+            body.stream(&mut from_client, &mut io::sink(), false)?;
+            let length = xml.len();
+            write!(
+                to_client,
+                "HTTP/1.1 {status} Told\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\r\n{xml}"
+            )?;
+            continue;
+        }
         match fault {
             Some(Fault::Refuse) => return to_client.shutdown(Shutdown::Both),
             Some(Fault::Status(status)) => {

@@ -75,6 +75,7 @@ fn trouble(outcome: &Outcome) -> Option<String> {
         Outcome::Failed(Failure { reason, .. }) => Some(reason.clone()),
         Outcome::NotAttempted => Some("not sent before the run ended".into()),
         Outcome::Unknown => Some("sent, without an answer".into()),
+        Outcome::Unheard => Some("rclone was ended before it said anything of it".into()),
     }
 }
 
