@@ -4,17 +4,27 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use treeferry::commit::{SideFile, StateDir};
 use treeferry::diff::{Equality, diff};
+use treeferry::disk::RealDisk;
 use treeferry::index::{
     DataId, Docket, Edit, MapMode, NodeFile, RecordPointer, Tree, read_run_record, rewrite,
 };
 use treeferry::journal::{ReplayError, replay};
 use treeferry::model::{
     ContentDigest, Directory, DirectoryPointer, DirectorySink, EntryFlags, EntryKind, NodeDigest, NodeOffset,
-    OwnedEntry, Permissions, Stamp, TreeDigest, TreePath, TreeView,
+    OwnedEntry, Permissions, RunId, Stamp, TreeDigest, TreePath, TreeView,
 };
 use treeferry::observe::Silent;
+use treeferry::scan::ExcludeRules;
+use treeferry::transfer::{self, ListedFile, NameEncoding};
+use treeferry::workflow::configuration::{
+    Configuration, Defaults, RemotePath, format_duration, format_size, mask_flags, mask_remote, mask_url,
+    parse_duration, parse_size,
+};
+use treeferry::workflow::verify::Subset;
+use treeferry::workflow::{self, ImportSettingsError};
 
 /// Bytes before the first record of a node file.
 const HEADER_BYTES: u64 = 64;
@@ -238,8 +248,126 @@ pub(crate) fn diff_of_trees(data: &[u8]) {
     }
 }
 
-/// A line as rclone may log it.
+/// A line as rclone may log it; and as text in which credentials are looked for.
 pub(crate) fn log_line(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
-    let _ = treeferry::transfer::is_receipt(&line);
+    let _ = transfer::is_receipt(&line);
+    let _ = transfer::without_credentials(&line);
+}
+
+/// An answer of rclone: the listing of a whole remote in two ways of cutting it, and
+/// every short answer.
+pub(crate) fn answer(data: &[u8]) {
+    let whole = transfer::listed_in(std::iter::once(data));
+    assert_eq!(transfer::listed_in(data.chunks(7)), whole, "it matters how a listing arrives");
+    for file in &whole.0 {
+        let _ = file.path();
+    }
+    let _ = transfer::understood_by(data);
+}
+
+/// A path, to the line of a list and back.
+pub(crate) fn name(data: &[u8]) {
+    let Ok(path) = TreePath::from_bytes(data) else { return };
+    for encoding in [NameEncoding::Raw, NameEncoding::Legacy, NameEncoding::Default] {
+        let Ok(line) = encoding.encode(&path) else { continue };
+        assert!(!line.contains(&b'\n') && !line.contains(&b'\r'), "{line:?} is no single line");
+        let Ok(line) = String::from_utf8(line) else { continue };
+        // Neither a U+FFFD, which stands for bytes that are no text, nor the root comes back.
+        let is_telling = !path.is_root() && !line.contains(char::REPLACEMENT_CHARACTER);
+        let listed = ListedFile { line, size: None };
+        if encoding == NameEncoding::Raw {
+            assert_eq!(listed.path(), is_telling.then(|| path.clone()), "{listed:?}");
+        }
+    }
+}
+
+fn defaults() -> Defaults {
+    Defaults { state_home: Some("/state".into()), check_rclone_flags: check_user_flags }
+}
+
+fn check_user_flags(flags: &[String]) -> Result<(), String> {
+    transfer::check_user_flags(flags).map_err(|error| error.to_string())
+}
+
+/// Somebody's TOML. What is accepted can be shown, and what is shown is accepted but for
+/// the secrets, which are masked.
+pub(crate) fn configuration(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match Configuration::parse(&text, Path::new("any.toml"), &defaults()) {
+        Err(error) => assert!(!error.to_string().is_empty()),
+        Ok(configuration) => {
+            let shown = configuration.show();
+            let again = Configuration::parse(&shown, Path::new("any.toml"), &defaults());
+            let is_masked = shown.contains("***");
+            assert!(is_masked || again.is_ok(), "{shown}\n{}", again.map(|_| ()).unwrap_err());
+            if let Ok(again) = again {
+                assert_eq!(again.show(), shown);
+            }
+        }
+    }
+}
+
+/// A Python script. It is refused, or what is made of it is a configuration.
+pub(crate) fn script(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match workflow::import_settings(&text, "backup.py", &defaults()) {
+        Ok(_) | Err(ImportSettingsError::NoJobs { .. }) => {}
+        Err(ImportSettingsError::Unusable(error)) => panic!("it was written unusable: {error}\n{text}"),
+    }
+}
+
+/// The snapshot of that script: paths below the source, in order, none twice.
+pub(crate) fn snapshot(data: &[u8]) {
+    let named = workflow::named_in_snapshot(data, b"/volume2/photos");
+    for (earlier, later) in named.iter().zip(named.iter().skip(1)) {
+        assert!(earlier.0 < later.0 && !later.0.is_within(&earlier.0), "{earlier:?} {later:?}");
+    }
+}
+
+/// Every side file with these bytes, under its seal where it has one, and as it lies there.
+pub(crate) fn side_files(data: &[u8]) {
+    let state = StateDir::open(&scratch("state"), "job").expect("a state directory");
+    let now = 1_790_000_000;
+    for file in [
+        SideFile::LastRun,
+        SideFile::Source,
+        SideFile::Doubts,
+        SideFile::Quarantine,
+        SideFile::Ledger,
+        SideFile::Notification,
+        SideFile::Check,
+    ] {
+        state.write_side_file(&RealDisk::new(&Silent), file, data).expect("a side file");
+    }
+    let _ = workflow::side_files_read(&state, now);
+    let remembered = std::fs::read_dir(state.path()).expect("the state directory");
+    for file in remembered.map(|entry| entry.expect("a name of the state directory").path()) {
+        std::fs::write(file, data).expect("a side file");
+    }
+    let _ = workflow::side_files_read(&state, now);
+    std::fs::write(state.path().join("rclone.pid"), data).expect("the number of a process");
+    let _ = state.read_rclone_process();
+}
+
+/// Words that people and remotes write: read, written, read again.
+pub(crate) fn word(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(run) = text.parse::<RunId>() {
+        assert_eq!(run.to_string().parse(), Ok(run));
+    }
+    if let Ok(bytes) = parse_size(&text) {
+        assert!(parse_size(&format_size(bytes)).is_ok());
+    }
+    if let Ok(duration) = parse_duration(&text) {
+        assert!(parse_duration(&format_duration(duration)).is_ok(), "{duration:?}");
+    }
+    if let Ok(path) = RemotePath::parse(&text) {
+        assert_eq!(RemotePath::parse(&path.to_string()).as_ref(), Ok(&path));
+    }
+    let _ = (text.parse::<Subset>(), mask_url(&text), mask_remote(&text));
+    let _ = (transfer::check_remote(&text), transfer::root_of(&text), transfer::remote_name(&text));
+    let flags: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let _ = (check_user_flags(&flags), mask_flags(&flags), transfer::requests_per_second(&flags));
+    let _ = ExcludeRules::compile(&flags);
 }

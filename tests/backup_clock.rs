@@ -2,11 +2,14 @@
 //! recipe is called with a clock of the test's own, the rclone is real.
 
 use crate::support::servers::Rclone;
-use crate::support::trees::Plan;
+use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+use treeferry::index::{DataId, Docket, MapMode, NodeFile, live_bytes};
 use treeferry::observe::{Counter, Recorder};
 use treeferry::workflow::configuration::{Configuration, Defaults};
 use treeferry::workflow::options::{BackupOptions, Guard, Stop};
@@ -67,6 +70,42 @@ fn trash_older_than_its_retention_is_purged_and_younger_is_not() {
     on_day(&world, 80, &[]);
     assert_eq!(world.trash().len(), 0, "all three are older than 30 days now");
     world.assert_mirror_equals_source();
+}
+
+/// Length of the node file, what of it the retained states reach, and which file it is.
+fn node_file(world: &World) -> (u64, u64, DataId) {
+    let state = world.configuration.state_dir.join(JOB);
+    let docket = Docket::decode(&fs::read(state.join("docket")).unwrap()).unwrap();
+    let names = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = names.filter(|path| path.to_str().unwrap().contains("/nodes.")).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let nodes = NodeFile::open(&files[0], &docket, MapMode::Read).unwrap();
+    (fs::metadata(&files[0]).unwrap().len(), live_bytes(&nodes, &docket).unwrap(), docket.data_id)
+}
+
+#[test]
+fn the_node_file_is_never_longer_than_twice_what_the_retained_states_reach() {
+    let mut world = World::local(Rclone::Current);
+    world.set("trash_retention_days", "3");
+    Plan::plain(1_200, 1).plant(&world.source());
+    let mut ids = HashSet::new();
+    let mut written = 0;
+    for day in 0..14 {
+        // Every entry gets another stamp; one file goes up, and its old version to the trash.
+        let then = SystemTime::UNIX_EPOCH + Duration::from_secs((START + (day - 100) * DAY) as u64);
+        for path in files_below(&world.source()) {
+            let file = fs::File::options().write(true).open(world.source().join(path)).unwrap();
+            file.set_modified(then).unwrap();
+        }
+        fs::write(world.source().join("a"), format!("version of day {day}")).unwrap();
+        written += on_day(&world, day, &[]).index_bytes_written;
+        let (length, live, id) = node_file(&world);
+        // Less than 64 KiB of dead bytes is not worth a compaction.
+        assert!(length <= (2 * live).max(live + (64 << 10)), "day {day}: {length} bytes, {live} alive");
+        ids.insert(id);
+    }
+    let (length, _, _) = node_file(&world);
+    assert!(ids.len() > 1 && written > length, "{written} bytes were written, the file has {length}");
 }
 
 /// `prune` on some day.

@@ -5,9 +5,10 @@
 use crate::support::program::Job;
 use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::{Plan, files_below};
+use crate::support::trees::{Plan, edit, files_below};
 use crate::support::world::{JOB, World};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const REMOTES: [Option<Protocol>; 3] = [None, Some(Protocol::Webdav), Some(Protocol::S3)];
@@ -237,4 +238,40 @@ fn an_owner_file_that_is_gone_stops_the_run_until_somebody_accepts() {
     assert!(!world.mirror().join("later").exists(), "something was sent");
     world.backup(&["--accept", "foreign-writer"]).expect(0);
     world.assert_mirror_equals_source();
+}
+
+/// The state directory, the source and the place of temporary files share no disk.
+#[test]
+fn the_state_directory_may_lie_on_another_disk() {
+    let mut world = World::local(Rclone::Current);
+    let disk = |path: &Path| fs::metadata(path).unwrap().dev();
+    let is_other = |place: &&str| disk(Path::new(place)) != disk(&world.source());
+    let place = ["/dev/shm", env!("CARGO_TARGET_TMPDIR")].into_iter().find(is_other).expect("a second disk");
+    let elsewhere = tempfile::Builder::new().prefix("treeferry-").tempdir_in(place).unwrap();
+    world.configuration.state_dir = elsewhere.path().to_path_buf();
+    world.write_configuration();
+    Plan::plain(200, 3).plant(&world.source());
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    edit(&world.source(), 40, 4);
+    world.backup(&["--accept", "max-delete,max-change"]).expect(0);
+    world.assert_mirror_equals_source();
+    assert_eq!(world.backup(&[]).expect(0).number("index_bytes_written"), 0);
+    assert!(elsewhere.path().join(JOB).join("docket").exists());
+}
+
+/// Somebody lost the docket and has a copy of it: what it names was not cleared away meanwhile.
+#[test]
+fn a_docket_that_comes_back_finds_its_node_file() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(30, 5).plant(&world.source());
+    world.backup(&[]).expect(0);
+    let docket = world.configuration.state_dir.join(JOB).join("docket");
+    let bytes = fs::read(&docket).unwrap();
+    fs::remove_file(&docket).unwrap();
+    world.backup(&[]).expect(13).says("adopt");
+    world.backup(&[]).expect(13);
+    fs::write(&docket, bytes).unwrap();
+    let back = world.backup(&[]).expect(0);
+    assert_eq!((back.number("files_uploaded"), back.number("files_unchanged")), (0, 30));
 }

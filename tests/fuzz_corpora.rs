@@ -49,3 +49,38 @@ fn differences() {
 fn lines_of_a_log() {
     every_kept_input("log_line", bodies::log_line);
 }
+
+#[test]
+fn answers_of_rclone() {
+    every_kept_input("answer", bodies::answer);
+}
+
+#[test]
+fn names_of_files() {
+    every_kept_input("name", bodies::name);
+}
+
+#[test]
+fn configurations() {
+    every_kept_input("configuration", bodies::configuration);
+}
+
+#[test]
+fn scripts_in_python() {
+    every_kept_input("script", bodies::script);
+}
+
+#[test]
+fn snapshots_of_the_script() {
+    every_kept_input("snapshot", bodies::snapshot);
+}
+
+#[test]
+fn side_files_of_a_job() {
+    every_kept_input("side_files", bodies::side_files);
+}
+
+#[test]
+fn words_of_people() {
+    every_kept_input("word", bodies::word);
+}

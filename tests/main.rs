@@ -2,6 +2,7 @@
 //! Unit tests live beside the code.
 //!
 //! * `architecture`: the plan of the house, held by a test.
+//! * `format_document`: the document of the format, by a reader that was written from it.
 //! * `fuzz_corpora`: the bodies of the fuzzer over what it once found.
 //! * `index`: what the index promises, over whole files.
 //! * `cli_wiring`: messages, exit codes, generated documents.
@@ -24,6 +25,7 @@ mod backup_runs;
 mod backup_servers;
 mod backup_trash;
 mod cli_wiring;
+mod format_document;
 mod fuzz_corpora;
 mod history_commands;
 mod import_adopt;

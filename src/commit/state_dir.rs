@@ -229,18 +229,24 @@ impl StateDir {
     }
 
     /// Removes the node files that no docket names any more (left by a compaction
-    /// or a crash), except those with the ids in `keep`. Returns how many. Who has one open or mapped keeps it.
+    /// or a crash), except those with the ids in `keep`, and those that are longer than `bytes_max`.
+    /// Returns how many. Who has one open or mapped keeps it.
     ///
     /// # Errors
     /// When the directory can't be listed, or one can't be removed.
-    pub fn remove_stale_node_files(&self, disk: &dyn Disk, keep: &[&str]) -> Result<usize, StateError> {
+    pub fn remove_stale_node_files(
+        &self,
+        disk: &dyn Disk,
+        keep: &[&str],
+        bytes_max: u64,
+    ) -> Result<usize, StateError> {
         let listing = |source| StateError::new("listing", &self.path, source);
         let mut removed = 0;
         for entry in std::fs::read_dir(&self.path).map_err(listing)? {
             let entry = entry.map_err(listing)?;
             let stale =
                 entry.file_name().to_str().and_then(node_file_id).is_some_and(|id| !keep.contains(&id));
-            if stale {
+            if stale && entry.metadata().map_err(listing)?.len() <= bytes_max {
                 let path = entry.path();
                 disk.remove(&path).map_err(|source| StateError::new("removing", &path, source))?;
                 removed += 1;
@@ -392,7 +398,9 @@ mod tests {
         for id in [&one, &two, &three] {
             std::fs::write(state.node_file_path(id), b"").unwrap();
         }
-        assert_eq!(state.remove_stale_node_files(&disk, &[&two]).unwrap(), 2);
+        std::fs::write(state.node_file_path(&three), b"four").unwrap();
+        assert_eq!(state.remove_stale_node_files(&disk, &[&two], 3).unwrap(), 1, "the third is longer");
+        assert_eq!(state.remove_stale_node_files(&disk, &[&two], 4).unwrap(), 1);
         assert!(state.node_file_path(&two).exists() && !state.node_file_path(&one).exists());
         assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 7);
         assert_eq!(state.read_docket().unwrap().unwrap(), b"docket");

@@ -10,6 +10,7 @@
 
 mod crash_disk;
 mod durable;
+mod file_system;
 mod lock_file;
 mod memory;
 mod process;
@@ -19,6 +20,7 @@ pub use crash_disk::{CrashDisk, CrashImage};
 pub use durable::{
     Disk, DiskFile, RealDisk, create_directory, free_bytes, replace_atomically, temporary_beside,
 };
+pub use file_system::can_be_mapped;
 pub use lock_file::{LockError, LockFile, Locked};
 pub use memory::available_memory_bytes;
 pub use process::{boot_id, describe_this_process, process_start_time};

@@ -50,6 +50,23 @@ pub struct RunCounts {
     pub files_unprotected: u64,
 }
 
+impl RunCounts {
+    /// What came on top of `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: RunCounts) -> RunCounts {
+        RunCounts {
+            files_new: self.files_new.saturating_sub(earlier.files_new),
+            files_changed: self.files_changed.saturating_sub(earlier.files_changed),
+            files_deleted: self.files_deleted.saturating_sub(earlier.files_deleted),
+            files_uploaded: self.files_uploaded.saturating_sub(earlier.files_uploaded),
+            bytes_uploaded: self.bytes_uploaded.saturating_sub(earlier.bytes_uploaded),
+            files_trashed: self.files_trashed.saturating_sub(earlier.files_trashed),
+            files_failed: self.files_failed.saturating_sub(earlier.files_failed),
+            files_unprotected: self.files_unprotected.saturating_sub(earlier.files_unprotected),
+        }
+    }
+}
+
 /// A version that a run moved from the mirror into its own trash folder, where
 /// it lies at the same path.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -81,7 +81,9 @@ pub struct Directory {
     pub attributes: DirectoryAttributes,
     /// Names with a NUL after each, as the kernel wants them.
     arena: Vec<u8>,
+    /// Targets of links, one after the other; where each begins and ends.
     targets: Vec<u8>,
+    target_ranges: Vec<Range<usize>>,
     records: Vec<Record>,
     permissions: Vec<Permissions>,
     digests: Vec<ContentDigest>,
@@ -96,7 +98,8 @@ struct Record {
     ctime_seconds: i64,
     mtime_nanoseconds: u32,
     ctime_nanoseconds: u32,
-    name_start: u32,
+    // Not 32 bits: the names of one directory may take more than 4 GiB.
+    name_start: u64,
     name_length: u16,
     kind: EntryKind,
     flags: EntryFlags,
@@ -104,13 +107,14 @@ struct Record {
     body: Body,
 }
 
+const _: () = assert!(size_of::<Record>() == 64, "what an entry costs in memory is promised");
+
 /// Numbers are those of the tables.
 #[derive(Debug, Clone, Copy)]
 enum Body {
     Read(u32),
     Unread,
-    /// Where it begins, and its length.
-    Target(u32, u32),
+    Target(u32),
     Child(u32),
     None,
 }
@@ -125,6 +129,7 @@ impl Directory {
         self.attributes = DirectoryAttributes::default();
         self.arena.clear();
         self.targets.clear();
+        self.target_ranges.clear();
         self.records.clear();
         self.permissions.clear();
         self.digests.clear();
@@ -155,7 +160,7 @@ impl Directory {
     /// Appends an entry wherever its name may belong.
     #[inline]
     pub fn push_unsorted(&mut self, entry: Entry<'_>) {
-        let name_start = start_in(&self.arena);
+        let name_start = self.arena.len() as u64;
         self.arena.extend_from_slice(entry.name);
         self.arena.push(0);
         let body = self.keep(entry.content);
@@ -169,9 +174,9 @@ impl Directory {
             Content::Read(digest) => Body::Read(numbered(&mut self.digests, digest)),
             Content::Unread => Body::Unread,
             Content::Target(target) => {
-                let start = start_in(&self.targets);
+                let start = self.targets.len();
                 self.targets.extend_from_slice(target);
-                Body::Target(start, target.len() as u32)
+                Body::Target(numbered(&mut self.target_ranges, start..self.targets.len()))
             }
             Content::Child(pointer) => Body::Child(numbered(&mut self.children, pointer)),
             Content::None => Body::None,
@@ -237,7 +242,7 @@ impl Directory {
     #[inline]
     pub fn c_name(&self, index: usize) -> &CStr {
         let Record { name_start, name_length, .. } = self.records[index];
-        let bytes = &self.arena[range(name_start, u32::from(name_length) + 1)];
+        let bytes = &self.arena[range(name_start, usize::from(name_length) + 1)];
         // No name holds a NUL: those from nodes were checked, others come from the kernel.
         CStr::from_bytes_with_nul(bytes).unwrap_or_default()
     }
@@ -324,7 +329,9 @@ impl Directory {
             content: match record.body {
                 Body::Read(number) => Content::Read(self.digests[number as usize]),
                 Body::Unread => Content::Unread,
-                Body::Target(start, length) => Content::Target(&self.targets[range(start, length)]),
+                Body::Target(number) => {
+                    Content::Target(&self.targets[self.target_ranges[number as usize].clone()])
+                }
                 Body::Child(number) => Content::Child(self.children[number as usize]),
                 Body::None => Content::None,
             },
@@ -335,7 +342,7 @@ impl Directory {
 impl Record {
     #[inline]
     fn new(
-        (name_start, name_length): (u32, u16),
+        (name_start, name_length): (u64, u16),
         (kind, flags): (EntryKind, EntryFlags),
         stamp: &Stamp,
         permissions: u32,
@@ -411,9 +418,9 @@ impl Unpacking<'_> {
     }
 
     #[inline]
-    fn name(&mut self, shared: usize, rest: &[u8]) -> (u32, u16) {
+    fn name(&mut self, shared: usize, rest: &[u8]) -> (u64, u16) {
         let arena = &mut self.directory.arena;
-        let start = start_in(arena);
+        let start = arena.len() as u64;
         if let Some(before) = self.directory.records.last().filter(|_| shared > 0) {
             assert!(shared <= before.name_length.into(), "a name shares no more than there is");
             let from = before.name_start as usize;
@@ -437,11 +444,6 @@ impl Unpacking<'_> {
     }
 }
 
-fn start_in(arena: &[u8]) -> u32 {
-    u32::try_from(arena.len())
-        .expect("names and targets of one directory stay below 4 GiB: the kernel's limits forbid more")
-}
-
 /// Appends to a table; gives back the number. Tables are never longer than
 /// there are names.
 #[inline]
@@ -450,6 +452,7 @@ fn numbered<T>(table: &mut Vec<T>, item: T) -> u32 {
     (table.len() - 1) as u32
 }
 
-fn range(start: u32, length: u32) -> Range<usize> {
-    start as usize..start as usize + length as usize
+#[inline]
+fn range(start: u64, length: usize) -> Range<usize> {
+    start as usize..start as usize + length
 }

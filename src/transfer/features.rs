@@ -94,12 +94,16 @@ impl Session<'_> {
         if !finished.succeeded() {
             return Err(finished.failure("asking what the remote can do"));
         }
-        let answer: Answer = serde_json::from_slice(&finished.output).map_err(|error| {
-            classify::failure(FailureClass::Rclone, &format!("reading what the remote can do: {error}"))
-        })?;
-        let hashes = answer.hashes.unwrap_or_default();
-        Ok(Features { hashes, description: answer.string, ..answer.features })
+        read(&finished.output)
     }
+}
+
+pub(crate) fn read(output: &[u8]) -> Result<Features, Failure> {
+    let answer: Answer = serde_json::from_slice(output).map_err(|error| {
+        classify::failure(FailureClass::Rclone, &format!("reading what the remote can do: {error}"))
+    })?;
+    let hashes = answer.hashes.unwrap_or_default();
+    Ok(Features { hashes, description: answer.string, ..answer.features })
 }
 
 #[cfg(test)]

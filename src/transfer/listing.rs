@@ -85,14 +85,14 @@ impl Session<'_> {
 
 /// `lsjson` writes a list with one object a line.
 #[derive(Default)]
-struct JsonLines {
+pub(crate) struct JsonLines {
     rest: Vec<u8>,
     found_any: bool,
-    wrong: Option<String>,
+    pub(crate) wrong: Option<String>,
 }
 
 impl JsonLines {
-    fn take(&mut self, bytes: &[u8], each: &mut dyn FnMut(ListedFile)) {
+    pub(crate) fn take(&mut self, bytes: &[u8], each: &mut dyn FnMut(ListedFile)) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             if self.rest.len() + piece.len() > LINE_BYTES_MAX {
                 self.wrong = Some("a line is too long".into());

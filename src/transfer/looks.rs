@@ -37,7 +37,7 @@ type Group = HashMap<String, (usize, Vec<u8>)>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct JsonEntry {
+pub(crate) struct JsonEntry {
     path: String,
     name: String,
     #[serde(default = "unknown_size")]
@@ -183,7 +183,7 @@ pub(crate) fn scratch_failure(error: &std::io::Error) -> Failure {
     classify::failure(FailureClass::Rclone, &format!("writing a short-lived file for rclone: {error}"))
 }
 
-fn read_entries(output: &[u8]) -> Result<Vec<JsonEntry>, Failure> {
+pub(crate) fn read_entries(output: &[u8]) -> Result<Vec<JsonEntry>, Failure> {
     // A name that is not UTF-8 is shown with U+FFFD, by some versions as it is.
     serde_json::from_str(&String::from_utf8_lossy(output)).map_err(|error| {
         classify::failure(FailureClass::Rclone, &format!("reading rclone's list of a folder: {error}"))

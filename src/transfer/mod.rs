@@ -10,6 +10,7 @@
 //!
 //! `docs/rclone.md` has the contract with rclone, fact by fact.
 
+mod any_answer;
 mod checksum;
 mod classify;
 mod command_line;
@@ -35,6 +36,7 @@ mod trial;
 mod user_flags;
 mod version;
 
+pub use any_answer::{listed_in, understood_by};
 pub use checksum::Checked;
 pub use classify::is_corrupted;
 pub use credentials::without_credentials;

@@ -5,7 +5,7 @@ use super::configuration::{Configuration, Job};
 use super::connect::Connector;
 use super::halt::Halt;
 use super::job_run::JobRun;
-use super::opened::{open_to_look, open_to_write};
+use super::opened::{map_mode, open_to_look, open_to_write};
 use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
@@ -13,7 +13,7 @@ use super::{
     compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, left, legacy_trash, periodic_check,
     prune, recover, source,
 };
-use crate::index::{MapMode, PendingStore};
+use crate::index::PendingStore;
 use crate::observe::Event;
 use crate::scan::RootDirectory;
 use std::time::Instant;
@@ -99,7 +99,7 @@ fn back_up_one(
         source::scan(configuration, job, options, &committed, &store, surroundings, report)
     })?;
     let pending = store
-        .finish(Some(scanned.report.root), Some(&opened.nodes), MapMode::Map)
+        .finish(Some(scanned.report.root), Some(&opened.nodes), map_mode(&opened.scratch))
         .map_err(|error| Halt::Fatal(format!("completing the pending tree: {error}")))?;
     guards::after_scan(job, &committed, &scanned, options)?;
 

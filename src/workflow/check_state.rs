@@ -95,7 +95,7 @@ impl CheckState {
     /// From when on the next check is due, in seconds since 1970 UTC. `None`: at once.
     pub(super) fn due_seconds(&self, every_days: u32) -> Option<i64> {
         let checked = self.checked_seconds.filter(|_| !self.is_undecided)?;
-        Some(checked + i64::from(every_days) * DAY_SECONDS)
+        Some(checked.saturating_add(i64::from(every_days) * DAY_SECONDS))
     }
 
     /// A check is to be made now.
@@ -105,7 +105,8 @@ impl CheckState {
         }
         let is_of_the_future =
             self.checked_seconds.is_some_and(|checked| checked > now_seconds + DAY_SECONDS);
-        is_of_the_future || self.due_seconds(every_days).is_none_or(|due| now_seconds >= due - EARLY_SECONDS)
+        is_of_the_future
+            || self.due_seconds(every_days).is_none_or(|due| now_seconds >= due.saturating_sub(EARLY_SECONDS))
     }
 
     /// Forgets what was sent again.

@@ -6,14 +6,14 @@ use super::committed::{Aside, CommitNote, Committed};
 use super::configuration::{Configuration, Job};
 use super::connect::Connector;
 use super::halt::Halt;
-use super::opened::{Opened, open_to_look, open_to_write};
+use super::opened::{Opened, map_mode, open_to_look, open_to_write};
 use super::options::{BackupOptions, Guard};
 use super::owner::Owner;
 use super::report::{JobOutcome, JobReport};
 use super::source::{self, Scanned};
 use super::surroundings::Surroundings;
 use super::take_over::{Claimed, TakeOver, Verdict};
-use crate::index::{Edit, Facts, MapMode, PendingStore, PendingTree, RunCounts};
+use crate::index::{Edit, Facts, PendingStore, PendingTree, RunCounts};
 use crate::model::TreePath;
 use crate::scan::ExcludeRules;
 use crate::transfer::NameEncoding;
@@ -208,7 +208,7 @@ pub(super) fn look_at_source<'a>(
         source::scan(configuration, job, &options, &committed, &store, surroundings, &mut scan_report)?;
     report.files_unreadable = scanned.report.files_unreadable;
     let pending = store
-        .finish(Some(scanned.report.root), Some(&opened.nodes), MapMode::Map)
+        .finish(Some(scanned.report.root), Some(&opened.nodes), map_mode(&opened.scratch))
         .map_err(|error| Halt::Fatal(format!("completing the scan: {error}")))?;
     let exclude = ExcludeRules::compile(&job.exclude)
         .map_err(|error| Halt::Configuration(format!("job {}: {error}", job.name)))?;

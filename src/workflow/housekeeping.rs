@@ -95,7 +95,7 @@ fn move_over(
     observer: &dyn Observer,
 ) -> Result<Docket, HousekeepingError> {
     // What an earlier attempt left behind may be what there is no room for.
-    state.remove_stale_node_files(disk, &[&hexadecimal(docket.data_id)])?;
+    state.remove_stale_node_files(disk, &[&hexadecimal(docket.data_id)], u64::MAX)?;
     let data_id = DataId::random()?;
     let path = node_file_path(state, data_id);
     let moved = copy_into(&path, data_id, nodes, docket, observer, free_bytes(state.path())?);
@@ -108,7 +108,7 @@ fn move_over(
         let _ = disk.remove(&path);
     }
     let moved = moved?;
-    state.remove_stale_node_files(disk, &[&hexadecimal(data_id)])?;
+    state.remove_stale_node_files(disk, &[&hexadecimal(data_id)], u64::MAX)?;
     observer.event(&Event::Detail(&format!(
         "index compacted from {} to {} bytes",
         docket.committed_length, moved.committed_length

@@ -2,7 +2,7 @@
 //! index, so that nothing is uploaded again.
 
 mod last_full_check;
-mod lines;
+pub(super) mod lines;
 
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};

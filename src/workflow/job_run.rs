@@ -18,7 +18,7 @@ use super::surroundings::Surroundings;
 use super::views::Views;
 use super::{owner, settle};
 use crate::diff::{Equality, diff};
-use crate::index::{Facts, PendingTree};
+use crate::index::{Facts, PendingTree, RunCounts};
 use crate::model::{Batch, BatchItem, Lane, RunId, Timestamp, TreePath};
 use crate::observe::{Event, Observer, Phase};
 use crate::plan::{Budget, Policy};
@@ -80,6 +80,8 @@ pub(super) struct JobRun<'a> {
     pub(super) skipped_for_budget: u64,
     /// A batch was given up before all of its files had their turn.
     pub(super) has_not_reached: bool,
+    /// Figures that a record of this run has already.
+    recorded: RunCounts,
 }
 
 impl<'a> JobRun<'a> {
@@ -123,6 +125,7 @@ impl<'a> JobRun<'a> {
             is_within_pair: false,
             skipped_for_budget: 0,
             has_not_reached: false,
+            recorded: RunCounts::default(),
         }
     }
 
@@ -332,6 +335,7 @@ impl<'a> JobRun<'a> {
     /// Commits what is confirmed so far. The scan's own facts wait for the end.
     pub(super) fn checkpoint(&mut self) -> Result<(), Halt> {
         let mut ledger = std::mem::take(&mut self.ledger);
+        ledger.counts = self.counts_to_record();
         let aside = ledger.take_aside();
         let edits = ledger.base_edits().into_iter().map(Ok::<_, Infallible>);
         let facts = self.committed.docket.facts.clone();
@@ -344,6 +348,24 @@ impl<'a> JobRun<'a> {
             remote.journal.restart(&header).map_err(Halt::fatal)?;
         }
         Ok(())
+    }
+
+    /// What the next record of this run tells: the figures since the one before.
+    fn counts_to_record(&mut self) -> RunCounts {
+        let report = &self.report;
+        let counts = RunCounts {
+            files_new: report.files_new,
+            files_changed: report.files_changed,
+            files_deleted: report.files_deleted,
+            files_uploaded: report.files_uploaded,
+            bytes_uploaded: report.bytes_uploaded,
+            files_trashed: report.files_trashed,
+            files_failed: report.files_failed,
+            files_unprotected: report.unprotected.total,
+        };
+        let since = counts.since(self.recorded);
+        self.recorded = counts;
+        since
     }
 
     /// True when a guard, or the lack of a remote, ended the run before the mirror
@@ -382,6 +404,7 @@ impl<'a> JobRun<'a> {
         let note = self.note();
         let base = views.base();
         let mut ledger = std::mem::take(&mut self.ledger);
+        ledger.counts = self.counts_to_record();
         let aside = ledger.take_aside();
         let edits = settle::edits(diff(&base, views.pending, Equality::Stamp), policy, &ledger);
         let written = self.committed.commit(edits, aside, facts, &note)?;

@@ -21,6 +21,7 @@ pub mod verify;
 pub mod versions;
 
 mod adopt;
+mod any_bytes;
 mod backoff;
 mod backup;
 mod check_state;
@@ -70,6 +71,7 @@ mod views;
 mod way;
 
 pub use adopt::adopt;
+pub use any_bytes::{named_in_snapshot, side_files_read};
 pub use backup::backup;
 pub use checks::{check_rclone_flags, check_remotes};
 pub use first_index::{ImportOptions, Named, TakenOver};

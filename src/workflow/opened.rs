@@ -5,7 +5,7 @@ use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::surroundings::Surroundings;
 use crate::commit::{SideFile, StateDir, docket_digest};
-use crate::disk::{LockError, Locked, RealDisk};
+use crate::disk::{LockError, Locked, RealDisk, can_be_mapped};
 use crate::index::{DataId, Docket, DocketError, Facts, MapMode, NodeFile};
 use crate::model::TreePath;
 use std::collections::BTreeSet;
@@ -42,14 +42,16 @@ pub(super) fn open_to_write(
     let (docket, nodes, digest_on_disk, is_claimed) = match read_docket(job, &state)? {
         Some((docket, digest)) => {
             let path = node_file_path(&state, docket.data_id);
-            let nodes = NodeFile::open_for_append(&path, &docket, MapMode::Map)
+            let nodes = NodeFile::open_for_append(&path, &docket, map_mode(state.path()))
                 .map_err(|error| index_is_lost(job, &state, &error))?;
             (docket, nodes, digest, true)
         }
         None => {
-            // Left by a first run that never came as far as to send anything.
-            state.remove_stale_node_files(&RealDisk::new(surroundings.observer), &[]).map_err(Halt::fatal)?;
             let (docket, nodes) = begin(|data_id| node_file_path(&state, data_id))?;
+            // Left by first runs that never came as far as to send anything: they hold nothing. One that does may
+            // be all that is left of an index whose docket somebody lost.
+            let (disk, keep) = (RealDisk::new(surroundings.observer), hexadecimal(docket.data_id));
+            state.remove_stale_node_files(&disk, &[&keep], nodes.length()).map_err(Halt::fatal)?;
             (docket, nodes, docket_digest(None), false)
         }
     };
@@ -78,7 +80,7 @@ pub(super) fn open_to_look(
     if let Some(state) = existing
         && let Some((docket, digest_on_disk)) = read_docket(job, &state)?
     {
-        let nodes = NodeFile::open(&node_file_path(&state, docket.data_id), &docket, MapMode::Map)
+        let nodes = NodeFile::open(&node_file_path(&state, docket.data_id), &docket, map_mode(state.path()))
             .map_err(|error| index_is_lost(job, &state, &error))?;
         let doubts = state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
         return Ok(Opened {
@@ -107,6 +109,11 @@ pub(super) fn open_to_look(
         _lock: None,
         _scratch_nodes: Some(directory),
     })
+}
+
+/// How index files in that directory are read.
+pub(super) fn map_mode(directory: &Path) -> MapMode {
+    if can_be_mapped(directory) { MapMode::Map } else { MapMode::Read }
 }
 
 fn cannot_lock(error: LockError) -> Halt {

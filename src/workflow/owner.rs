@@ -140,7 +140,7 @@ fn find_newest(session: &Session<'_>, companion: &str) -> Result<(u64, Option<Ow
     let files: Result<Vec<OwnerFile>, _> =
         serde_json::Deserializer::from_slice(&content).into_iter().collect();
     match files {
-        Ok(files) if files.iter().all(|file| file.number.is_some()) => {
+        Ok(files) if files.iter().all(|file| file.number.is_some_and(has_a_next)) => {
             let newest = files.into_iter().max_by_key(|file| file.number);
             Ok((newest.as_ref().and_then(|file| file.number).unwrap_or(0), newest))
         }
@@ -152,7 +152,13 @@ fn find_newest(session: &Session<'_>, companion: &str) -> Result<(u64, Option<Ow
 }
 
 fn newest(listing: &[Listed]) -> u64 {
-    listing.iter().filter_map(|listed| listed.name.strip_prefix("owner-")?.parse().ok()).max().unwrap_or(0)
+    let numbers = listing.iter().filter_map(|listed| listed.name.strip_prefix("owner-")?.parse().ok());
+    numbers.filter(|&number| has_a_next(number)).max().unwrap_or(0)
+}
+
+/// The last number there is, is none that we came to.
+fn has_a_next(number: u64) -> bool {
+    number < u64::MAX
 }
 
 fn read(session: &Session<'_>, companion: &str, number: u64) -> Result<OwnerFile, Halt> {

@@ -136,6 +136,8 @@ impl<'r> Folding<'r, '_> {
     fn hold(&mut self, path: TreePath, entry: OwnedEntry) {
         self.committed.doubts.remove(&path);
         self.unkeep(&path);
+        self.ledger.counts.files_uploaded += 1;
+        self.ledger.counts.bytes_uploaded += entry.stamp.size;
         self.ledger.held(path, entry);
     }
 

@@ -35,8 +35,9 @@ impl SourceMemory {
     /// How settled directories are dealt with in a scan of that file system.
     pub(super) fn skip_settled(&self, file_system: u64, now_seconds: i64) -> SkipSettled {
         // A time in the future is one of a clock that was wrong.
-        let is_due =
-            self.listed_seconds.is_none_or(|then| !(0..LISTED_EVERY_SECONDS).contains(&(now_seconds - then)));
+        let is_due = self
+            .listed_seconds
+            .is_none_or(|then| !(0..LISTED_EVERY_SECONDS).contains(&now_seconds.saturating_sub(then)));
         match self.skip_was_wrong_on == Some(file_system) {
             true => SkipSettled::Off,
             false if is_due => SkipSettled::Check,

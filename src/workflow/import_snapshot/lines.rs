@@ -139,7 +139,7 @@ impl<'b> Broken<'b> {
     }
 }
 
-fn parse_line(line: &[u8], source: &[u8]) -> Option<Claimed> {
+pub(in crate::workflow) fn parse_line(line: &[u8], source: &[u8]) -> Option<Claimed> {
     let mut fields = line.rsplitn(3, |&byte| byte == b'|');
     let time = std::str::from_utf8(fields.next()?).ok()?.trim();
     let size = std::str::from_utf8(fields.next()?).ok()?.trim().parse().ok()?;

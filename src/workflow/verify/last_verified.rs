@@ -12,12 +12,12 @@ use crate::workflow::halt::Halt;
 use serde::{Deserialize, Serialize};
 
 /// Into so many parts files fall.
-pub(super) const PARTS: usize = 4_096;
+pub(in crate::workflow) const PARTS: usize = 4_096;
 
 /// `ledger`, as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct LastVerified {
+pub(in crate::workflow) struct LastVerified {
     source: OfKind,
     listing: OfKind,
     download: OfKind,
@@ -26,7 +26,7 @@ pub(super) struct LastVerified {
 /// For one kind of verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct OfKind {
+pub(in crate::workflow) struct OfKind {
     /// Seconds since 1970 UTC by part; 0: never. Empty: never any.
     verified_seconds: Vec<i64>,
     /// A share that was interrupted.
@@ -60,7 +60,7 @@ pub(super) fn part_of(path: &TreePath) -> usize {
 
 impl LastVerified {
     /// As it is kept. One that cannot be read says that nothing was verified yet.
-    pub(super) fn load(state: &StateDir) -> Result<Self, Halt> {
+    pub(in crate::workflow) fn load(state: &StateDir) -> Result<Self, Halt> {
         let bytes = state.read_side_file(SideFile::Ledger).map_err(Halt::fatal)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
     }
@@ -70,7 +70,7 @@ impl LastVerified {
         state.write_side_file(disk, SideFile::Ledger, &bytes).map_err(Halt::fatal)
     }
 
-    pub(super) fn of(&mut self, what: What) -> &mut OfKind {
+    pub(in crate::workflow) fn of(&mut self, what: What) -> &mut OfKind {
         match what {
             What::Source => &mut self.source,
             What::Listing => &mut self.listing,
@@ -81,7 +81,7 @@ impl LastVerified {
 
 impl OfKind {
     /// Parts that were not verified for longest, until they weigh `wanted`.
-    pub(super) fn oldest(&self, weights: &[u64], wanted: u64) -> Vec<u16> {
+    pub(in crate::workflow) fn oldest(&self, weights: &[u64], wanted: u64) -> Vec<u16> {
         let mut parts: Vec<u16> = (0..PARTS as u16).filter(|&part| weights[usize::from(part)] > 0).collect();
         parts.sort_by_key(|&part| (self.seconds(part), part));
         let mut weight = 0;
@@ -100,7 +100,7 @@ impl OfKind {
     }
 
     /// These parts are done.
-    pub(super) fn note(&mut self, parts: impl IntoIterator<Item = u16>, now_seconds: i64) {
+    pub(in crate::workflow) fn note(&mut self, parts: impl IntoIterator<Item = u16>, now_seconds: i64) {
         self.verified_seconds.resize(PARTS, 0);
         for part in parts {
             if let Some(seconds) = self.verified_seconds.get_mut(usize::from(part)) {

@@ -1,7 +1,7 @@
 //! The recipe `verify`: is everything still what the index says?
 
 mod content;
-mod last_verified;
+pub(super) mod last_verified;
 mod options;
 mod portions;
 mod progress;
