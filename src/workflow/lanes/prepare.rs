@@ -3,9 +3,8 @@
 
 use crate::model::{BatchItem, Change, ContentDigest, EntryFlags, EntryKind, OwnedEntry, TreePath};
 use crate::observe::Observer;
-use crate::scan::{FileReader, ReadFileError, RootDirectory};
+use crate::scan::{FileReader, ReadFileError, RootDirectory, read_each};
 use crate::workflow::trashing::removal_item;
-use rayon::prelude::*;
 
 /// A path on its way to the remote.
 #[derive(Debug, Clone)]
@@ -81,18 +80,20 @@ pub(in crate::workflow) fn read_all(
     read_bytes_max: u64,
     observer: &dyn Observer,
 ) -> Vec<Prepared> {
-    candidates
-        .into_par_iter()
-        .map_init(
-            || FileReader::new(source),
-            |reader, candidate| {
-                if candidate.pending.stamp.size > read_bytes_max && !candidate.may_be_same_content() {
-                    return Prepared::Ready(Box::new(candidate));
-                }
-                read_one(reader, candidate, observer)
-            },
-        )
-        .collect()
+    let is_left = |candidate: &Candidate| {
+        candidate.pending.stamp.size > read_bytes_max && !candidate.may_be_same_content()
+    };
+    read_each(
+        source,
+        candidates,
+        |candidate| candidate.pending.stamp.size,
+        |reader, candidate| {
+            if is_left(&candidate) {
+                return Prepared::Ready(Box::new(candidate));
+            }
+            read_one(reader, candidate, observer)
+        },
+    )
 }
 
 /// Reads one candidate under a stable stamp.
