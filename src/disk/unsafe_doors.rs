@@ -1,8 +1,12 @@
-//! The only `unsafe` of the house: two doors, each with the reason why it is sound.
-#![expect(unsafe_code, reason = "mmap and pre_exec have no safe form; nothing else may live here")]
+//! The only `unsafe` of the house: three doors, each with the reason why it is sound.
+#![expect(
+    unsafe_code,
+    reason = "mmap, pre_exec and sync_file_range have no safe form here; nothing else may live here"
+)]
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
@@ -22,6 +26,22 @@ pub fn map_read_only(file: &File, length: usize) -> io::Result<memmap2::Mmap> {
     // SAFETY: the map is private to us and read-only. That nobody changes the bytes behind it is
     // the caller's promise above; every node is checked against its hash before it is believed.
     unsafe { memmap2::MmapOptions::new().len(length).map(file) }
+}
+
+/// Has the kernel start writing what is dirty of `file`, and does not wait for it.
+///
+/// Pages that are being written are write-protected: the next store through a memory
+/// map, by whomever, is a page fault again, and gives the file a new mtime.
+///
+/// # Errors
+/// Of the operating system, where the file system knows no such thing.
+pub fn start_write_back(file: impl AsFd) -> io::Result<()> {
+    let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE;
+    // SAFETY: a system call on an open descriptor and three numbers; it touches no memory of ours.
+    match unsafe { libc::sync_file_range(file.as_fd().as_raw_fd(), 0, 0, flags) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Starts `command` so that it can't outlive us: it gets SIGKILL when **the

@@ -257,6 +257,15 @@ impl Directory {
         (record.kind, record.flags)
     }
 
+    /// The inode of the entry at `index`, unless that is a directory.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Directory::len`].
+    pub fn inode_of_file(&self, index: usize) -> Option<u64> {
+        let record = &self.records[index];
+        (!matches!(record.kind, EntryKind::Directory | EntryKind::Mount)).then_some(record.inode)
+    }
+
     /// True when the entry at `index` is a file without marks that has exactly
     /// these stat data. What a scan asks of every name: less work than the entry.
     ///

@@ -2,8 +2,9 @@
 
 use crate::model::{
     Content, Directory, DirectoryPointer, Entry, EntryFlags, EntryKind, NodeDigest, NodeOffset, Stamp,
-    TreeDigest, TreePath,
+    Timestamp, TreeDigest, TreePath,
 };
+use crate::scan::ahead::{Ahead, Look};
 use crate::scan::listing::Names;
 use crate::scan::open::{Metadata, stat_name};
 use crate::scan::settled::FileSystem;
@@ -95,15 +96,18 @@ pub(crate) struct Merged {
     pub(crate) inodes_changed: u64,
     pub(crate) names_statted: u64,
     pub(crate) names_matched: u64,
+    ahead: Ahead,
 }
 
 impl Merged {
     fn clear(&mut self) {
         let mut pending = std::mem::take(&mut self.pending);
         let mut children = std::mem::take(&mut self.children);
+        let mut ahead = std::mem::take(&mut self.ahead);
         pending.clear();
         children.clear();
-        *self = Merged { pending, children, ..Merged::default() };
+        ahead.clear();
+        *self = Merged { pending, children, ahead, ..Merged::default() };
     }
 }
 
@@ -118,6 +122,9 @@ pub(crate) struct Merge<'a> {
     pub(crate) path: &'a dyn Fn() -> TreePath,
     /// The listing would not hold still: nothing counts as gone.
     pub(crate) keep_missing: bool,
+    /// The clock was set back since the base was made: what was written from here on
+    /// may have been written twice at one time.
+    pub(crate) distrusted_from: Option<Timestamp>,
     pub(crate) into: &'a mut Merged,
 }
 
@@ -136,18 +143,23 @@ impl Merge<'_> {
             };
             match order {
                 Ordering::Less => self.missing(known),
-                Ordering::Equal => {
-                    let (name, file_type) = names.get(listed);
-                    self.listed(name, file_type, Some(known), known);
-                }
-                Ordering::Greater => {
-                    let (name, file_type) = names.get(listed);
-                    self.listed(name, file_type, None, known);
-                }
+                Ordering::Equal => self.name_of_listing(names, listed, Some(known), known),
+                Ordering::Greater => self.name_of_listing(names, listed, None, known),
             }
             known += usize::from(order != Ordering::Greater);
             listed += usize::from(order != Ordering::Less);
         }
+    }
+
+    fn name_of_listing(&mut self, names: &Names, listed: usize, known: Option<usize>, at: usize) {
+        let look = self.into.ahead.take(
+            (self.descriptor, &self.file_system),
+            (listed, names.len()),
+            |index| names.get(index).0,
+            |index| names.inode_to_look_at(index),
+        );
+        let (name, file_type) = names.get(listed);
+        self.listed(name, file_type, look, known, at);
     }
 
     /// Takes the base's names for the listing: the directory is settled.
@@ -160,7 +172,13 @@ impl Merge<'_> {
                 (EntryKind::Mount, _) => FileType::Directory,
                 _ => FileType::Unknown,
             };
-            self.listed(base.c_name(known), file_type, Some(known), known);
+            let look = self.into.ahead.take(
+                (self.descriptor, &self.file_system),
+                (known, base.len()),
+                |index| base.c_name(index),
+                |index| base.inode_of_file(index),
+            );
+            self.listed(base.c_name(known), file_type, look, Some(known), known);
             if self.into.must_list {
                 return;
             }
@@ -174,7 +192,7 @@ impl Merge<'_> {
         let name = base.c_name(known);
         self.into.names_statted += 1;
         match stat_name(self.descriptor, name, &self.file_system, false) {
-            Ok(metadata) => self.listed(name, metadata.file_type, Some(known), known),
+            Ok(metadata) => self.listed(name, metadata.file_type, None, Some(known), known),
             Err(Errno::NOENT) if !self.keep_missing => self.gone(known),
             Err(Errno::NOENT) => {
                 self.into.incomplete = true;
@@ -191,8 +209,16 @@ impl Merge<'_> {
         self.into.names_differ = true;
     }
 
-    /// A name that is there. `at` is how many base entries came before it.
-    fn listed(&mut self, name: &CStr, file_type: FileType, known: Option<usize>, at: usize) {
+    /// A name that is there, looked at before its turn or not. `at` is how many base
+    /// entries came before it.
+    fn listed(
+        &mut self,
+        name: &CStr,
+        file_type: FileType,
+        look: Option<Look>,
+        known: Option<usize>,
+        at: usize,
+    ) {
         if file_type == FileType::Directory {
             let base = known.map(|known| self.base.get(known));
             if !self.is_excluded(name, true, base.as_ref(), known, at) {
@@ -201,7 +227,7 @@ impl Merge<'_> {
             return;
         }
         self.into.names_statted += 1;
-        match stat_name(self.descriptor, name, &self.file_system, false) {
+        match look.unwrap_or_else(|| stat_name(self.descriptor, name, &self.file_system, false)) {
             Ok(found) if self.is_same_file(&found, known) => self.same(at),
             Ok(found) => self.statted(name, &found, known, at),
             Err(errno) => self.not_statted(name, known, errno),
@@ -216,7 +242,12 @@ impl Merge<'_> {
         let in_scope = self.options.same_rules_as_base || self.options.exclude.is_empty();
         in_scope
             && found.file_type == FileType::RegularFile
+            && self.is_trusted(&found.stamp)
             && self.base.is_plain_file(known, &found.stamp, &found.permissions)
+    }
+
+    fn is_trusted(&self, stamp: &Stamp) -> bool {
+        self.distrusted_from.is_none_or(|from| stamp.mtime.max(stamp.ctime) < from)
     }
 
     fn statted(&mut self, name: &CStr, found: &Metadata, known: Option<usize>, at: usize) {
@@ -342,6 +373,7 @@ impl Merge<'_> {
         if let Some(base) = base
             && base.kind == EntryKind::File
             && base.flags == flags
+            && self.is_trusted(&found.stamp)
             && is_unchanged(base, &found.stamp, &found.permissions)
         {
             return self.same(at);

@@ -4,15 +4,14 @@
 use crate::model::ContentDigest;
 use crate::scan::open::open_without_atime;
 use rayon::prelude::*;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, statx};
 use rustix::io::Errno;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Directories and other names that were seen.
 #[derive(Debug, Default)]
@@ -23,13 +22,24 @@ pub struct FloorSeen {
     pub files: AtomicU64,
 }
 
-/// Directories that a busy worker gave away because another was idle.
+/// A directory to be listed: the one it lies in, and its name there. Opened when
+/// its turn comes, so that a wide tree needs no descriptor for each of them.
+type Below = (Arc<OwnedFd>, CString);
+
+/// What busy workers gave away, and who waits for it.
+#[derive(Default)]
+struct Handed {
+    shares: Vec<Vec<Below>>,
+    waiting: usize,
+    is_over: bool,
+}
+
 struct Shared<'a> {
-    given: Mutex<Vec<OwnedFd>>,
-    given_count: AtomicUsize,
-    /// Directories given away or being walked by a worker.
-    unfinished: AtomicUsize,
-    idle: AtomicUsize,
+    handed: Mutex<Handed>,
+    changed: Condvar,
+    /// Workers that wait and for whom nothing lies ready. Looked at without the lock.
+    hungry: AtomicUsize,
+    threads: usize,
     seen: &'a FloorSeen,
 }
 
@@ -40,12 +50,13 @@ struct Shared<'a> {
 /// # Errors
 /// When `root` itself cannot be opened.
 pub fn floor_walk(root: &Path, threads: usize, seen: &FloorSeen) -> std::io::Result<()> {
-    let top = openat(CWD, root, DIRECTORY, Mode::empty())?;
+    let top = Arc::new(openat(CWD, root, DIRECTORY, Mode::empty())?);
+    let threads = threads.max(1);
     let shared = Shared {
-        given: Mutex::new(vec![top]),
-        given_count: AtomicUsize::new(1),
-        unfinished: AtomicUsize::new(1),
-        idle: AtomicUsize::new(0),
+        handed: Mutex::new(Handed { shares: vec![vec![(top, c".".into())]], ..Handed::default() }),
+        changed: Condvar::new(),
+        hungry: AtomicUsize::new(0),
+        threads,
         seen,
     };
     std::thread::scope(|scope| {
@@ -60,62 +71,78 @@ const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl Shared<'_> {
-    fn give(&self, directory: OwnedFd) {
-        self.unfinished.fetch_add(1, Ordering::Relaxed);
-        self.given.lock().unwrap_or_else(PoisonError::into_inner).push(directory);
-        self.given_count.fetch_add(1, Ordering::Relaxed);
+    /// Waits for a share. `None` when nobody has one to give any more.
+    fn take(&self) -> Option<Vec<Below>> {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.waiting += 1;
+        handed.is_over |= handed.waiting == self.threads && handed.shares.is_empty();
+        while handed.shares.is_empty() && !handed.is_over {
+            self.count_hungry(&handed);
+            handed = self.changed.wait(handed).unwrap_or_else(PoisonError::into_inner);
+        }
+        handed.waiting -= 1;
+        let share = handed.shares.pop();
+        self.count_hungry(&handed);
+        if handed.is_over {
+            self.changed.notify_all();
+        }
+        share
     }
 
-    fn take(&self) -> Option<OwnedFd> {
-        if self.given_count.load(Ordering::Relaxed) == 0 {
-            return None;
+    /// Half of what is pending, the oldest first: those lie nearest to the root, and
+    /// most lies below them. Single ones would be asked for again at once.
+    fn give_half(&self, pending: &mut Vec<Below>) {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        if handed.waiting > handed.shares.len() {
+            handed.shares.push(pending.drain(..pending.len() / 2).collect());
+            self.count_hungry(&handed);
+            self.changed.notify_one();
         }
-        let taken = self.given.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        self.given_count.fetch_sub(1, Ordering::Relaxed);
-        Some(taken)
+    }
+
+    fn count_hungry(&self, handed: &Handed) {
+        self.hungry.store(handed.waiting.saturating_sub(handed.shares.len()), Ordering::Relaxed);
     }
 }
 
 fn work(shared: &Shared<'_>) {
-    shared.idle.fetch_add(1, Ordering::Relaxed);
-    while shared.unfinished.load(Ordering::Acquire) > 0 {
-        let Some(directory) = shared.take() else {
-            // Asleep: an idle worker that spins would make the floor look dear.
-            std::thread::sleep(Duration::from_micros(50));
-            continue;
-        };
-        shared.idle.fetch_sub(1, Ordering::Relaxed);
-        walk_directory(shared, directory);
-        shared.idle.fetch_add(1, Ordering::Relaxed);
-        shared.unfinished.fetch_sub(1, Ordering::Release);
+    let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
+    while let Some(mut pending) = shared.take() {
+        while let Some((parent, name)) = pending.pop() {
+            let opened = openat(&parent, &name, DIRECTORY, Mode::empty());
+            drop(parent);
+            if let Ok(directory) = opened {
+                walk_directory(shared, directory, &mut buffer, &mut pending);
+            }
+            if pending.len() > 1 && shared.hungry.load(Ordering::Relaxed) > 0 {
+                shared.give_half(&mut pending);
+            }
+        }
     }
 }
 
-fn walk_directory(shared: &Shared<'_>, directory: OwnedFd) {
-    let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
-    let mut pending = vec![directory];
-    while let Some(directory) = pending.pop() {
-        let mut files = 0;
-        let mut listing = RawDir::new(directory.as_fd(), &mut buffer);
-        while let Some(Ok(entry)) = listing.next() {
-            let name = entry.file_name();
-            if name == c"." || name == c".." {
-                continue;
-            }
-            if entry.file_type() == FileType::Directory {
-                let Ok(below) = openat(&directory, name, DIRECTORY, Mode::empty()) else { continue };
-                if shared.idle.load(Ordering::Relaxed) > shared.given_count.load(Ordering::Relaxed) {
-                    shared.give(below);
-                } else {
-                    pending.push(below);
-                }
-            } else {
-                files += u64::from(look_at(&directory, name));
-            }
+fn walk_directory(
+    shared: &Shared<'_>,
+    directory: OwnedFd,
+    buffer: &mut [MaybeUninit<u8>],
+    pending: &mut Vec<Below>,
+) {
+    let directory = Arc::new(directory);
+    let mut files = 0;
+    let mut listing = RawDir::new(&*directory, buffer);
+    while let Some(Ok(entry)) = listing.next() {
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
         }
-        shared.seen.files.fetch_add(files, Ordering::Relaxed);
-        shared.seen.directories.fetch_add(1, Ordering::Relaxed);
+        if entry.file_type() == FileType::Directory {
+            pending.push((directory.clone(), name.into()));
+        } else {
+            files += u64::from(look_at(&directory, name));
+        }
     }
+    shared.seen.files.fetch_add(files, Ordering::Relaxed);
+    shared.seen.directories.fetch_add(1, Ordering::Relaxed);
 }
 
 fn look_at(directory: &OwnedFd, name: &CStr) -> bool {

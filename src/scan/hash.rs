@@ -7,7 +7,7 @@ use crate::model::ContentDigest;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use rayon::prelude::*;
 use rustix::fd::OwnedFd;
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, SeekFrom, fadvise};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::num::NonZeroU64;
@@ -34,22 +34,38 @@ fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
     })
 }
 
+/// A file of this size is hashed by all threads of the pool at once.
+pub fn is_large(size: u64) -> bool {
+    size >= PARALLEL_BYTES_MIN
+}
+
+/// What hashing a file came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hashed {
+    pub(crate) digest: ContentDigest,
+    /// From the start to the end, holes included.
+    pub(crate) bytes: u64,
+    /// Asked of the file system.
+    pub(crate) bytes_read: u64,
+}
+
 /// Hashes from the start to the end, wherever that is; `size` is what stat said.
-/// Returns the number of bytes that were read, too.
-pub(crate) fn hash(file: &OwnedFd, size: u64) -> Result<(ContentDigest, u64), Errno> {
+/// With `has_holes` the file system is asked where they are, and they are not read:
+/// a sparse file of a terabyte would push everything else out of the page cache.
+pub(crate) fn hash(file: &OwnedFd, size: u64, has_holes: bool) -> Result<Hashed, Errno> {
     if size >= BUFFER_BYTES as u64 {
         let _ = fadvise(file, 0, NonZeroU64::new(size), Advice::Sequential);
     }
-    if size >= PARALLEL_BYTES_MIN
-        && let Some(digest) = hash_in_parallel(file, size)?
+    if is_large(size)
+        && let Some(hashed) = hash_in_parallel(file, size, has_holes)?
     {
-        return Ok((digest, size));
+        return Ok(hashed);
     }
     with_buffer(|buffer| hash_in_order(file, buffer, size))
 }
 
 /// Positions are explicit, so that a second try begins at the start again.
-fn hash_in_order(file: &OwnedFd, buffer: &mut [u8], size: u64) -> Result<(ContentDigest, u64), Errno> {
+fn hash_in_order(file: &OwnedFd, buffer: &mut [u8], size: u64) -> Result<Hashed, Errno> {
     let mut hasher = blake3::Hasher::new();
     let mut position = 0;
     loop {
@@ -57,7 +73,8 @@ fn hash_in_order(file: &OwnedFd, buffer: &mut [u8], size: u64) -> Result<(Conten
         hasher.update(&buffer[..filled]);
         position += filled as u64;
         if filled < buffer.len() {
-            return Ok((ContentDigest(*hasher.finalize().as_bytes()), position));
+            let digest = ContentDigest(*hasher.finalize().as_bytes());
+            return Ok(Hashed { digest, bytes: position, bytes_read: position });
         }
     }
 }
@@ -81,41 +98,63 @@ fn fill(file: &OwnedFd, buffer: &mut [u8], position: u64, size: u64) -> Result<u
 }
 
 /// On all threads of the pool. `None` when the file has fewer bytes than `size`.
-fn hash_in_parallel(file: &OwnedFd, size: u64) -> Result<Option<ContentDigest>, Errno> {
+fn hash_in_parallel(file: &OwnedFd, size: u64, has_holes: bool) -> Result<Option<Hashed>, Errno> {
     let mut windows = Vec::new();
-    let mut start = 0;
+    let (mut start, mut bytes_read) = (0, 0);
     while start < size {
         let length = WINDOW_BYTES.min(size - start);
+        let is_empty = has_holes && is_hole(file, start, length);
         let pieces = length.div_ceil(BUFFER_BYTES as u64);
         let values: Result<Option<Vec<_>>, Errno> = (0..pieces)
             .into_par_iter()
             .map(|piece| {
                 let from = start + piece * BUFFER_BYTES as u64;
-                chaining_value(file, from, (start + length - from).min(BUFFER_BYTES as u64) as usize)
+                let length = (start + length - from).min(BUFFER_BYTES as u64);
+                if is_empty || (has_holes && is_hole(file, from, length)) {
+                    return Ok(Some((chaining_value(from, &ZEROS[..length as usize]), 0)));
+                }
+                let value = read_chaining_value(file, from, length as usize)?;
+                Ok(value.map(|value| (value, length)))
             })
             .collect::<Result<Vec<_>, _>>()
             .map(|values| values.into_iter().collect());
         let Some(values) = values? else { return Ok(None) };
+        let (values, read): (Vec<_>, Vec<u64>) = values.into_iter().unzip();
+        bytes_read += read.iter().sum::<u64>();
         if size <= WINDOW_BYTES {
-            return Ok(Some(root_of(&values)));
+            return Ok(Some(Hashed { digest: root_of(&values), bytes: size, bytes_read }));
         }
         windows.push(value_of(&values));
         start += length;
     }
-    Ok(Some(root_of(&windows)))
+    Ok(Some(Hashed { digest: root_of(&windows), bytes: size, bytes_read }))
+}
+
+/// What a hole reads as. The chunks of BLAKE3 are numbered, so that equal holes come
+/// to different values: they must be hashed, though not read.
+static ZEROS: [u8; BUFFER_BYTES] = [0; BUFFER_BYTES];
+
+/// True when nothing but a hole lies there, or nothing at all.
+fn is_hole(file: &OwnedFd, start: u64, length: u64) -> bool {
+    match rustix::fs::seek(file, SeekFrom::Data(start)) {
+        Ok(data) => data >= start + length,
+        Err(errno) => errno == Errno::NXIO,
+    }
 }
 
 /// Of the piece at `start`; `None` when the file ends within it.
-fn chaining_value(file: &OwnedFd, start: u64, length: usize) -> Result<Option<ChainingValue>, Errno> {
+fn read_chaining_value(file: &OwnedFd, start: u64, length: usize) -> Result<Option<ChainingValue>, Errno> {
     with_buffer(|buffer| {
         let buffer = &mut buffer[..length];
-        if fill(file, buffer, start, u64::MAX)? < length {
-            return Ok(None);
-        }
-        let mut hasher = blake3::Hasher::new();
-        hasher.set_input_offset(start);
-        Ok(Some(hasher.update(buffer).finalize_non_root()))
+        let is_whole = fill(file, buffer, start, u64::MAX)? == length;
+        Ok(is_whole.then(|| chaining_value(start, buffer)))
     })
+}
+
+fn chaining_value(start: u64, bytes: &[u8]) -> ChainingValue {
+    let mut hasher = blake3::Hasher::new();
+    hasher.set_input_offset(start);
+    hasher.update(bytes).finalize_non_root()
 }
 
 /// Neighbouring subtrees of one size, the last perhaps smaller: in BLAKE3's tree
@@ -144,6 +183,11 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    fn all_of(bytes: &[u8]) -> Hashed {
+        let length = bytes.len() as u64;
+        Hashed { digest: ContentDigest::of(bytes), bytes: length, bytes_read: length }
+    }
+
     #[test]
     fn several_cores_come_to_the_digest_that_one_comes_to() {
         let window = WINDOW_BYTES as usize;
@@ -164,9 +208,8 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes[..size]).unwrap();
             let file = OwnedFd::from(file);
-            let expected = (ContentDigest::of(&bytes[..size]), size as u64);
-            assert_eq!(hash(&file, size as u64).unwrap(), expected, "{size} bytes");
-            assert!(hash_in_parallel(&file, size as u64).unwrap().is_some());
+            assert_eq!(hash(&file, size as u64, false).unwrap(), all_of(&bytes[..size]), "{size} bytes");
+            assert!(hash_in_parallel(&file, size as u64, false).unwrap().is_some());
         }
     }
 
@@ -175,10 +218,10 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[7; 100_000]).unwrap();
         let file = OwnedFd::from(file);
-        let all = (ContentDigest::of(&[7; 100_000]), 100_000);
-        assert_eq!(hash(&file, 0).unwrap(), all, "as on file systems that say nothing");
-        assert_eq!(hash(&file, 100_001).unwrap(), all, "cut short since");
-        assert_eq!(hash(&file, PARALLEL_BYTES_MIN + 1).unwrap(), all, "cut short since, and large");
+        let all = all_of(&[7; 100_000]);
+        assert_eq!(hash(&file, 0, false).unwrap(), all, "as on file systems that say nothing");
+        assert_eq!(hash(&file, 100_001, false).unwrap(), all, "cut short since");
+        assert_eq!(hash(&file, PARALLEL_BYTES_MIN + 1, true).unwrap(), all, "cut short since, and large");
     }
 
     #[test]
@@ -190,7 +233,32 @@ mod tests {
         let small = [1_u64; 200];
         // Tasks of small files are taken up by threads that wait for a large one.
         let digests: Vec<_> =
-            small.par_iter().map(|_| hash(&file, content.len() as u64).unwrap().0).collect();
+            small.par_iter().map(|_| hash(&file, content.len() as u64, false).unwrap().digest).collect();
         assert!(digests.iter().all(|digest| *digest == ContentDigest::of(&content)));
+    }
+
+    #[test]
+    fn holes_are_hashed_and_not_read() {
+        use std::os::unix::fs::FileExt;
+        let size = (3 << 30) + 12_345_u64;
+        let data: [(u64, &[u8]); 4] =
+            [(0, b"start"), (700 << 20, &[9; 300_000]), ((2 << 30) - 1, b"ab"), (size - 1, b"z")];
+        let file = tempfile::tempfile().unwrap();
+        data.iter().for_each(|(at, bytes)| file.write_all_at(bytes, *at).unwrap());
+        let mut expected = blake3::Hasher::new();
+        let mut position = 0;
+        for (at, bytes) in data {
+            while position < at {
+                let zeros = ZEROS.len().min((at - position) as usize);
+                expected.update(&ZEROS[..zeros]);
+                position += zeros as u64;
+            }
+            expected.update(bytes);
+            position += bytes.len() as u64;
+        }
+        let file = OwnedFd::from(file);
+        let hashed = hash(&file, size, true).unwrap();
+        assert_eq!((hashed.digest.0, hashed.bytes), (*expected.finalize().as_bytes(), size));
+        assert!(hashed.bytes_read <= 8 * BUFFER_BYTES as u64, "{} bytes were read", hashed.bytes_read);
     }
 }

@@ -21,6 +21,7 @@ enum Step {
     Remove(u8),
     Rename(u8, u8),
     Link(u8),
+    HardLink(u8, u8),
     Touch(u8),
     Mode(u8),
     /// Until the times of what was done are settled.
@@ -38,6 +39,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => any::<u8>().prop_map(Step::Remove),
         3 => (any::<u8>(), any::<u8>()).prop_map(|(from, to)| Step::Rename(from, to)),
         1 => any::<u8>().prop_map(Step::Link),
+        2 => (any::<u8>(), any::<u8>()).prop_map(|(from, to)| Step::HardLink(from, to)),
         1 => any::<u8>().prop_map(Step::Touch),
         1 => any::<u8>().prop_map(Step::Mode),
         1 => Just(Step::Rest),
@@ -71,6 +73,7 @@ fn act(source: &Source, step: &Step) {
         }
         Step::Rename(from, to) => drop(fs::rename(place(source, from), place(source, to))),
         Step::Link(at) => drop(std::os::unix::fs::symlink("a", place(source, at))),
+        Step::HardLink(from, to) => drop(fs::hard_link(place(source, from), place(source, to))),
         Step::Touch(at) => {
             if let Ok(file) = fs::File::open(place(source, at)) {
                 let _ = file.set_modified(std::time::UNIX_EPOCH);
@@ -132,7 +135,7 @@ fn back_up(
         match entry.content {
             Content::Child(child) => entry.content = Content::Child(back_up(source, root, &path, &child)),
             Content::Unread => {
-                let file = read_file(root, &path, false, &Recorder::default()).unwrap();
+                let file = FileReader::new(root).read(&path, false, &Recorder::default()).unwrap();
                 entry.content = Content::Read(file.digest);
                 let flags = entry.flags.without(EntryFlags::RACY);
                 entry.flags = if file.settled { flags } else { flags.with(EntryFlags::RACY) };
@@ -170,8 +173,13 @@ fn recorded(source: &Source, report: &ScanReport) -> Found {
     found
 }
 
+/// Lives that are lived.
+fn cases() -> u32 {
+    if std::env::var_os("TREEFERRY_LONG").is_some() { 2_000 } else { 48 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_scan_finds_what_a_naive_rescan_finds(steps in steps()) {
         let memory = std::path::Path::new("/dev/shm");

@@ -25,6 +25,7 @@ pub(crate) struct Names {
 struct Record {
     /// The first bytes of the name, so that most comparisons need no arena.
     prefix: [u64; 2],
+    inode: u64,
     start: u32,
     length: u16,
     file_type: FileType,
@@ -52,7 +53,8 @@ impl Names {
             let start = u32::try_from(self.arena.len()).map_err(|_| Errno::OVERFLOW)?;
             self.arena.extend_from_slice(name);
             let length = (name.len() - 1) as u16;
-            self.records.push(Record { prefix: [0; 2], start, length, file_type: entry.file_type() });
+            let (inode, file_type) = (entry.ino(), entry.file_type());
+            self.records.push(Record { prefix: [0; 2], inode, start, length, file_type });
         }
         self.arena.extend_from_slice(&[0; PREFIX_BYTES]);
         for record in &mut self.records {
@@ -79,6 +81,12 @@ impl Names {
         let record = &self.records[index];
         let bytes = &self.arena[record.start as usize..=record.start as usize + usize::from(record.length)];
         (CStr::from_bytes_with_nul(bytes).unwrap_or_default(), record.file_type)
+    }
+
+    /// The inode of the name at `index`, unless it is a directory's: those are opened.
+    pub(crate) fn inode_to_look_at(&self, index: usize) -> Option<u64> {
+        let record = &self.records[index];
+        (record.file_type != FileType::Directory).then_some(record.inode)
     }
 
     /// The name at `index`, without its NUL.

@@ -8,11 +8,13 @@
 //! result does not depend on the number of threads.
 //! Must not know: how a tree is stored, and what a remote is.
 
+mod ahead;
 mod compare;
 mod enter;
 mod exclude;
 mod finish;
 mod floor;
+mod hard_links;
 mod hash;
 mod identity;
 mod links;
@@ -33,10 +35,11 @@ mod tests;
 
 pub use exclude::{ExcludeError, ExcludeRules};
 pub use floor::{FloorSeen, floor_hash, floor_walk};
+pub use hash::is_large;
 pub use identity::{SourceIdentity, identify};
 pub use open::RootDirectory;
 pub use presence::{Presence, presence};
-pub use read::{FileReader, FolderReader, ReadFile, ReadFileError, read_file, read_files};
+pub use read::{FileReader, FolderReader, ReadFile, ReadFileError, Reading, read_each, read_file};
 pub use settled::SkipSettled;
 pub use walk::scan;
 
@@ -78,6 +81,8 @@ pub struct ScanOptions {
     pub skip_settled: SkipSettled,
     /// Inode numbers on the root's file system do not last, whatever its type says.
     pub loose_inodes: bool,
+    /// When the scan of the base began. Later than now means that the clock was set back.
+    pub base_scanned: Timestamp,
     /// Send an event for each excluded name.
     pub report_excluded: bool,
     /// Ends the scan early with [`ScanError::Stopped`] once it is true.

@@ -2,6 +2,7 @@
 //! what was not meant to be followed.
 
 use crate::model::{Name, Permissions, Stamp, Timestamp, TreePath};
+use crate::scan::hard_links::HardLinks;
 use crate::scan::settled::FileSystem;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
@@ -73,6 +74,25 @@ pub(crate) fn stat_name(
 pub(crate) fn stat_open(file: impl AsFd, file_system: &FileSystem) -> Result<Metadata, Errno> {
     statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
         .map(|found| Metadata::new(&found, file_system))
+}
+
+/// What statx says of an open file, beside what counts for every name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenFile {
+    pub(crate) metadata: Metadata,
+    /// Its names.
+    pub(crate) links: u32,
+    /// Fewer bytes are allocated than it is long: it may have holes.
+    pub(crate) is_sparse: bool,
+}
+
+pub(crate) fn stat_file(file: impl AsFd, file_system: &FileSystem) -> Result<OpenFile, Errno> {
+    let found = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    Ok(OpenFile {
+        metadata: Metadata::new(&found, file_system),
+        links: found.stx_nlink,
+        is_sparse: found.stx_blocks.saturating_mul(512) < found.stx_size,
+    })
 }
 
 /// How a directory is opened.
@@ -147,6 +167,7 @@ pub struct RootDirectory {
     pub(crate) device: u64,
     pub(crate) inode: u64,
     pub(crate) file_system: FileSystem,
+    pub(crate) hard_links: HardLinks,
 }
 
 impl RootDirectory {
@@ -158,7 +179,13 @@ impl RootDirectory {
         let descriptor = open_directory(CWD, root, Entering::Following)?;
         let file_system = FileSystem::of(&descriptor);
         let metadata = stat_open(&descriptor, &file_system)?;
-        Ok(RootDirectory { descriptor, device: metadata.device, inode: metadata.inode, file_system })
+        Ok(RootDirectory {
+            descriptor,
+            device: metadata.device,
+            inode: metadata.inode,
+            file_system,
+            hard_links: HardLinks::default(),
+        })
     }
 
     /// Opens the directory at `path`, component by component: paths may be

@@ -1,10 +1,11 @@
 //! Reading files to their digest, and knowing that nobody wrote meanwhile.
 
-use crate::model::{ContentDigest, Name, Permissions, Stamp, TreePath};
+use crate::disk::start_write_back;
+use crate::model::{ContentDigest, Name, Permissions, Stamp, Timestamp, TreePath};
 use crate::observe::{Counter, Observer};
 use crate::scan::RootDirectory;
-use crate::scan::hash::hash;
-use crate::scan::open::{Entering, Metadata, open_directory, open_without_atime, stat_open};
+use crate::scan::hash::{hash, is_large};
+use crate::scan::open::{Entering, OpenFile, open_directory, open_without_atime, stat_file};
 use crate::scan::settled::{FileSystem, MAPPED_WRITES_NS, before};
 use crate::scan::walk::now;
 use rayon::prelude::*;
@@ -12,6 +13,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
+use std::sync::PoisonError;
 
 /// A file that changes while it is read is read this often.
 const READS_MAX: usize = 3;
@@ -27,9 +29,16 @@ pub struct ReadFile {
     /// The stamp is so old that any later write will show in it. If not, mark the
     /// entry [`crate::model::EntryFlags::RACY`], or read the file once more.
     pub settled: bool,
-    /// Written within the last minute: a program that writes through a memory
-    /// map could change it again without a new stamp.
-    pub recently_written: bool,
+}
+
+/// Whether what is known of another name of the same inode will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// An inode that was read before in this run, and whose stamp is still the same,
+    /// is not read again.
+    OncePerInode,
+    /// Read from the file system in any case.
+    Anew,
 }
 
 /// A file could not be read.
@@ -76,7 +85,8 @@ pub fn read_file(
     follow: bool,
     observer: &dyn Observer,
 ) -> Result<ReadFile, ReadFileError> {
-    FileReader::new(root).read(path, follow, observer)
+    let file = FileReader::new(root).open(path, follow).map_err(|errno| error_of(path, errno))?;
+    read_to_end(root, &file, path, Reading::Anew, observer)
 }
 
 /// Directories that a [`FileReader`] keeps open at the most.
@@ -99,7 +109,7 @@ impl<'a> FileReader<'a> {
         FileReader { root, open: Vec::new(), folder: TreePath::root(), follow: false }
     }
 
-    /// As [`read_file`].
+    /// As [`read_file`], but [`Reading::OncePerInode`].
     ///
     /// # Errors
     /// See [`ReadFileError`].
@@ -110,11 +120,7 @@ impl<'a> FileReader<'a> {
         observer: &dyn Observer,
     ) -> Result<ReadFile, ReadFileError> {
         let file = self.open(path, follow).map_err(|errno| error_of(path, errno))?;
-        match read_open_file(self.root, &file, path, None, observer)? {
-            Some(read) => Ok(read),
-            // Only a stamp that was asked for can be another.
-            None => Err(ReadFileError::ChangedWhileReading { path: path.clone() }),
-        }
+        read_to_end(self.root, &file, path, Reading::OncePerInode, observer)
     }
 
     fn open(&mut self, path: &TreePath, follow: bool) -> Result<OwnedFd, Errno> {
@@ -184,13 +190,28 @@ impl<'a> FolderReader<'a> {
         path: &TreePath,
         stamp: &Stamp,
         follow: bool,
+        reading: Reading,
         observer: &dyn Observer,
     ) -> Result<Option<ReadFile>, ReadFileError> {
         let name = path.name().and_then(|name| CString::new(name).ok());
         let name = name.ok_or_else(|| ReadFileError::NotAFile { path: path.clone() })?;
         let file = open_without_atime(&self.folder, &*name, file_flags(follow))
             .map_err(|errno| error_of(path, errno))?;
-        read_open_file(self.root, &file, path, Some(stamp), observer)
+        read_open_file(self.root, &file, path, Some(stamp), reading, observer)
+    }
+}
+
+fn read_to_end(
+    root: &RootDirectory,
+    file: &OwnedFd,
+    path: &TreePath,
+    reading: Reading,
+    observer: &dyn Observer,
+) -> Result<ReadFile, ReadFileError> {
+    match read_open_file(root, file, path, None, reading, observer)? {
+        Some(read) => Ok(read),
+        // Only a stamp that was asked for can be another.
+        None => Err(ReadFileError::ChangedWhileReading { path: path.clone() }),
     }
 }
 
@@ -199,19 +220,13 @@ fn read_open_file(
     file: &OwnedFd,
     path: &TreePath,
     wanted: Option<&Stamp>,
+    reading: Reading,
     observer: &dyn Observer,
 ) -> Result<Option<ReadFile>, ReadFileError> {
-    let file_system = root.file_system;
+    let failed = |errno| error_of(path, errno);
     for _ in 0..READS_MAX {
-        let seen_at = now();
-        let before = stat_open(file, &file_system).map_err(|errno| error_of(path, errno))?;
-        // Another device only when mounts are crossed: ask what lies there.
-        let (before, file_system) = if before.device == root.device {
-            (before, file_system)
-        } else {
-            let file_system = FileSystem::of(file);
-            (stat_open(file, &file_system).map_err(|errno| error_of(path, errno))?, file_system)
-        };
+        let looked = look_at(root, file).map_err(failed)?;
+        let before = &looked.file.metadata;
         if before.file_type != FileType::RegularFile {
             return Err(ReadFileError::NotAFile { path: path.clone() });
         }
@@ -219,39 +234,113 @@ fn read_open_file(
         if wanted.is_some_and(is_other) {
             return Ok(None);
         }
-        let (digest, bytes) = hash(file, before.stamp.size).map_err(|errno| error_of(path, errno))?;
-        let after = stat_open(file, &file_system).map_err(|errno| error_of(path, errno))?;
-        observer.count(Counter::FilesHashed, 1);
-        observer.count(Counter::BytesHashed, bytes);
-        if is_same_file(&before, &after) && bytes == after.stamp.size {
-            return Ok(Some(ReadFile {
-                digest,
-                stamp: after.stamp,
-                permissions: after.permissions,
-                settled: file_system.is_settled(after.stamp.mtime, after.stamp.ctime, seen_at),
-                recently_written: !self::before(after.stamp.mtime, MAPPED_WRITES_NS, seen_at),
-            }));
+        let read = match reading {
+            Reading::Anew => read_once(file, &looked, observer),
+            Reading::OncePerInode => read_unless_known(root, file, &looked, observer),
+        };
+        if let Some(read) = read.map_err(failed)? {
+            return Ok(Some(read));
         }
     }
     Err(ReadFileError::ChangedWhileReading { path: path.clone() })
 }
 
-/// Reads many files at once, on the rayon pool of the caller. The results come
-/// in the order of `paths`.
-pub fn read_files(
-    root: &RootDirectory,
-    paths: &[TreePath],
-    follow: bool,
-    observer: &dyn Observer,
-) -> Vec<Result<ReadFile, ReadFileError>> {
-    paths
-        .par_iter()
-        .map_init(|| FileReader::new(root), |reader, path| reader.read(path, follow, observer))
-        .collect()
+/// An open file right before it is read.
+struct Looked {
+    file: OpenFile,
+    file_system: FileSystem,
+    seen_at: Timestamp,
+    /// A later write shows in its stamp, through a memory map too.
+    shows_mapped_writes: bool,
 }
 
-fn is_same_file(before: &Metadata, after: &Metadata) -> bool {
-    before.stamp == after.stamp && before.permissions == after.permissions
+fn look_at(root: &RootDirectory, file: &OwnedFd) -> Result<Looked, Errno> {
+    let mut file_system = root.file_system;
+    let mut seen_at = now();
+    let mut found = stat_file(file, &file_system)?;
+    // Another device only when mounts are crossed: ask what lies there.
+    if found.metadata.device != root.device {
+        file_system = FileSystem::of(file);
+        found = stat_file(file, &file_system)?;
+    }
+    let mut shows_mapped_writes = true;
+    if !before(found.metadata.stamp.mtime, MAPPED_WRITES_NS, seen_at) {
+        shows_mapped_writes = start_write_back(file).is_ok();
+        seen_at = now();
+        found = stat_file(file, &file_system)?;
+    }
+    Ok(Looked { file: found, file_system, seen_at, shows_mapped_writes })
+}
+
+/// Reads the file, unless another name of it was read and nobody wrote since.
+fn read_unless_known(
+    root: &RootDirectory,
+    file: &OwnedFd,
+    looked: &Looked,
+    observer: &dyn Observer,
+) -> Result<Option<ReadFile>, Errno> {
+    let Some(known) = root.hard_links.known(&looked.file, &looked.file_system) else {
+        return read_once(file, looked, observer);
+    };
+    let before = &looked.file.metadata;
+    let still_true = |read: &ReadFile| {
+        read.settled && read.stamp == before.stamp && read.permissions == before.permissions
+    };
+    let mut held = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(read) = held.filter(still_true) {
+        return Ok(Some(read));
+    }
+    // A large file is read by the whole pool: while this thread waits for the others it
+    // may take up another name of the same file, and would wait for itself.
+    if is_large(before.stamp.size) {
+        drop(held);
+        let read = read_once(file, looked, observer)?;
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        return Ok(read);
+    }
+    *held = read_once(file, looked, observer)?;
+    Ok(*held)
+}
+
+/// `None` when somebody wrote meanwhile.
+fn read_once(file: &OwnedFd, looked: &Looked, observer: &dyn Observer) -> Result<Option<ReadFile>, Errno> {
+    let Looked { file: OpenFile { metadata: before, is_sparse, .. }, file_system, seen_at, .. } = looked;
+    let hashed = hash(file, before.stamp.size, *is_sparse && file_system.tells_holes)?;
+    observer.count(Counter::FilesHashed, 1);
+    observer.count(Counter::BytesHashed, hashed.bytes);
+    let after = stat_file(file, file_system)?.metadata;
+    let is_same = before.stamp == after.stamp
+        && before.permissions == after.permissions
+        && hashed.bytes == after.stamp.size;
+    Ok(is_same.then(|| ReadFile {
+        digest: hashed.digest,
+        stamp: after.stamp,
+        permissions: after.permissions,
+        settled: looked.shows_mapped_writes
+            && file_system.is_settled(after.stamp.mtime, after.stamp.ctime, *seen_at),
+    }))
+}
+
+/// Calls `read` for every item on the rayon pool of the caller, and gives back the
+/// results in their order. Small files are read beside each other, large ones one after
+/// the other, each by the whole pool: the disk reads from front to back, and an inode of
+/// several names is known when the next of them comes.
+pub fn read_each<T: Send, R: Send>(
+    root: &RootDirectory,
+    items: Vec<T>,
+    size: impl Fn(&T) -> u64,
+    read: impl Fn(&mut FileReader<'_>, T) -> R + Sync,
+) -> Vec<R> {
+    let numbered = items.into_iter().enumerate();
+    let (large, small): (Vec<_>, Vec<_>) = numbered.partition(|(_, item)| is_large(size(item)));
+    let mut results: Vec<(usize, R)> = small
+        .into_par_iter()
+        .map_init(|| FileReader::new(root), |reader, (index, item)| (index, read(reader, item)))
+        .collect();
+    let mut reader = FileReader::new(root);
+    results.extend(large.into_iter().map(|(index, item)| (index, read(&mut reader, item))));
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// O_NONBLOCK: a FIFO that took the file's place must not hang us.

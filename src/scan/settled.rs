@@ -29,6 +29,8 @@ pub(crate) struct FileSystem {
     pub(crate) local: bool,
     /// A directory whose mtime and ctime stay has the same names.
     pub(crate) settles: bool,
+    /// Where it says that a hole is, there is one.
+    pub(crate) tells_holes: bool,
 }
 
 /// The times of a local file system come from our own kernel's clock, which
@@ -45,18 +47,28 @@ impl FileSystem {
             .map_or(FileSystem::UNKNOWN, |found: StatFs| FileSystem::of_type(found.f_type as u32))
     }
 
-    const UNKNOWN: FileSystem =
-        FileSystem { margin_ns: COARSE_MARGIN_NS, stable_inodes: true, local: false, settles: false };
+    const UNKNOWN: FileSystem = FileSystem {
+        margin_ns: COARSE_MARGIN_NS,
+        stable_inodes: true,
+        local: false,
+        settles: false,
+        tells_holes: false,
+    };
 
     fn of_type(magic: u32) -> FileSystem {
-        let trusted =
-            FileSystem { margin_ns: LOCAL_MARGIN_NS, stable_inodes: true, local: true, settles: true };
+        let trusted = FileSystem {
+            margin_ns: LOCAL_MARGIN_NS,
+            stable_inodes: true,
+            local: true,
+            settles: true,
+            tells_holes: true,
+        };
         let network = FileSystem { margin_ns: NETWORK_MARGIN_NS, ..FileSystem::UNKNOWN };
         match magic {
-            // ext2/3/4, XFS, btrfs, f2fs, tmpfs, ZFS, bcachefs
-            0xef53 | 0x5846_5342 | 0x9123_683e | 0xf2f5_2010 | 0x0102_1994 | 0x2fc1_2fc1 | 0xca45_1a4e => {
-                trusted
-            }
+            // ext2/3/4, XFS, btrfs, f2fs, tmpfs, bcachefs
+            0xef53 | 0x5846_5342 | 0x9123_683e | 0xf2f5_2010 | 0x0102_1994 | 0xca45_1a4e => trusted,
+            // ZFS: up to 2.2.1 it told holes where data had just been written
+            0x2fc1_2fc1 => FileSystem { tells_holes: false, ..trusted },
             // overlayfs: times are those of the layers, but a listing is merged from several directories
             0x794c_7630 => FileSystem { settles: false, ..trusted },
             // FAT, exFAT, NTFS (ntfs3)
@@ -84,7 +96,8 @@ impl FileSystem {
 
 /// A store into a memory-mapped page that is already dirty changes no time
 /// stamp until the kernel writes the page back (30 s by default). A file that was
-/// written this short before it was read may have changed again without a trace.
+/// written this short before it is read is written back first, so that every later
+/// store shows. (tmpfs never writes back: there, a second store leaves no trace.)
 pub(crate) const MAPPED_WRITES_NS: u64 = 60_000_000_000;
 
 /// True when `time` lies more than `margin_ns` before `seen_at`.
@@ -92,6 +105,12 @@ pub(crate) fn before(time: Timestamp, margin_ns: u64, seen_at: Timestamp) -> boo
     let nanoseconds =
         |time: Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
     nanoseconds(time) + i128::from(margin_ns) < nanoseconds(seen_at)
+}
+
+/// `margin_ns` before `time`, or some time more.
+pub(crate) fn earlier(time: Timestamp, margin_ns: u64) -> Timestamp {
+    let seconds = (margin_ns / 1_000_000_000 + 1) as i64;
+    Timestamp { seconds: time.seconds.saturating_sub(seconds), nanoseconds: time.nanoseconds }
 }
 
 /// What to do with a directory that the base knows.

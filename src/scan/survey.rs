@@ -51,6 +51,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
                 base: &*base,
                 path: &path,
                 keep_missing,
+                distrusted_from: self.distrusted_from,
                 into: &mut *result,
             };
             match names {

@@ -232,11 +232,17 @@ fn excluded_names_are_not_recorded_and_are_told_with_their_rule() {
 #[test]
 fn known_names_are_not_matched_again_under_the_same_rules() {
     let mut source = Source::new(FILES);
-    source.options.exclude = ExcludeRules::compile(&["*.tmp".into()]).unwrap();
+    let patterns: Vec<String> = (0..50).map(|number| format!("*.tmp{number}")).collect();
+    source.options.exclude = ExcludeRules::compile(&patterns).unwrap();
     source.commit();
     let recorder = Recorder::default();
     source.scan(&recorder);
     assert_eq!(recorder.counted(Counter::NamesMatched), 0);
+    source.write("c/new", "x");
+    source.write("c/new.tmp49", "x");
+    let recorder = Recorder::default();
+    source.scan(&recorder);
+    assert_eq!(recorder.counted(Counter::NamesMatched), 2, "what is new");
 }
 
 #[test]
@@ -336,10 +342,156 @@ fn a_file_is_read_to_its_digest() {
     let read = read_file(&root, &path("a/b/one"), false, &Recorder::default()).unwrap();
     assert_eq!(read.digest, ContentDigest::of(b"a/b/one"));
     assert_eq!(read.stamp.size, 7);
-    assert!(read.recently_written);
     let error = |text: &str| read_file(&root, &path(text), false, &Recorder::default()).unwrap_err();
     assert!(matches!(error("a/b/none"), ReadFileError::Vanished { .. }));
     assert!(matches!(error("a/b"), ReadFileError::NotAFile { .. }));
+}
+
+/// Rewrites a file whenever one was hashed, before anybody looks at it again.
+struct Meddler {
+    file: PathBuf,
+    rewrites_left: std::sync::atomic::AtomicU32,
+}
+
+impl crate::observe::Observer for Meddler {
+    fn event(&self, _event: &crate::observe::Event<'_>) {}
+    fn count(&self, counter: Counter, _amount: u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let less = |left: u32| left.checked_sub(1);
+        if counter == Counter::FilesHashed && self.rewrites_left.fetch_update(Relaxed, Relaxed, less).is_ok()
+        {
+            // Later than the last one by more than a tick.
+            std::thread::sleep(std::time::Duration::from_millis(15));
+            fs::write(&self.file, "other").unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_written_while_it_is_read_is_read_again_and_then_given_up() {
+    let source = Source::new(&["f"]);
+    let root = RootDirectory::open(source.root()).unwrap();
+    let read = |rewrites: u32| {
+        fs::write(source.at("f"), "first").unwrap();
+        let meddler = Meddler { file: source.at("f"), rewrites_left: rewrites.into() };
+        read_file(&root, &path("f"), false, &meddler)
+    };
+    assert_eq!(read(2).unwrap().digest, ContentDigest::of(b"other"));
+    assert!(matches!(read(3).unwrap_err(), ReadFileError::ChangedWhileReading { .. }));
+}
+
+#[test]
+fn what_took_the_place_of_a_file_is_not_read_for_it() {
+    let source = Source::new(FILES);
+    let root = RootDirectory::open(source.root()).unwrap();
+    fs::rename(source.at("six"), source.at("seven")).unwrap();
+    fs::rename(source.at("a"), source.at("z")).unwrap();
+    link(&source, "seven", "six");
+    link(&source, "z", "a");
+    for name in ["six", "a/three"] {
+        let error = read_file(&root, &path(name), false, &Recorder::default()).unwrap_err();
+        assert!(matches!(error, ReadFileError::NotAFile { .. }), "{name}: {error}");
+    }
+}
+
+#[test]
+fn an_inode_of_several_names_is_read_once_in_a_run() {
+    let source = Source::new(&["a/small"]);
+    let large = fs::File::create(source.at("a/large")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&large, b"end", 20 << 20).unwrap();
+    let mut items = Vec::new();
+    for name in ["small", "large"] {
+        items.push((path(&format!("a/{name}")), 0));
+        for number in 0..40 {
+            fs::hard_link(source.at(&format!("a/{name}")), source.at(&format!("{name}-{number}"))).unwrap();
+            items.push((path(&format!("{name}-{number}")), 0));
+        }
+    }
+    for (path, size) in &mut items {
+        *size = fs::metadata(source.root().join(path.as_path())).unwrap().len();
+    }
+    source.let_settle();
+    let root = RootDirectory::open(source.root()).unwrap();
+    let recorder = Recorder::default();
+    let read_all = || {
+        read_each(
+            &root,
+            items.clone(),
+            |(_, size)| *size,
+            |reader, (path, _)| reader.read(&path, false, &recorder).unwrap(),
+        )
+    };
+    let read = read_all();
+    assert_eq!(recorder.counted(Counter::FilesHashed), 2, "one for each inode");
+    assert!(read[..41].iter().all(|one| *one == read[0]) && read[41..].iter().all(|one| *one == read[41]));
+    assert_eq!(read[0].digest, ContentDigest::of(b"a/small"));
+    assert_eq!(root.hard_links.len(), 0, "forgotten when all names have come");
+
+    let one = |text: &str| FileReader::new(&root).read(&path(text), false, &recorder).unwrap();
+    one("small-1");
+    source.write("small-2", "written");
+    assert_eq!(one("small-3").digest, ContentDigest::of(b"written"), "its stamp is another by now");
+    let before = recorder.counted(Counter::FilesHashed);
+    read_file(&root, &path("small-4"), false, &recorder).unwrap();
+    assert_eq!(recorder.counted(Counter::FilesHashed), before + 1, "anew");
+}
+
+/// A program that stores into a mapped file whenever it is told to.
+struct Mapper {
+    child: std::process::Child,
+}
+
+impl Mapper {
+    fn start(file: &Path) -> Mapper {
+        let script = "import mmap, sys\n\
+            file = open(sys.argv[1], 'r+b')\n\
+            map = mmap.mmap(file.fileno(), 0)\n\
+            for line in sys.stdin:\n    map[0] = int(line)\n    print(flush=True)";
+        let child = std::process::Command::new("python3")
+            .args(["-c", script])
+            .arg(file)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        Mapper { child }
+    }
+
+    fn store(&mut self, byte: u8) {
+        use std::io::{BufRead, Write};
+        writeln!(self.child.stdin.as_mut().unwrap(), "{byte}").unwrap();
+        let mut done = String::new();
+        std::io::BufReader::new(self.child.stdout.as_mut().unwrap()).read_line(&mut done).unwrap();
+        assert_eq!(done, "\n");
+    }
+}
+
+impl Drop for Mapper {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_store_through_a_memory_map_after_the_reading_shows() {
+    // Beside the test program, not below /tmp: a tmpfs shows no second store.
+    let program = std::env::current_exe().unwrap();
+    let source = Source::below(program.parent().unwrap(), &[]);
+    fs::write(source.at("f"), [0; 8192]).unwrap();
+    let mut mapper = Mapper::start(&source.at("f"));
+    let root = RootDirectory::open(source.root()).unwrap();
+    // The page is dirty from here on: by itself the kernel would not look at a second store.
+    mapper.store(1);
+    for byte in 2..6 {
+        source.let_settle();
+        let read = read_file(&root, &path("f"), false, &Recorder::default()).unwrap();
+        assert!(read.settled);
+        source.let_settle();
+        mapper.store(byte);
+        let found = open::stat_name(&root.descriptor, c"f", &root.file_system, false).unwrap();
+        assert_ne!(found.stamp, read.stamp, "store {byte} left no trace");
+    }
 }
 
 #[test]
@@ -533,6 +685,102 @@ fn another_file_system_is_recorded_and_not_entered() {
         let name = mount.trim_start_matches("/dev");
         assert!(entries.contains(&format!("{name} Mount")), "{name}: {entries}");
     }
+}
+
+#[test]
+fn a_name_that_a_listing_leaves_out_is_asked_for_before_it_counts_as_gone() {
+    let source = Source::new(&["stays", "goes"]);
+    source.commit();
+    fs::remove_file(source.at("goes")).unwrap();
+    let root = RootDirectory::open(source.root()).unwrap();
+    let mut base = Directory::default();
+    source.tree.read_directory(&source.tree.root().unwrap(), &mut base).unwrap();
+    let mut into = compare::Merged::default();
+    let mut merge = |keep_missing| {
+        let merge = compare::Merge {
+            descriptor: rustix::fd::AsFd::as_fd(&root.descriptor),
+            file_system: root.file_system,
+            options: &source.options,
+            base: &base,
+            path: &TreePath::root,
+            keep_missing,
+            distrusted_from: None,
+            into: &mut into,
+        };
+        // As if the directory had changed while it was listed.
+        merge.with_listing(&listing::Names::default());
+        let names: Vec<_> = into.pending.iter().map(|entry| entry.name.to_vec()).collect();
+        (into.differs, into.incomplete, names)
+    };
+    assert_eq!(merge(false), (true, false, vec![b"stays".to_vec()]));
+    assert_eq!(merge(true), (false, true, vec![]), "a listing that never held still proves no deletion");
+}
+
+#[test]
+fn a_large_directory_is_looked_at_by_inode_and_compared_by_name() {
+    // More than a block of them, in an order that is not that of their names.
+    let count = 17_000_u32;
+    let mut source = Source::new(&[]);
+    fs::create_dir(source.at("d")).unwrap();
+    for number in 0..count {
+        fs::write(source.at(&format!("d/{:08x}", number.wrapping_mul(2_654_435_761))), "").unwrap();
+    }
+    let file = |number: u32| source.at(&format!("d/{:08x}", number.wrapping_mul(2_654_435_761)));
+    let (changed, removed) = (file(16_999), file(5));
+    fs::create_dir(source.at("d/x")).unwrap();
+    source.let_settle();
+    assert_eq!(source.commit().totals.files, u64::from(count));
+    for skip_settled in [SkipSettled::Off, SkipSettled::Auto] {
+        source.options.skip_settled = skip_settled;
+        let recorder = Recorder::default();
+        assert_eq!(Some(source.scan(&recorder).root), source.tree.root());
+        assert_eq!(recorder.counted(Counter::NamesStatted), u64::from(count), "each name once");
+    }
+    fs::write(&changed, "longer").unwrap();
+    fs::remove_file(&removed).unwrap();
+    let report = source.scan(&Recorder::default());
+    let entries = source.entries(&report);
+    let name = |file: &Path| file.file_name().unwrap().to_str().unwrap().to_owned();
+    let unread: Vec<_> = entries.lines().filter(|line| line.contains("Unread")).collect();
+    assert!(unread.len() == 1 && unread[0].contains(&name(&changed)), "{unread:?}");
+    assert!(!entries.contains(&name(&removed)));
+    assert_eq!(report.totals.files, u64::from(count) - 1);
+}
+
+#[test]
+fn files_of_a_time_that_comes_twice_are_read_again() {
+    let mut source = Source::new(&["before"]);
+    let margin = std::time::Duration::from_millis(1_100);
+    std::thread::sleep(margin);
+    source.write("after", "x");
+    source.commit();
+    source.options.base_scanned = walk::now();
+    assert_eq!(Some(source.scan(&Recorder::default()).root), source.tree.root());
+    source.options.base_scanned.seconds += 3_600;
+    let recorder = Recorder::default();
+    let entries = source.entries(&source.scan(&recorder));
+    let unread: Vec<_> = entries.lines().filter(|line| line.contains("Unread")).collect();
+    assert!(unread.len() == 1 && unread[0].starts_with("/after"), "{entries}");
+    assert!(recorder.events().join("").contains("clock was set back"));
+}
+
+#[test]
+fn times_before_1970_and_after_2038_and_sizes_above_four_gigabytes_come_back() {
+    let source = Source::new(&["old", "new", "long"]);
+    for (name, seconds) in [("old", -1_000_000_000), ("new", 9_000_000_000)] {
+        let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 999_999_999 };
+        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(rustix::fs::CWD, source.at(name), &times, rustix::fs::AtFlags::empty())
+            .unwrap();
+    }
+    fs::File::options().write(true).open(source.at("long")).unwrap().set_len(15 << 40).unwrap();
+    let report = source.commit();
+    assert_eq!(report.totals.bytes, (15 << 40) + 6);
+    let mut top = Directory::default();
+    source.tree.read_directory(&report.root, &mut top).unwrap();
+    assert_eq!(top.find(b"old").unwrap().stamp.mtime.seconds, -1_000_000_000);
+    assert_eq!(top.find(b"new").unwrap().stamp.mtime.seconds, 9_000_000_000);
+    assert_eq!(Some(source.scan(&Recorder::default()).root), source.tree.root());
 }
 
 /// Runs the test named `test` once more, as an ordinary user where we are root.

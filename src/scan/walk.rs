@@ -7,7 +7,7 @@ use crate::scan::compare::Scratch;
 use crate::scan::finish::result_of_error;
 use crate::scan::node::{ChildResult, Handle, Node, Opened, Waiting, lock};
 use crate::scan::open::Metadata;
-use crate::scan::settled::FileSystem;
+use crate::scan::settled::{FileSystem, earlier};
 use crate::scan::survey::Entered;
 use crate::scan::{RootDirectory, ScanError, ScanOptions, ScanReport, identity};
 use rayon::Scope;
@@ -44,8 +44,17 @@ pub fn scan<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized>(
         .num_threads(options.threads)
         .thread_name(|index| format!("scan-{index}"))
         .build()?;
+    // What was written since the time that now comes a second time proves nothing.
+    let is_set_back = options.base_scanned > started;
+    let distrusted_from = is_set_back.then(|| earlier(started, opened.file_system.margin_ns));
+    if is_set_back {
+        observer.event(&Event::Warning(
+            "the clock was set back since the last backup; files with a later time are read again",
+        ));
+    }
     let walk = Walk {
         base,
+        distrusted_from,
         sink,
         options,
         observer,
@@ -105,6 +114,7 @@ pub(crate) struct Walk<'a, Base: ?Sized, Sink: ?Sized> {
     pub(crate) root_path: &'a Path,
     pub(crate) seed: u64,
     pub(crate) handles_max: u64,
+    pub(crate) distrusted_from: Option<Timestamp>,
     pub(crate) tally: Tally,
     /// A directory that looked settled had other names: no more skips.
     pub(crate) skip_wrong: AtomicBool,

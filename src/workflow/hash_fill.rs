@@ -10,8 +10,7 @@ use super::tree_walk::{Next, Selection, Visit, walk};
 use crate::index::{Edit, Tree};
 use crate::model::{Content, DirectoryFlags, EntryFlags, OwnedEntry, TreePath};
 use crate::observe::{Event, Observer};
-use crate::scan::FileReader;
-use rayon::prelude::*;
+use crate::scan::{FileReader, read_each};
 
 /// So many files in one run at the most, whatever their size: the edits of a run
 /// are in memory.
@@ -45,13 +44,12 @@ pub(super) fn fill_in(run: &mut JobRun<'_>) -> Result<(), Halt> {
         if stopped.is_err() || run.halt_if_time_is_up().is_err() {
             break;
         }
-        let read: Vec<Option<Edit>> = round
-            .par_iter()
-            .map_init(
-                || FileReader::new(source),
-                |reader, (path, entry)| read_one(reader, observer, path, entry),
-            )
-            .collect();
+        let read = read_each(
+            source,
+            round.iter().collect(),
+            |(_, entry)| entry.stamp.size,
+            |reader, (path, entry)| read_one(reader, observer, path, entry),
+        );
         edits.extend(read.into_iter().flatten());
     }
     run.report.index_bytes_written += run.committed.fill_in(edits)?;

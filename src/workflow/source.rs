@@ -51,6 +51,7 @@ pub(super) fn scan(
         same_rules_as_base: committed.docket.facts.scope_digest == scope_digest,
         skip_settled,
         loose_inodes: memory.has_loose_inodes(file_system),
+        base_scanned: committed.docket.facts.scan_started,
         report_excluded: options.report_excluded,
         stop: Some(surroundings.stop.scan()),
         open_directories_max: 0,

@@ -9,9 +9,8 @@ use crate::model::{
     Batch, BatchItem, EntryFlags, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
 };
 use crate::observe::Event;
-use crate::scan::FileReader;
+use crate::scan::{FileReader, read_each};
 use crate::transfer::Place;
-use rayon::prelude::*;
 use std::collections::BTreeSet;
 
 /// Failed uploads that are looked at for a second try, of one batch.
@@ -255,37 +254,36 @@ impl JobRun<'_> {
     /// differently now loses its digest and is not confirmed.
     fn read_after_receipt(&self, candidates: Vec<Candidate>, outcomes: &[Outcome]) -> Vec<Candidate> {
         let (source, observer) = (self.source(), self.observer());
-        candidates
-            .into_par_iter()
-            .zip(outcomes)
-            .map_init(
-                || FileReader::new(source),
-                |reader, (candidate, outcome)| {
-                    let trusted = candidate.pending.digest.is_some()
-                        && !candidate.pending.flags.contains(EntryFlags::RACY);
-                    if trusted || *outcome != Outcome::Confirmed {
-                        return candidate;
+        let is_trusted = |candidate: &Candidate| {
+            candidate.pending.digest.is_some() && !candidate.pending.flags.contains(EntryFlags::RACY)
+        };
+        read_each(
+            source,
+            candidates.into_iter().zip(outcomes).collect(),
+            |(candidate, _)| candidate.pending.stamp.size,
+            |reader, (candidate, outcome)| {
+                if is_trusted(&candidate) || *outcome != Outcome::Confirmed {
+                    return candidate;
+                }
+                let before = candidate.pending.clone();
+                let path = candidate.path.clone();
+                let base = candidate.base.clone();
+                match read_one(reader, candidate, observer) {
+                    Prepared::Ready(again)
+                        if again.pending.stamp == before.stamp
+                            && (before.digest.is_none() || again.pending.digest == before.digest) =>
+                    {
+                        *again
                     }
-                    let before = candidate.pending.clone();
-                    let path = candidate.path.clone();
-                    let base = candidate.base.clone();
-                    match read_one(reader, candidate, observer) {
-                        Prepared::Ready(again)
-                            if again.pending.stamp == before.stamp
-                                && (before.digest.is_none() || again.pending.digest == before.digest) =>
-                        {
-                            *again
-                        }
-                        _ => Candidate {
-                            path,
-                            pending: OwnedEntry { digest: None, ..before },
-                            base,
-                            base_is_unknown: false,
-                        },
-                    }
-                },
-            )
-            .collect()
+                    _ => Candidate {
+                        path,
+                        pending: OwnedEntry { digest: None, ..before },
+                        base,
+                        base_is_unknown: false,
+                    },
+                }
+            },
+        )
     }
 
     fn report_upload_failure(&mut self, path: &TreePath, outcome: &Outcome) {

@@ -5,7 +5,9 @@ use crate::diff::{Equality, diff};
 use crate::index::{MapMode, PendingStore};
 use crate::model::{EmptyTree, EntryKind, TreePath};
 use crate::observe::Silent;
-use crate::scan::{RootDirectory, ScanOptions, SkipSettled, floor_hash, read_files, scan};
+use crate::scan::{
+    ReadFile, ReadFileError, RootDirectory, ScanOptions, SkipSettled, floor_hash, read_each, scan,
+};
 use std::path::{Path, PathBuf};
 
 /// So much is read in one round at the most: more tells nothing new.
@@ -30,14 +32,14 @@ pub fn bench_hash(
     let folder = if is_file { beside } else { root };
     let (paths, bytes) = if is_file { one_file(root)? } else { files_below(root, temporary_directory)? };
     let opened = RootDirectory::open(folder).map_err(|error| wrong(&error))?;
-    let bare: Vec<PathBuf> = paths.iter().map(|path| folder.join(path.as_path())).collect();
+    let bare: Vec<PathBuf> = paths.iter().map(|(path, _)| folder.join(path.as_path())).collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| wrong(&error))?;
 
     let mut costs = [Vec::new(), Vec::new()];
     // The first round fills the page cache and is not counted.
     for round in 0..=rounds.max(1) {
         let floor = measure(|| pool.install(|| floor_hash(&bare))).0;
-        let ours = measure(|| pool.install(|| read_files(&opened, &paths, false, &Silent))).0;
+        let ours = measure(|| pool.install(|| read_all(&opened, &paths))).0;
         if round > 0 {
             costs[0].push(floor);
             costs[1].push(ours);
@@ -57,14 +59,28 @@ pub fn bench_hash(
     })
 }
 
-fn one_file(file: &Path) -> Result<(Vec<TreePath>, u64), BenchError> {
+/// As a run reads.
+fn read_all(root: &RootDirectory, files: &[(TreePath, u64)]) -> Vec<Result<ReadFile, ReadFileError>> {
+    read_each(
+        root,
+        files.iter().collect(),
+        |(_, size)| *size,
+        |reader, (path, _)| reader.read(path, false, &Silent),
+    )
+}
+
+/// Paths and sizes of what is to be read, and all bytes.
+type Chosen = (Vec<(TreePath, u64)>, u64);
+
+fn one_file(file: &Path) -> Result<Chosen, BenchError> {
     let wrong = |reason: &dyn std::fmt::Display| BenchError::new(file.display().to_string(), reason);
     let name = file.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
     let path = TreePath::from_bytes(name).map_err(|error| wrong(&error))?;
-    Ok((vec![path], file.metadata().map_err(|error| wrong(&error))?.len()))
+    let size = file.metadata().map_err(|error| wrong(&error))?.len();
+    Ok((vec![(path, size)], size))
 }
 
-fn files_below(root: &Path, temporary_directory: &Path) -> Result<(Vec<TreePath>, u64), BenchError> {
+fn files_below(root: &Path, temporary_directory: &Path) -> Result<Chosen, BenchError> {
     let wrong = |reason: &dyn std::fmt::Display| BenchError::new(root.display().to_string(), reason);
     let store = PendingStore::new(temporary_directory, &Silent);
     let options = ScanOptions { skip_settled: SkipSettled::Off, ..ScanOptions::default() };
@@ -75,7 +91,7 @@ fn files_below(root: &Path, temporary_directory: &Path) -> Result<(Vec<TreePath>
         let change = change.map_err(|error| wrong(&error))?;
         let Some(entry) = change.pending.filter(|entry| entry.kind == EntryKind::File) else { continue };
         bytes += entry.stamp.size;
-        paths.push(change.path);
+        paths.push((change.path, entry.stamp.size));
         if bytes >= BYTES_MAX || paths.len() >= FILES_MAX {
             break;
         }

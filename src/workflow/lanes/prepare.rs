@@ -3,9 +3,8 @@
 
 use crate::model::{BatchItem, Change, ContentDigest, EntryFlags, EntryKind, OwnedEntry, TreePath};
 use crate::observe::Observer;
-use crate::scan::{FileReader, ReadFileError, RootDirectory};
+use crate::scan::{FileReader, ReadFileError, RootDirectory, read_each};
 use crate::workflow::trashing::removal_item;
-use rayon::prelude::*;
 
 /// A path on its way to the remote.
 #[derive(Debug, Clone)]
@@ -92,22 +91,23 @@ pub(in crate::workflow) fn read_while(
     read_bytes_max: u64,
     observer: &dyn Observer,
 ) -> Vec<Prepared> {
-    candidates
-        .into_par_iter()
-        .map_init(
-            || FileReader::new(source),
-            |reader, candidate| {
-                if !is_wanted() {
-                    return None;
+    let is_left = |candidate: &Candidate| {
+        candidate.pending.stamp.size > read_bytes_max && !candidate.may_be_same_content()
+    };
+    let read = read_each(
+        source,
+        candidates,
+        |candidate| candidate.pending.stamp.size,
+        |reader, candidate| {
+            is_wanted().then(|| {
+                if is_left(&candidate) {
+                    return Prepared::Ready(Box::new(candidate));
                 }
-                if candidate.pending.stamp.size > read_bytes_max && !candidate.may_be_same_content() {
-                    return Some(Prepared::Ready(Box::new(candidate)));
-                }
-                Some(read_one(reader, candidate, observer))
-            },
-        )
-        .while_some()
-        .collect()
+                read_one(reader, candidate, observer)
+            })
+        },
+    );
+    read.into_iter().flatten().collect()
 }
 
 /// Reads one candidate under a stable stamp.

@@ -4,7 +4,7 @@
 use super::{Verifying, is_chosen};
 use crate::disk::RealDisk;
 use crate::model::{ContentDigest, Entry, EntryFlags, Stamp, TreePath};
-use crate::scan::{FolderReader, ReadFile, ReadFileError, RootDirectory};
+use crate::scan::{FolderReader, ReadFile, ReadFileError, Reading, RootDirectory, is_large};
 use crate::workflow::halt::Halt;
 use crate::workflow::quarantine::{Quarantine, Rotten};
 use crate::workflow::source::cannot_open;
@@ -78,7 +78,10 @@ pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
 
 #[derive(Default)]
 struct Round {
-    folders: Vec<Folder>,
+    /// Read beside each other.
+    small: Vec<Folder>,
+    /// One file each, read one after the other by all threads.
+    large: Vec<Folder>,
     files: usize,
     bytes: u64,
 }
@@ -97,9 +100,12 @@ impl Round {
         };
         self.files += 1;
         self.bytes += entry.stamp.size;
-        match self.folders.last_mut().filter(is_same) {
+        if is_large(entry.stamp.size) {
+            return self.large.push(Folder { path: folder, followed, files: vec![known] });
+        }
+        match self.small.last_mut().filter(is_same) {
             Some(last) => last.files.push(known),
-            None => self.folders.push(Folder { path: folder, followed, files: vec![known] }),
+            None => self.small.push(Folder { path: folder, followed, files: vec![known] }),
         }
     }
 
@@ -119,26 +125,25 @@ impl Round {
         let round = std::mem::take(self);
         let observer = surroundings.observer;
         let stop = surroundings.stop;
-        let found: Vec<Vec<Option<Found>>> = round
-            .folders
-            .par_iter()
-            .map(|folder| {
-                let reader = FolderReader::open(root, &folder.path, folder.followed);
-                let read = |known: &Known| {
-                    if stop.is_requested() {
-                        return None;
-                    }
-                    Some(match &reader {
-                        Ok(reader) => judge(known, || {
-                            reader.read_if(&known.path, &known.stamp, known.followed, observer)
-                        }),
-                        Err(error) => unreadable(error),
-                    })
-                };
-                folder.files.par_iter().map(read).collect()
-            })
-            .collect();
-        for (folder, found) in round.folders.iter().zip(found) {
+        let read_folder = |folder: &Folder| {
+            let reader = FolderReader::open(root, &folder.path, folder.followed);
+            let read = |known: &Known| {
+                if stop.is_requested() {
+                    return None;
+                }
+                Some(match &reader {
+                    Ok(reader) => judge(known, |reading| {
+                        reader.read_if(&known.path, &known.stamp, known.followed, reading, observer)
+                    }),
+                    Err(error) => unreadable(error),
+                })
+            };
+            folder.files.par_iter().map(read).collect()
+        };
+        let of_small: Vec<Vec<_>> = round.small.par_iter().map(read_folder).collect();
+        let of_large: Vec<Vec<_>> = round.large.iter().map(read_folder).collect();
+        let folders = round.small.iter().chain(&round.large);
+        for (folder, found) in folders.clone().zip(of_small.into_iter().chain(of_large)) {
             for (known, found) in folder.files.iter().zip(found) {
                 if let Some(found) = found {
                     take_in(verifying, quarantine, known, found);
@@ -146,9 +151,7 @@ impl Round {
             }
         }
         surroundings.halt_if_stopped()?;
-        if let Some(last) =
-            round.folders.iter().flat_map(|folder| &folder.files).map(|known| &known.path).max()
-        {
+        if let Some(last) = folders.flat_map(|folder| &folder.files).map(|known| &known.path).max() {
             *verifying.done = Some(last.clone());
         }
         Ok(())
@@ -156,12 +159,12 @@ impl Round {
 }
 
 /// Reads twice before it says that a file is rotten.
-fn judge(known: &Known, read: impl Fn() -> Result<Option<ReadFile>, ReadFileError>) -> Found {
-    match read() {
+fn judge(known: &Known, read: impl Fn(Reading) -> Result<Option<ReadFile>, ReadFileError>) -> Found {
+    match read(Reading::OncePerInode) {
         Ok(None) => Found::Changed,
         Ok(Some(first)) if first.digest == known.digest => Found::Good,
         Ok(Some(first)) if known.racy || !first.settled => Found::Racy,
-        Ok(Some(first)) => match read() {
+        Ok(Some(first)) => match read(Reading::Anew) {
             Ok(None) => Found::Changed,
             Ok(Some(second)) if second.digest == first.digest => Found::Rotten(second),
             Ok(Some(_)) => Found::Unstable,
