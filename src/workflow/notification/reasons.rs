@@ -60,6 +60,20 @@ const SENTENCES: &[(&str, &str)] = &[
     ("is a directory that cannot be read: {}", "目录无法读取：{}"),
     ("is known no longer: {}", "已无法确认：{}"),
     (
+        "bit rot: its content changed, but neither its size nor its {} did (BLAKE3 {} instead of {}). The remote holds the good version, and no backup replaces it; `treeferry restore` gets it back, or `treeferry backup --accept changed-content` sends the file as it is now",
+        "位腐烂：内容已变，而大小与{}未变（BLAKE3 为 {}，应为 {}）。远端保有完好版本，备份不会覆盖它；可用 `treeferry restore` 取回，或用 `treeferry backup --accept changed-content` 按现状上传",
+    ),
+    (
+        "bit rot, found by `verify --source`: it does not replace the good version on the remote. `treeferry restore` gets that back; --accept changed-content sends the file as it is",
+        "位腐烂（由 `verify --source` 发现）：不会覆盖远端的完好版本。可用 `treeferry restore` 取回；--accept changed-content 则按现状上传",
+    ),
+    ("modification time", "修改时间"),
+    ("times", "时间"),
+    (
+        "it reads differently each time: its disk, cable or memory is failing",
+        "每次读到的内容都不同：磁盘、线缆或内存正在失效",
+    ),
+    (
         "it should have left the mirror and could not be deleted there; the next run tries again",
         "本应从远端移除但未能删除；下次运行会重试",
     ),
