@@ -3,9 +3,10 @@
 use crate::model::{Failure, FailureClass};
 use crate::transfer::without_credentials;
 
-/// What came is not what the remote's own hash says it holds. It may be the hash that is old.
+/// What came is not what the remote's own hash says it holds. It may be the hash that is old. (`sizes differ`
+/// is another matter: half of it came, or a folder lies in the file's place.)
 pub fn is_corrupted(failure: &Failure) -> bool {
-    failure.reason.contains("corrupted on transfer")
+    failure.reason.contains("corrupted on transfer") && failure.reason.contains("hashes differ")
 }
 
 const REASON_CHARACTERS_MAX: usize = 300;
@@ -199,6 +200,15 @@ fn is_about_a_file(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_hash_that_differs_is_corruption() {
+        let says = |reason: &str| is_corrupted(&failure(FailureClass::File, reason));
+        assert!(says(
+            "Failed to copy: corrupted on transfer: md5 hashes differ src \"92e2\" vs dst \"fba2\""
+        ));
+        assert!(!says("corrupted on transfer: sizes differ src(webdav root 'm') 9 vs dst(Local) 0"));
+    }
 
     #[test]
     fn words_seen_on_the_wire_fall_into_their_class() {

@@ -27,6 +27,14 @@ const SENTENCES: &[(&str, &str)] = &[
         "任务 {} 此前备份的是 {}，现在配置为 {}。新源目录中没有的内容都会被视为已删除。若确属预期：--accept source-changed；否则请为新源目录另建任务",
     ),
     (
+        "another writer was here: {} names mirror {} and run {}, this machine knows mirror {} and last run {}. Two machines may write to one mirror, or this one was set back to an older state. If this machine is to go on as the only one: --accept foreign-writer",
+        "检测到另一写入者：{} 记录的镜像为 {}、运行为 {}，而本机所知的镜像为 {}、上次运行为 {}。可能有两台机器写入同一镜像，或本机被还原到旧状态。若今后只由本机写入：--accept foreign-writer",
+    ),
+    (
+        "{} is not empty (it holds {}, for example), and this machine has no index of it: a first run would overwrite what lies there. Choose an empty folder; take over what lies there with `treeferry adopt {}`; or, if it may be overwritten, --accept nonempty-remote",
+        "{} 不为空（例如含有 {}），而本机没有它的索引：首次运行会覆盖其中内容。请选择空目录；或用 `treeferry adopt {}` 接管已有内容；若可以覆盖：--accept nonempty-remote",
+    ),
+    (
         "the source {} does not exist; if a disk should be mounted there, mount it and run again. Nothing is deleted because of that",
         "源目录 {} 不存在；若应有磁盘挂载于此，请挂载后重新运行。不会因此删除任何内容",
     ),
@@ -59,6 +67,27 @@ const SENTENCES: &[(&str, &str)] = &[
     ("the index is damaged here, the next backup mends it: {}", "索引此处损坏，下次备份会修复：{}"),
     ("is a directory that cannot be read: {}", "目录无法读取：{}"),
     ("is known no longer: {}", "已无法确认：{}"),
+    (
+        "bit rot: its content changed, but neither its size nor its {} did (BLAKE3 {} instead of {}). The remote holds the good version, and no backup replaces it; `treeferry restore` gets it back, or `treeferry backup --accept changed-content` sends the file as it is now",
+        "位腐烂：内容已变，而大小与{}未变（BLAKE3 为 {}，应为 {}）。远端保有完好版本，备份不会覆盖它；可用 `treeferry restore` 取回，或用 `treeferry backup --accept changed-content` 按现状上传",
+    ),
+    (
+        "bit rot, found by `verify --source`: it does not replace the good version on the remote. `treeferry restore` gets that back; --accept changed-content sends the file as it is",
+        "位腐烂（由 `verify --source` 发现）：不会覆盖远端的完好版本。可用 `treeferry restore` 取回；--accept changed-content 则按现状上传",
+    ),
+    ("the remote shows nothing there", "远端没有该文件"),
+    (
+        "something else is there (--overwrite if-different replaces it)",
+        "已有不同内容（--overwrite if-different 可替换）",
+    ),
+    ("the trash of run {}, where it lay, is purged", "所在的回收站（运行 {}）已清空"),
+    ("this version was not kept", "该版本未保留"),
+    ("modification time", "修改时间"),
+    ("times", "时间"),
+    (
+        "it reads differently each time: its disk, cable or memory is failing",
+        "每次读到的内容都不同：磁盘、线缆或内存正在失效",
+    ),
     (
         "it should have left the mirror and could not be deleted there; the next run tries again",
         "本应从远端移除但未能删除；下次运行会重试",
