@@ -67,20 +67,20 @@ impl Bench {
     }
 
     /// Runs one command on `list`, with the flags that the program always gives.
-    fn run(&self, arguments: &[&str], list: &str) -> Said {
+    fn run(&self, arguments: &[&str], list: impl AsRef<[u8]>) -> Said {
         let mut command = self.rclone.command(&self.configuration.path);
         command.args(arguments).args(["--files-from-raw", "-", "--no-traverse"]);
         command.args(["--use-json-log", "--log-level", "INFO", "--no-unicode-normalization"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+        child.stdin.take().unwrap().write_all(list.as_ref()).unwrap();
         let output = child.wait_with_output().unwrap();
         let all = String::from_utf8_lossy(&output.stderr).into_owned();
         let lines = all.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         Said { code: output.status.code(), lines, all }
     }
 
-    fn copy(&self, flags: &[&str], list: &str) -> Said {
+    fn copy(&self, flags: &[&str], list: impl AsRef<[u8]>) -> Said {
         let source = self.source();
         let start = ["copy", source.to_str().unwrap(), "remote:mirror", "--retries", "1"];
         self.run(&[&start, flags].concat(), list)
@@ -254,6 +254,28 @@ fn twins_of_the_two_normal_forms_are_both_sent_with_the_flag_that_tells_them_apa
             assert_eq!(said.receipts(name, "Copied ("), 1, "{rclone:?}: {}", said.all);
             assert_eq!(bench.served(&format!("mirror/{name}")).as_deref(), Some(name));
         }
+    }
+}
+
+/// What a client finds under the very name that it sent, once the server was started anew.
+#[test]
+fn bytes_that_are_no_text_outlive_a_server_that_is_not_rclones() {
+    for (protocol, lives) in [(Protocol::Wsgidav, 1), (Protocol::Webdav, 0)] {
+        let mut bench = Bench::on(protocol, Rclone::Current);
+        bench.write("plain", "x");
+        fs::write(bench.source().join(crate::support::trees::path(b"a\xb5b")), "x").unwrap();
+        let list = b"plain\na\xb5b\n";
+        // The log shows the byte as U+FFFD.
+        let logged = "a\u{FFFD}b";
+        let encoding = ["--local-encoding", "Raw", "--webdav-encoding", "Slash,Ctl,Del,InvalidUtf8,Dot"];
+        let said = bench.copy(&[SEND, &encoding].concat(), list);
+        assert_eq!(said.receipts(logged, "Copied ("), 1, "{protocol:?}: {}", said.all);
+        let folder = bench.server.folder.clone();
+        bench.server = Server::start(protocol, Rclone::Current, &folder);
+        bench.proxy.set_upstream(bench.server.port);
+        let said = bench.run(&[&["delete", "remote:mirror"], &encoding[..]].concat(), list);
+        assert_eq!(said.receipts("plain", "Deleted"), 1, "{protocol:?}: {}", said.all);
+        assert_eq!(said.receipts(logged, "Deleted"), lives, "{protocol:?}: {}", said.all);
     }
 }
 

@@ -39,7 +39,9 @@ fn from_hexadecimal(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
-/// In the suite; the long form takes more.
+/// In the suite; the long form takes more. A folder takes 20,000 in either. Through a server each
+/// thousand costs 2.6 (S3), 3.5 (SFTP), 3.6 (WebDAV) and 5.7 seconds (WsgiDAV) of processor time, measured with
+/// this debug build: 20,000 each are more than five minutes, which a gate of fifteen does not have.
 fn count(in_the_suite: usize, in_the_long_form: usize) -> usize {
     if is_long() {
         return in_the_long_form;
@@ -94,12 +96,12 @@ fn there_and_back(world: &World, count: usize, seed: u64) {
 
 #[test]
 fn random_names_in_a_folder() {
-    there_and_back(&World::local(Rclone::Current), count(5_000, 1_000_000), 1);
+    there_and_back(&World::local(Rclone::Current), count(20_000, 1_000_000), 1);
 }
 
 #[test]
 fn random_names_in_a_folder_with_the_oldest_rclone() {
-    there_and_back(&World::local(Rclone::Oldest), count(2_000, 20_000), 2);
+    there_and_back(&World::local(Rclone::Oldest), count(20_000, 20_000), 2);
 }
 
 #[test]
