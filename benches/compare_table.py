@@ -134,7 +134,7 @@ def one_row(row, top, scale, floor):
     bars = ""
     for offset, kind, seconds in ((-BAR - 1, "wall", row.wall), (1, "processor", row.processor)):
         width = max(1, seconds * scale)
-        text = f"{seconds:.2f} s" + (f" · {row.wall / floor.wall:.1f} ×" if kind == "wall" else "")
+        text = f"{seconds:.2f} s" + (f" · {row.wall / floor.wall:.2f} ×" if kind == "wall" else "")
         y = middle + offset
         bars += f'<rect class="{kind}" x="{LEFT}" y="{y:.0f}" width="{width:.1f}" height="{BAR}"/>'
         bars += f'<text class="small" x="{LEFT + width + 6:.1f}" y="{y + 10:.0f}">{text}</text>'

@@ -72,7 +72,7 @@ impl Shelf {
     fn tree(&self, base: Option<Root>, step: u64) -> Option<Root> {
         let edit = |number: u64| Edit::Put {
             path: path(format!("{:03}/{:02}/{:02}", number / 300, number / ENTRIES % 20, number % ENTRIES)),
-            entry: file(number + step),
+            entry: file(number + if base.is_some() { 1_000_000 } else { 0 }),
         };
         let edits = (0..20_000).step_by(step as usize).map(|number| Ok::<_, Infallible>(edit(number)));
         rewrite(&Tree::new(&self.nodes, base, &Silent), edits, &self.nodes.writer(&Silent)).unwrap()
@@ -86,9 +86,8 @@ fn index(criterion: &mut Criterion) {
         let totals = Totals { files: entries, directories: 0, bytes: 0 };
         group.throughput(Throughput::Elements(entries));
         group.bench_function(format!("encode a directory of {entries}"), |bencher| {
-            let fresh = || Shelf::new();
             bencher.iter_batched(
-                fresh,
+                Shelf::new,
                 |shelf| {
                     black_box(shelf.nodes.writer(&Silent).write_directory(&directory, totals).unwrap());
                     shelf
