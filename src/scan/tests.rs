@@ -203,6 +203,18 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn the_order_in_which_files_were_made_does_not_change_the_content_hash() {
+    let backwards: Vec<&str> = FILES.iter().rev().copied().collect();
+    let content = |files: &[&str]| {
+        let source = Source::new(files);
+        source.commit();
+        source.tree.root().unwrap().content
+    };
+    assert_eq!(content(FILES), content(&backwards));
+    assert_ne!(content(FILES), content(&FILES[1..]));
+}
+
+#[test]
 fn a_touched_directory_keeps_the_digests_of_its_files() {
     let source = Source::new(FILES);
     let first = source.commit();
