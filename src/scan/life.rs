@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::tests::Source;
+use super::tests::{Source, is_long};
 use super::*;
 use crate::model::{
     Content, ContentDigest, Directory, DirectorySink, EntryFlags, EntryKind, TreePath, TreeView,
@@ -175,7 +175,7 @@ fn recorded(source: &Source, report: &ScanReport) -> Found {
 
 /// Lives that are lived.
 fn cases() -> u32 {
-    if std::env::var_os("TREEFERRY_LONG").is_some() { 2_000 } else { 48 }
+    if is_long() { 2_000 } else { 48 }
 }
 
 proptest! {

@@ -16,6 +16,11 @@ use std::path::Path;
 mod memory_tree;
 use memory_tree::{MemoryTree, dump};
 
+/// The long forms of tests are asked for.
+pub(super) fn is_long() -> bool {
+    std::env::var_os("TREEFERRY_LONG").is_some()
+}
+
 /// A source in a temporary directory, and what is known of it.
 pub(super) struct Source {
     place: tempfile::TempDir,
@@ -200,6 +205,18 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
     assert_eq!(seen[0].1, seen[1].1);
     assert!(seen[0].3 == seen[1].3, "{}\n---\n{}", seen[0].3, seen[1].3);
     assert_eq!(seen[0].2, seen[1].2);
+}
+
+#[test]
+fn the_order_in_which_files_were_made_does_not_change_the_content_hash() {
+    let backwards: Vec<&str> = FILES.iter().rev().copied().collect();
+    let content = |files: &[&str]| {
+        let source = Source::new(files);
+        source.commit();
+        source.tree.root().unwrap().content
+    };
+    assert_eq!(content(FILES), content(&backwards));
+    assert_ne!(content(FILES), content(&FILES[1..]));
 }
 
 #[test]
@@ -914,7 +931,7 @@ fn no_same_size_rewrite_is_missed_in_a_race_with_reading() {
     let root = RootDirectory::open(source.root()).unwrap();
     let mut base: Option<ReadFile> = None;
     let mut reread = 0;
-    let rounds: u32 = if std::env::var_os("TREEFERRY_LONG").is_some() { 1_000_000 } else { 10_000 };
+    let rounds: u32 = if is_long() { 1_000_000 } else { 10_000 };
     eprintln!("{rounds} rewrites; TREEFERRY_LONG=1 makes a million");
     for round in 0..rounds {
         let content = format!("{round:08}");

@@ -174,6 +174,8 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             }
             Ok((waiting, descriptor)) if scratch.result.children.is_empty() => {
                 drop(descriptor);
+                // Of a very large directory there is a second copy by now.
+                scratch.shrink(NAMES_KEPT_MAX);
                 let result = self.close(&node, waiting, scratch);
                 self.finish(node, result, scratch);
                 None
