@@ -125,6 +125,17 @@ fn another_source_under_the_same_name_is_stopped() {
 }
 
 #[test]
+fn an_empty_source_is_no_first_backup() {
+    let world = World::local(Rclone::Current);
+    world.backup(&[]).expect(13).says("perhaps a disk is not mounted").says("--accept source-empty");
+    assert!(world.rclone_calls().iter().all(|call| call.contains("backend features")), "something was sent");
+    world.backup(&["--accept", "source-empty"]).expect(0);
+    Plan::plain(3, 1).plant(&world.source());
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
 fn a_mirror_that_is_not_empty_is_not_taken_over_by_a_first_run() {
     let world = World::local(Rclone::Current);
     Plan::plain(20, 3).plant(&world.source());

@@ -38,7 +38,7 @@ pub(super) fn after_scan(
     options: &BackupOptions,
 ) -> Result<(), Halt> {
     if !committed.is_claimed {
-        return Ok(());
+        return first_source_has_something(job, scanned, options);
     }
     source_is_not_empty(job, &committed.docket, scanned.report.totals, options)?;
     file_system_is_the_same(job, &committed.docket.facts, &scanned.report.identity, options)
@@ -65,6 +65,21 @@ fn file_system_is_the_same(
             job.source.display(),
             found.file_system,
             facts.source_file_system
+        ),
+    })
+}
+
+/// The disk that is to be backed up is often not mounted yet when people try for the first
+/// time: to say of its mount point that everything is protected would be a lie.
+fn first_source_has_something(job: &Job, scanned: &Scanned, options: &BackupOptions) -> Result<(), Halt> {
+    if !scanned.report.root_is_empty || options.accepts(Guard::SourceEmpty) {
+        return Ok(());
+    }
+    Err(Halt::Guard {
+        guard: Some(Guard::SourceEmpty),
+        message: format!(
+            "{} is empty: perhaps a disk is not mounted. If it is meant to be: --accept source-empty",
+            job.source.display()
         ),
     })
 }

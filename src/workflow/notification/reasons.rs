@@ -11,6 +11,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "{} 中已没有任何文件，而索引中有 {} 个：可能磁盘未挂载。若确实全部有意删除：--accept source-empty",
     ),
     (
+        "{} is empty: perhaps a disk is not mounted. If it is meant to be: --accept source-empty",
+        "{} 为空：可能磁盘未挂载。若本应为空：--accept source-empty",
+    ),
+    (
         "too many files vanished from {}: {} of {} known files ({}), the limit is {}. `treeferry plan {}` shows what would happen; if it is right: --accept max-delete, or raise max_delete",
         "{} 中消失的文件过多：{} / {} 个（{}），上限为 {}。`treeferry plan {}` 可查看将要执行的操作；若属正常：--accept max-delete，或调高 max_delete",
     ),
