@@ -82,7 +82,7 @@ pub enum ReplayError {
     NotAJournal(PathBuf),
     /// Another format.
     #[error(
-        "the journal {path} has format {found}, and this program knows format {FORMAT_VERSION}: let the version that wrote it finish its run"
+        "the journal {path} has format {found}, and this program knows format {FORMAT_VERSION}: let the version that wrote it finish its run. If there was none, its first bytes are damaged: move it away to go on, then run `verify --remote`"
     )]
     OtherVersion {
         /// Where it lies.
