@@ -8,8 +8,8 @@ use super::opened::Opened;
 use crate::commit::{SideFile, StateDir, docket_digest};
 use crate::disk::RealDisk;
 use crate::index::{
-    Docket, Edit, Facts, MovedAway, NameFacts, NodeFile, Root, RunCounts, RunRecord, Tree, append_run_record,
-    rewrite,
+    Docket, Edit, Facts, MovedAway, NameFacts, NodeFile, RewriteError, Root, RunCounts, RunRecord, Tree,
+    append_run_record, rewrite,
 };
 use crate::journal::{Header, JournalWriter};
 use crate::model::{RunId, TreePath};
@@ -192,9 +192,9 @@ impl<'a> Committed<'a> {
         let writer = self.nodes.writer(self.observer);
         let length_before = self.nodes.length();
         let base_before = self.docket.base;
-        let base = rewrite(&self.tree(base_before), edits, &writer).map_err(Halt::fatal)?;
+        let base = rewrite(&self.tree(base_before), edits, &writer).map_err(not_rewritten)?;
         let kept_edits = aside.kept_edits.into_iter().map(Ok::<_, Infallible>);
-        let kept = rewrite(&self.tree(self.docket.kept), kept_edits, &writer).map_err(Halt::fatal)?;
+        let kept = rewrite(&self.tree(self.docket.kept), kept_edits, &writer).map_err(not_rewritten)?;
         let is_new = base != base_before || kept != self.docket.kept || !aside.moved_away.is_empty();
         if !is_new && facts == self.docket.facts {
             return Ok(0);
@@ -230,7 +230,7 @@ impl<'a> Committed<'a> {
         let writer = self.nodes.writer(self.observer);
         let length_before = self.nodes.length();
         let edits = edits.into_iter().map(Ok::<_, Infallible>);
-        let base = rewrite(&self.tree(self.docket.base), edits, &writer).map_err(Halt::fatal)?;
+        let base = rewrite(&self.tree(self.docket.base), edits, &writer).map_err(not_rewritten)?;
         if base != self.docket.base {
             self.promote(Docket { base, ..self.docket.clone() })?;
         }
@@ -253,6 +253,13 @@ impl<'a> Committed<'a> {
             return Ok(());
         }
         self.state.write_side_file(self.disk, SideFile::Doubts, &bytes).map_err(Halt::fatal)
+    }
+}
+
+fn not_rewritten<E: Display>(error: RewriteError<E>) -> Halt {
+    match error {
+        RewriteError::Read(damage) => Halt::damaged_index(damage),
+        other => Halt::fatal(other),
     }
 }
 

@@ -48,6 +48,17 @@ impl Halt {
         }
     }
 
+    /// The end of a run over a folder of the index that cannot be read, where going on without it
+    /// could replace what only the mirror has.
+    pub(super) fn damaged_index(error: impl Display) -> Self {
+        Halt::Fatal(format!(
+            "{error}: the index is damaged there, and what it knows cannot be told. What lies on the remote is left \
+             alone. Bring the job's state directory back from a copy of the last run, or move it away and run \
+             `treeferry adopt JOB --accept foreign-writer`: that makes a new index from the source and one listing of \
+             the mirror, and uploads nothing again"
+        ))
+    }
+
     /// The end of a run over an error on this machine.
     pub(super) fn fatal(error: impl Display) -> Self {
         Halt::Fatal(error.to_string())

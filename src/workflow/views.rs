@@ -39,7 +39,7 @@ impl<'a> Views<'a> {
 
     /// What the mirror holds at exactly this path, and the source had too.
     pub(super) fn base_entry(&self, path: &TreePath) -> Result<Option<OwnedEntry>, Halt> {
-        find(&self.base(), path).map_err(Halt::fatal)
+        find(&self.base(), path).map_err(Halt::damaged_index)
     }
 
     /// What the source has at exactly this path.
@@ -68,7 +68,7 @@ impl<'a> Views<'a> {
         if self.kept.is_none() {
             return Ok(None);
         }
-        let found = find(&self.kept(), path).map_err(Halt::fatal)?;
+        let found = find(&self.kept(), path).map_err(Halt::damaged_index)?;
         Ok(found.filter(OwnedEntry::is_on_mirror))
     }
 
@@ -77,7 +77,7 @@ impl<'a> Views<'a> {
         if self.kept.is_none() {
             return Ok(None);
         }
-        Ok(find(&self.kept(), path).map_err(Halt::fatal)?.and_then(|entry| entry.child))
+        Ok(find(&self.kept(), path).map_err(Halt::damaged_index)?.and_then(|entry| entry.child))
     }
 
     /// What is kept on the mirror where it hinders a new file at `path`.
@@ -100,7 +100,7 @@ impl<'a> Views<'a> {
         if self.kept.is_none() {
             return Ok(false);
         }
-        let found = find(&self.kept(), path).map_err(Halt::fatal)?;
+        let found = find(&self.kept(), path).map_err(Halt::damaged_index)?;
         Ok(found.is_some_and(|entry| entry.kind == EntryKind::Directory && self.files_below_kept(&entry) > 0))
     }
 
