@@ -275,3 +275,16 @@ fn a_docket_that_comes_back_finds_its_node_file() {
     let back = world.backup(&[]).expect(0);
     assert_eq!((back.number("files_uploaded"), back.number("files_unchanged")), (0, 30));
 }
+
+#[test]
+fn a_job_may_have_a_chinese_name_as_folders_of_the_script_have() {
+    let mut world = World::local(Rclone::Current);
+    let remote = format!("local:{}", world.mirror().display());
+    world.configuration.jobs = vec![Job::new("照片", &world.source(), &remote)];
+    world.write_configuration();
+    Plan::plain(3, 1).plant(&world.source());
+    world.backup(&["照片"]).expect(0);
+    world.assert_mirror_equals_source();
+    world.backup(&[]).expect(0);
+    world.program.run(&["status"]).expect(0).says("照片");
+}

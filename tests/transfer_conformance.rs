@@ -62,7 +62,9 @@ fn settings(program: PathBuf, directory: &Path, more: &[(&str, String)]) -> Rclo
         program,
         config: None,
         environment: vec![],
-        flags: vec!["--transfers=4".into()],
+        // Senders that race for a fresh folder are refused now and then (WsgiDAV 500, `rclone serve` 423).
+        // A run sends such files again after a wait; here, where one call is looked at, rclone does.
+        flags: vec!["--transfers=4".into(), "--low-level-retries=3".into()],
         inherited_environment: environment,
         scratch: directory.to_path_buf(),
     }

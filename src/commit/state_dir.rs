@@ -300,8 +300,8 @@ impl StateDir {
 }
 
 fn path_of(state_dir: &Path, job_name: &str) -> Result<PathBuf, StateError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let is_name = !job_name.is_empty() && !job_name.starts_with('.') && job_name.bytes().all(allowed);
+    let allowed = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let is_name = !job_name.is_empty() && !job_name.starts_with('.') && job_name.chars().all(allowed);
     if is_name { Ok(state_dir.join(job_name)) } else { Err(StateError::NotAJobName(job_name.to_owned())) }
 }
 
@@ -339,11 +339,12 @@ mod tests {
     #[test]
     fn a_job_name_never_leads_out_of_the_state_directory() {
         let root = tempfile::tempdir().unwrap();
-        for name in ["", ".", "..", "../x", "/etc", "a/b", "a\0", ".hidden", "ä", "a b"] {
+        for name in ["", ".", "..", "../x", "/etc", "a/b", "a\0", ".hidden", "a b", "／"] {
             assert!(matches!(StateDir::open(root.path(), name), Err(StateError::NotAJobName(_))), "{name:?}");
         }
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
         StateDir::open(root.path(), "photos-2_old.1").unwrap();
+        StateDir::open(root.path(), "照片").unwrap();
     }
 
     #[test]
