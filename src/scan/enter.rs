@@ -5,7 +5,9 @@ use crate::observe::{Counter, Event};
 use crate::scan::compare::Scratch;
 use crate::scan::finish::result_of_error;
 use crate::scan::node::{ChildResult, LoopingLink, Node, lock};
-use crate::scan::open::{Entering, Metadata, open_directory, stat_name, stat_open};
+use crate::scan::open::{
+    Entering, Metadata, OpenDirectory, open_directory, stat_directory, stat_name, stat_open,
+};
 use crate::scan::settled::FileSystem;
 use crate::scan::walk::Walk;
 use rustix::fd::{AsFd, OwnedFd};
@@ -94,12 +96,12 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             Ok(descriptor) => descriptor,
             Err(errno) => return Err(self.not_opened(node, above, errno, scratch)),
         };
-        let mut metadata = match stat_open(&descriptor, &file_system) {
-            Ok(metadata) => metadata,
+        let OpenDirectory { mut metadata, is_mount_root } = match stat_directory(&descriptor, &file_system) {
+            Ok(found) => found,
             Err(errno) => return Err(self.unreadable(node, errno, scratch)),
         };
         let elsewhere = parent_opened.is_some_and(|opened| opened.device != metadata.device);
-        if !self.options.cross_mounts && (elsewhere || (metadata.is_mount_root && !node.followed)) {
+        if !self.options.cross_mounts && (elsewhere || (is_mount_root && !node.followed)) {
             return Err(self.mount(node, scratch));
         }
         if self.options.always_excluded.contains(&(metadata.device, metadata.inode)) {

@@ -6,14 +6,14 @@ use crate::scan::hard_links::HardLinks;
 use crate::scan::settled::FileSystem;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, openat, openat2,
-    statx,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, Statx, StatxAttributes, StatxFlags, openat,
+    openat2, statat, statx,
 };
 use rustix::io::Errno;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What one statx says, in our words.
+/// What one look says, in our words.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metadata {
     pub(crate) file_type: FileType,
@@ -22,12 +22,11 @@ pub(crate) struct Metadata {
     pub(crate) device: u64,
     /// The true inode number; `stamp.inode` is 0 where it does not last.
     pub(crate) inode: u64,
-    pub(crate) is_mount_root: bool,
 }
 
 impl Metadata {
     #[inline]
-    fn new(found: &Statx, file_system: &FileSystem) -> Metadata {
+    fn of_statx(found: &Statx, file_system: &FileSystem) -> Metadata {
         let time =
             |time: rustix::fs::StatxTimestamp| Timestamp { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
         Metadata {
@@ -45,7 +44,30 @@ impl Metadata {
             },
             device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
-            is_mount_root: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+        }
+    }
+
+    #[inline]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the fields of stat differ in width and sign from machine to machine"
+    )]
+    fn of_stat(found: &Stat, file_system: &FileSystem) -> Metadata {
+        Metadata {
+            file_type: FileType::from_raw_mode(found.st_mode),
+            stamp: Stamp {
+                size: found.st_size as u64,
+                mtime: Timestamp { seconds: found.st_mtime as i64, nanoseconds: found.st_mtime_nsec as u32 },
+                ctime: Timestamp { seconds: found.st_ctime as i64, nanoseconds: found.st_ctime_nsec as u32 },
+                inode: if file_system.stable_inodes { found.st_ino as u64 } else { 0 },
+            },
+            permissions: Permissions {
+                mode: found.st_mode as u32 & 0o7777,
+                uid: found.st_uid,
+                gid: found.st_gid,
+            },
+            device: found.st_dev as u64,
+            inode: found.st_ino as u64,
         }
     }
 }
@@ -64,16 +86,32 @@ pub(crate) fn stat_name(
         flags |= AtFlags::SYMLINK_NOFOLLOW;
     }
     if file_system.local {
-        // On network file systems this would give cached, perhaps stale, attributes.
-        flags |= AtFlags::STATX_DONT_SYNC;
+        // The older call says as much of a name; a whole unchanged run takes 2 to 4 % less
+        // time with it than with statx and STATX_DONT_SYNC (in pairs, on a noisy machine).
+        return statat(directory, name, flags).map(|found| Metadata::of_stat(&found, file_system));
     }
-    statx(directory, name, flags, StatxFlags::BASIC_STATS).map(|found| Metadata::new(&found, file_system))
+    statx(directory, name, flags, StatxFlags::BASIC_STATS)
+        .map(|found| Metadata::of_statx(&found, file_system))
 }
 
 /// Looks at what is open.
 pub(crate) fn stat_open(file: impl AsFd, file_system: &FileSystem) -> Result<Metadata, Errno> {
-    statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
-        .map(|found| Metadata::new(&found, file_system))
+    stat_directory(file, file_system).map(|found| found.metadata)
+}
+
+/// What statx says of an open directory, beside what counts for every name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenDirectory {
+    pub(crate) metadata: Metadata,
+    pub(crate) is_mount_root: bool,
+}
+
+pub(crate) fn stat_directory(file: impl AsFd, file_system: &FileSystem) -> Result<OpenDirectory, Errno> {
+    let found = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    Ok(OpenDirectory {
+        metadata: Metadata::of_statx(&found, file_system),
+        is_mount_root: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+    })
 }
 
 /// What statx says of an open file, beside what counts for every name.
@@ -89,7 +127,7 @@ pub(crate) struct OpenFile {
 pub(crate) fn stat_file(file: impl AsFd, file_system: &FileSystem) -> Result<OpenFile, Errno> {
     let found = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
     Ok(OpenFile {
-        metadata: Metadata::new(&found, file_system),
+        metadata: Metadata::of_statx(&found, file_system),
         links: found.stx_nlink,
         is_sparse: found.stx_blocks.saturating_mul(512) < found.stx_size,
     })

@@ -122,6 +122,30 @@ pub(crate) fn class_of(text: &str) -> FailureClass {
         .map_or(FailureClass::File, |&(class, _)| class)
 }
 
+/// What rclone says of `name`, without the name: a file called `quota exceeded.txt` is no full
+/// disk. Addresses go whole (they hold it in another writing), and the name only where it stands as a path:
+/// for a file that is called `500`, or a blank, the rest of the words counts.
+pub(crate) fn without_name(text: &str, name: &str) -> String {
+    let mut words = without_addresses(text);
+    if name.is_empty() {
+        return words;
+    }
+    for before in ['/', '"', '\'', '`'] {
+        words = words.replace(&format!("{before}{name}"), &before.to_string());
+    }
+    words
+}
+
+fn without_addresses(text: &str) -> String {
+    let mut pieces = text.split('"');
+    let mut words = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        words.push('"');
+        words.push_str(if piece.contains("://") { "" } else { piece });
+    }
+    words
+}
+
 /// As [`class_of`], for words that come with no path: then it is not one file.
 /// A 403 before anything was sent means that nobody lets us in; a 403 for one
 /// path may be a name that the remote refuses.
@@ -238,6 +262,23 @@ mod tests {
         }
         assert_eq!(class_of_all("couldn't do it: 403 Forbidden"), Authentication);
         assert_eq!(class_of_all("something new"), Rclone);
+    }
+
+    #[test]
+    fn a_name_is_not_taken_for_trouble_and_takes_none_away() {
+        use FailureClass::*;
+        for (text, name, class) in [
+            ("open /s/quota exceeded.txt: permission denied", "quota exceeded.txt", File),
+            ("Failed to copy: open /s/429: permission denied", "429", File),
+            ("Failed to copy: 429 Too Many Requests", "429", RemoteUnwell),
+            ("Failed to copy: Method Not Allowed: 405 Method Not Allowed", "405", RemoteUnwell),
+            ("Failed to copy: 429 Too Many Requests", " ", RemoteUnwell),
+            ("Failed to copy: Unauthorized: 401 Unauthorized", "a", Authentication),
+            ("Put \"http://h/m/disk%20full/x\": context canceled", "disk full/x", File),
+            ("Put \"http://h/m/500\": EOF", "500", RemoteUnwell),
+        ] {
+            assert_eq!(class_of(&without_name(text, name)), class, "{text}");
+        }
     }
 
     #[test]

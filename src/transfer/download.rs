@@ -197,7 +197,7 @@ struct Hearing {
 impl Hearing {
     fn take_failure(&mut self, index: usize, line: &LogLine) -> Heard {
         let name = line.object.as_deref().unwrap_or_default();
-        let class = classify::class_of(&line.text.replace(name, ""));
+        let class = classify::class_of(&classify::without_name(&line.text, name));
         let first = self.failures.insert(index, classify::failure(class, &line.text)).is_none();
         if class == FailureClass::Authentication {
             return Heard::EnoughNow;

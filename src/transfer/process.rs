@@ -70,12 +70,11 @@ impl Default for Control {
     }
 }
 
-/// One command line with its input.
+/// One command line.
 pub(crate) struct Call {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
-    pub(crate) input: Vec<u8>,
 }
 
 /// How it ended.
@@ -129,63 +128,83 @@ const TICK: Duration = Duration::from_millis(100);
 /// Between SIGTERM and SIGKILL. On local and SFTP remotes rclone uses it to remove its partial files.
 const TERMINATION: Duration = Duration::from_secs(5);
 
-/// Runs one rclone to its end; `on_line` gets every line of stderr, on the
-/// calling thread. Returns what it wrote to stdout.
+/// Runs one rclone to its end, without input. Returns what it wrote to stdout.
 ///
 /// # Errors
 /// When it cannot be started or not be recorded; then nothing was sent.
-pub(crate) fn run(
-    call: Call,
-    control: &Control,
-    on_line: &mut dyn FnMut(&str) -> Heard,
-) -> io::Result<(Ended, Vec<u8>)> {
+pub(crate) fn run(call: Call, control: &Control) -> io::Result<(Ended, Vec<u8>)> {
     let mut output = Vec::new();
-    let ended = run_streaming(call, control, on_line, &mut |bytes| output.extend_from_slice(bytes))?;
+    let collect = &mut |bytes: &[u8]| output.extend_from_slice(bytes);
+    let ended = start(call, control)?.listen(Vec::new(), control, &mut |_| Heard::Nothing, collect)?;
     Ok((ended, output))
 }
 
-/// As [`run`], but hands over what comes on stdout while it comes.
+/// Starts one rclone. It is on record then, and waits for its input: the list
+/// can be made meanwhile.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn run_streaming(
-    call: Call,
-    control: &Control,
-    on_line: &mut dyn FnMut(&str) -> Heard,
-    on_output: &mut dyn FnMut(&[u8]),
-) -> io::Result<Ended> {
+pub(crate) fn start(call: Call, control: &Control) -> io::Result<Running> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).env_clear().envs(call.environment);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = Guarded(spawn_bound_to_this_thread(command)?);
-    let mark = mark_of(child.0.id())?;
+    let running = Running(spawn_bound_to_this_thread(command)?);
+    let mark = mark_of(running.0.id())?;
     (control.record_process)(mark)?;
+    Ok(running)
+}
 
-    let (sender, pieces) = sync_channel(PIECES_WAITING_MAX);
-    let mut readers = Vec::with_capacity(3);
-    if let Some(stderr) = child.0.stderr.take() {
-        let sender = sender.clone();
-        readers.push(thread::spawn(move || read_lines(stderr, &sender)));
-    }
-    if let Some(stdout) = child.0.stdout.take() {
-        let sender = sender.clone();
-        readers.push(thread::spawn(move || read_output(stdout, &sender)));
-    }
-    if let Some(mut stdin) = child.0.stdin.take() {
-        let input = call.input;
-        // An rclone that ends without reading all of it says why on stderr.
-        readers.push(thread::spawn(move || drop(stdin.write_all(&input))));
-    }
-    drop(sender);
+/// One that was started. Dropped, it is ended: an rclone must not outlive an error on our
+/// side.
+pub(crate) struct Running(Child);
 
-    let result = listen(&mut child.0, control, &pieces, on_line, on_output);
-    drop(pieces);
-    drop(child);
-    for reader in readers {
-        // None of them panics, and their pipes are closed once the group is dead.
-        let _ = reader.join();
+impl Running {
+    /// Gives it its input and listens until it ends; `on_line` gets every line of stderr and
+    /// `on_output` what comes on stdout, both on the calling thread.
+    ///
+    /// # Errors
+    /// When the process cannot be waited for.
+    pub(crate) fn listen(
+        mut self,
+        input: Vec<u8>,
+        control: &Control,
+        on_line: &mut dyn FnMut(&str) -> Heard,
+        on_output: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<Ended> {
+        let (sender, pieces) = sync_channel(PIECES_WAITING_MAX);
+        let mut readers = Vec::with_capacity(3);
+        if let Some(stderr) = self.0.stderr.take() {
+            let sender = sender.clone();
+            readers.push(thread::spawn(move || read_lines(stderr, &sender)));
+        }
+        if let Some(stdout) = self.0.stdout.take() {
+            let sender = sender.clone();
+            readers.push(thread::spawn(move || read_output(stdout, &sender)));
+        }
+        if let Some(mut stdin) = self.0.stdin.take() {
+            // An rclone that ends without reading all of it says why on stderr.
+            readers.push(thread::spawn(move || drop(stdin.write_all(&input))));
+        }
+        drop(sender);
+
+        let result = listen(&mut self.0, control, &pieces, on_line, on_output);
+        drop(pieces);
+        drop(self);
+        for reader in readers {
+            // None of them panics, and their pipes are closed once the group is dead.
+            let _ = reader.join();
+        }
+        result
     }
-    result
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            signal(&self.0, Signal::KILL);
+            let _ = self.0.wait();
+        }
+    }
 }
 
 fn listen(
@@ -278,18 +297,6 @@ fn signal(child: &Child, signal: Signal) {
     }
 }
 
-/// An rclone must not outlive an error on our side.
-struct Guarded(Child);
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            signal(&self.0, Signal::KILL);
-            let _ = self.0.wait();
-        }
-    }
-}
-
 fn read_lines(pipe: impl Read, sender: &SyncSender<Piece>) {
     let mut reader = BufReader::with_capacity(64 << 10, pipe);
     let mut line = Vec::new();
@@ -336,19 +343,25 @@ mod tests {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
             environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
-            input: b"list\n".to_vec(),
         }
+    }
+
+    fn run(script: &str, control: &Control, on_line: &mut dyn FnMut(&str) -> Heard) -> (Ended, Vec<u8>) {
+        let mut output = Vec::new();
+        let collect = &mut |bytes: &[u8]| output.extend_from_slice(bytes);
+        let running = start(shell(script), control).unwrap();
+        let ended = running.listen(b"list\n".to_vec(), control, on_line, collect).unwrap();
+        (ended, output)
     }
 
     #[test]
     fn input_goes_in_and_both_pipes_come_out() {
         let mut lines = Vec::new();
-        let (ended, output) =
-            run(shell("cat; echo one >&2; printf two >&2; exit 7"), &Control::default(), &mut |line| {
-                lines.push(line.to_owned());
-                Heard::Nothing
-            })
-            .unwrap();
+        let script = "cat; echo one >&2; printf two >&2; exit 7";
+        let (ended, output) = run(script, &Control::default(), &mut |line| {
+            lines.push(line.to_owned());
+            Heard::Nothing
+        });
         assert_eq!((ended, output.as_slice()), (Ended::Exited(7), &b"list\n"[..]));
         assert_eq!(lines, ["one\n", "two"]);
     }
@@ -356,7 +369,7 @@ mod tests {
     #[test]
     fn a_process_without_progress_is_ended() {
         let control = Control { no_progress: Duration::from_millis(300), ..Control::default() };
-        let (ended, _) = run(shell("sleep 1000"), &control, &mut |_| Heard::Nothing).unwrap();
+        let (ended, _) = run("sleep 1000", &control, &mut |_| Heard::Nothing);
         assert_eq!(ended, Ended::ByUs(Reason::NoProgress));
     }
 
@@ -364,11 +377,10 @@ mod tests {
     fn a_stop_ends_what_runs_with_all_its_children() {
         let control = Control::default();
         let stop = control.stop.clone();
-        let (ended, _) = run(shell("echo go >&2; sleep 1000 & wait"), &control, &mut |_| {
+        let (ended, _) = run("echo go >&2; sleep 1000 & wait", &control, &mut |_| {
             stop.now();
             Heard::Nothing
-        })
-        .unwrap();
+        });
         assert_eq!(ended, Ended::ByUs(Reason::Stopped));
     }
 
@@ -378,6 +390,14 @@ mod tests {
             record_process: Box::new(|_| Err(io::Error::other("disk full"))),
             ..Control::default()
         };
-        assert!(run(shell("cat"), &control, &mut |_| Heard::Nothing).is_err());
+        assert!(start(shell("cat"), &control).is_err());
+    }
+
+    #[test]
+    fn a_process_that_gets_no_list_after_all_is_ended() {
+        let running = start(shell("exec sleep 1000"), &Control::default()).unwrap();
+        let id = Pid::from_raw(i32::try_from(running.0.id()).unwrap()).unwrap();
+        drop(running);
+        assert_eq!(rustix::process::test_kill_process(id), Err(rustix::io::Errno::SRCH));
     }
 }

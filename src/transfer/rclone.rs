@@ -5,7 +5,7 @@ use crate::observe::{Counter, Event, Observer};
 use crate::transfer::classify;
 use crate::transfer::command_line::{Traffic, common_flags, environment};
 use crate::transfer::log_line::LogLine;
-use crate::transfer::process::{Call, Control, Ended, Heard, Reason, run, run_streaming};
+use crate::transfer::process::{Call, Control, Ended, Heard, Reason, Running, run, start};
 use crate::transfer::user_flags::words;
 use crate::transfer::version::OLDEST;
 use crate::transfer::{
@@ -89,10 +89,9 @@ impl Rclone {
             program: settings.program.clone(),
             arguments: vec!["version".into()],
             environment: environment(&settings.inherited_environment, &settings.environment),
-            input: Vec::new(),
         };
         observer.count(Counter::RcloneProcesses, 1);
-        let (_, output) = run(call, control, &mut |_| Heard::Nothing)
+        let (_, output) = run(call, control)
             .map_err(|source| RcloneError::NotStartable { program: program.clone(), source })?;
         let output = String::from_utf8_lossy(&output);
         let version = RcloneVersion::parse(&output)
@@ -156,6 +155,12 @@ impl Session<'_> {
     pub fn encoding(&self) -> NameEncoding {
         self.encoding
     }
+}
+
+/// A command that waits for its input; ended when it is dropped.
+pub(crate) struct Started {
+    running: Running,
+    traffic: Traffic,
 }
 
 /// What came of a command.
@@ -238,6 +243,12 @@ impl<'a> Session<'a> {
         on_line: &mut dyn FnMut(&LogLine) -> Heard,
         on_output: &mut dyn FnMut(&[u8]),
     ) -> Result<Finished, Failure> {
+        self.finish(self.start(arguments, traffic)?, input, on_line, on_output)
+    }
+
+    /// Starts a command that waits for its input: it takes as long as 10,000 files take to be
+    /// looked at once more.
+    pub(crate) fn start(&self, arguments: Vec<OsString>, traffic: Traffic) -> Result<Started, Failure> {
         let settings = &self.rclone.settings;
         let mut arguments = arguments;
         arguments.extend(common_flags(
@@ -249,8 +260,26 @@ impl<'a> Session<'a> {
         ));
         let mut environment = environment(&settings.inherited_environment, &settings.environment);
         environment.extend(traffic.more_environment(&environment));
-        let call = Call { program: settings.program.clone(), arguments, environment, input };
+        let call = Call { program: settings.program.clone(), arguments, environment };
         self.observer.count(Counter::RcloneProcesses, 1);
+        let running = start(call, self.control).map_err(|error| self.not_run(&error))?;
+        Ok(Started { running, traffic })
+    }
+
+    fn not_run(&self, error: &std::io::Error) -> Failure {
+        let program = self.rclone.settings.program.display();
+        classify::failure(FailureClass::Rclone, &format!("running {program}: {error}"))
+    }
+
+    /// Gives a command its input, and listens to it as [`Session::run_streaming`].
+    pub(crate) fn finish(
+        &self,
+        started: Started,
+        input: Vec<u8>,
+        on_line: &mut dyn FnMut(&LogLine) -> Heard,
+        on_output: &mut dyn FnMut(&[u8]),
+    ) -> Result<Finished, Failure> {
+        let Started { running, traffic } = started;
         let mut trouble = Vec::new();
         let (mut progress, mut knocks) = (Progress::default(), Knocks::default());
         let mut on_stderr = |line: &str| {
@@ -272,10 +301,9 @@ impl<'a> Session<'a> {
             };
             if heard == Heard::Nothing && progress.moved(&line) { Heard::Progress } else { heard }
         };
-        let ended = run_streaming(call, self.control, &mut on_stderr, on_output).map_err(|error| {
-            let program = settings.program.display();
-            classify::failure(FailureClass::Rclone, &format!("running {program}: {error}"))
-        })?;
+        let ended = running
+            .listen(input, self.control, &mut on_stderr, on_output)
+            .map_err(|error| self.not_run(&error))?;
         Ok(Finished { ended, output: Vec::new(), trouble })
     }
 
@@ -325,11 +353,7 @@ impl Knocks {
             return Heard::Nothing;
         }
         let name = line.object.as_deref().unwrap_or_default();
-        let class = classify::class_of(&if name.is_empty() {
-            line.text.clone()
-        } else {
-            line.text.replace(name, "")
-        });
+        let class = classify::class_of(&classify::without_name(&line.text, name));
         let is_many_requests = matches!(traffic, Traffic::Requests | Traffic::Folders);
         self.unwell += u32::from(class == FailureClass::RemoteUnwell && is_many_requests);
         match class {

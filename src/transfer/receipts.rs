@@ -69,27 +69,27 @@ impl<'s, 'a> Sending<'s, 'a> {
     pub(crate) fn run(&mut self) -> bool {
         let lane = self.batch.lane;
         let wave = self.wave;
-        if lane == Lane::Upload {
-            for (index, outcome) in self.source_differences() {
-                self.settle(index, outcome);
-            }
-        }
-        let open = self.open();
-        if open.is_empty() {
-            return false;
-        }
-        let lines = wave.lines.iter().filter(|(index, _)| self.outcomes[*index].is_none());
-        let list = list_of(lines.map(|(_, line)| line.as_slice()));
+        let session = self.transfer.session;
         let traffic = match lane {
             Lane::Upload if self.are_all_small() => Traffic::SmallFiles,
             Lane::Upload => Traffic::Bytes,
             Lane::Trash => Traffic::Moves,
             Lane::Delete | Lane::Discard => Traffic::Requests,
         };
-        let finished = self.transfer.arguments(lane, wave).and_then(|arguments| {
-            let session = self.transfer.session;
-            session.run(arguments, list, traffic, &mut |line| self.hear(line))
-        });
+        let started =
+            self.transfer.arguments(lane, wave).and_then(|arguments| session.start(arguments, traffic));
+        if lane == Lane::Upload {
+            for (index, outcome) in self.source_differences() {
+                self.settle(index, outcome);
+            }
+        }
+        let lines = wave.lines.iter().filter(|(index, _)| self.outcomes[*index].is_none());
+        let list = list_of(lines.map(|(_, line)| line.as_slice()));
+        if list.is_empty() {
+            return false;
+        }
+        let finished = started
+            .and_then(|started| session.finish(started, list, &mut |line| self.hear(line), &mut |_| {}));
         match finished {
             Ok(finished) => self.settle_open(&finished),
             Err(failure) => {
@@ -188,8 +188,7 @@ impl<'s, 'a> Sending<'s, 'a> {
 
     fn take_failure(&mut self, index: usize, line: &LogLine) -> Heard {
         let name = line.object.as_deref().unwrap_or_default();
-        // A file called `quota exceeded.txt` is no full disk.
-        let words = line.text.replace(name, "");
+        let words = classify::without_name(&line.text, name);
         let failure = classify::failure(classify::class_of(&words), &line.text);
         let class = failure.class;
         // One 403 can be a name that the remote refuses; a row of them is a closed door.

@@ -52,7 +52,7 @@ impl FolderCount {
         Ok(())
     }
 
-    /// New levels of the mirror; and, where several are new, those above them that
+    /// New levels of the mirror; and, where there are any, those above them that
     /// exist: a skeleton of folders holds them too.
     fn count_upload(&mut self, views: &Views<'_>, path: &TreePath, tally: &mut Tally) -> Result<(), Halt> {
         let (mut new, mut existing) = (0, 0);
@@ -63,7 +63,7 @@ impl FolderCount {
                 existing += 1;
             }
         }
-        tally.new_folders += if new > 1 { new + existing } else { new };
+        tally.new_folders += if new > 0 { new + existing } else { 0 };
         self.last_upload = path.parent().unwrap_or_default();
         Ok(())
     }

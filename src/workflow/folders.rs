@@ -1,6 +1,7 @@
 //! Folders that do not exist yet are made first, by one request each. Met on the
 //! way they cost rclone four to five requests a level (1,702 instead of 1,194 for 200
-//! files), and its many senders race for them, which some servers answer with an error.
+//! files), and its many senders race for them: then `rclone serve` answers 423 and WsgiDAV 500 to
+//! some, and those files go a second time.
 
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -32,13 +33,8 @@ impl JobRun<'_> {
                 missing.insert(folder);
             }
         }
-        // One fresh level is made by the MKCOL that comes with each file in any case.
-        let is_below_another =
-            |folder: &TreePath| folder.parent().is_some_and(|parent| missing.contains(&parent));
-        if missing.iter().any(is_below_another) {
-            self.make_folders(Place::Mirror, missing.into_iter().collect())?;
-        }
-        Ok(())
+        let wanted = wanted_ahead(items, &missing);
+        if wanted.is_empty() { Ok(()) } else { self.make_folders(Place::Mirror, wanted) }
     }
 
     /// For versions that are about to be moved to the run's trash.
@@ -95,6 +91,23 @@ impl JobRun<'_> {
     }
 }
 
+/// Of the missing folders those that are better made ahead: levels below each other, and those that
+/// several files go into. One fresh level for one file is made by the MKCOL that comes with it in any case.
+fn wanted_ahead(items: &[BatchItem], missing: &BTreeSet<TreePath>) -> Vec<TreePath> {
+    let (mut entered, mut wanted) = (BTreeSet::new(), BTreeSet::new());
+    for folder in items.iter().filter_map(|item| item.path.parent()) {
+        if missing.contains(&folder) && !entered.insert(folder.clone()) {
+            wanted.insert(folder);
+        }
+    }
+    for folder in missing {
+        if let Some(parent) = folder.parent().filter(|parent| missing.contains(parent)) {
+            wanted.extend([folder.clone(), parent]);
+        }
+    }
+    wanted.into_iter().collect()
+}
+
 /// The folders above the items that are not in `seen` yet; they are now.
 fn unseen_folders(items: &[BatchItem], seen: &mut BTreeSet<TreePath>) -> Vec<TreePath> {
     items.iter().flat_map(|item| unseen_above(&item.path, seen)).collect()
@@ -111,4 +124,36 @@ fn unseen_above(path: &TreePath, seen: &mut BTreeSet<TreePath>) -> Vec<TreePath>
         unseen.push(folder);
     }
     unseen
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::{Permissions, Stamp};
+
+    fn item(path: &str) -> BatchItem {
+        BatchItem {
+            path: TreePath::from_bytes(path.as_bytes().to_vec()).unwrap(),
+            as_link: false,
+            stamp: Stamp::default(),
+            permissions: Permissions::default(),
+            digest: None,
+        }
+    }
+
+    fn wanted(paths: &[&str], missing: &[&str]) -> Vec<String> {
+        let items: Vec<BatchItem> = paths.iter().map(|path| item(path)).collect();
+        let missing = missing.iter().map(|path| item(path).path).collect();
+        wanted_ahead(&items, &missing).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_fresh_folder_is_made_ahead_when_several_files_would_race_for_it() {
+        assert_eq!(wanted(&["old/new/a"], &["old/new"]), Vec::<String>::new());
+        assert_eq!(wanted(&["old/new/a", "old/new/b"], &["old/new"]), ["old/new"]);
+        assert_eq!(wanted(&["x/a", "x/b", "y/a"], &["x", "y"]), ["x"]);
+        assert_eq!(wanted(&["n/m/a"], &["n", "n/m"]), ["n", "n/m"]);
+        assert_eq!(wanted(&["old/a", "old/b"], &[]), Vec::<String>::new());
+    }
 }
