@@ -424,8 +424,10 @@ fn a_storm_is_waited_out_with_growing_waits_and_few_knocks() {
         assert!(slept >= Duration::from_secs(40), "{status}: it waited {slept:?} only");
         let proxy = scenario.world.proxy.as_ref().unwrap();
         let uploads = proxy.count("PUT");
-        // Four attempts of five files each, and what was under way when the fifth had failed.
-        assert!(uploads <= 4 * 8, "{status}: {uploads} uploads against a remote that is unwell");
+        // Four attempts of five files each, and what was under way when the fifth had failed; what rclone
+        // thinks worth a second try, twice. 405 is not.
+        let tries = if status == 405 { 1 } else { 2 };
+        assert!(uploads <= 4 * 8 * tries, "{status}: {uploads} uploads against a remote that is unwell");
         // Before, each file of which rclone had not spoken yet was looked up, in each attempt.
         assert!(proxy.total() <= 200, "{status}: {} requests: {:#?}", proxy.total(), proxy.seen());
         assert_eq!(scenario.lost(), Vec::<PathBuf>::new());

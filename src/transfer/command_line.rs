@@ -27,12 +27,15 @@ pub(crate) enum Traffic {
 }
 
 impl Traffic {
-    /// A second try at once helps against a dropped connection, and not against a remote that says
-    /// 429 or 503: those are tried again by the caller after a wait, and rclone must not multiply them. Large
-    /// files keep it: many backends send them in chunks, and one that fails must not cost the others.
+    /// A try at once helps against a dropped connection, and not against a remote that says
+    /// 429 or 503: those are tried again by the caller after a wait, and rclone must not multiply them. Two for
+    /// small files: `rclone serve webdav` locks a folder while it answers the MKCOL that comes with each file, and
+    /// a few in a batch of 10,000 get 423 for it; the wait would cost more than all of them. Three for
+    /// large ones: many backends send them in chunks, and one that fails must not cost the others.
     fn tries(self) -> &'static str {
         match self {
-            Traffic::SmallFiles | Traffic::Folders => "1",
+            Traffic::Folders => "1",
+            Traffic::SmallFiles => "2",
             _ => "3",
         }
     }
@@ -158,15 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn rclone_repeats_nothing_that_is_tried_again_after_a_wait() {
+    fn rclone_repeats_little_that_is_tried_again_after_a_wait() {
         let tries = |traffic, user: &[&str]| {
             let flags = flags(NEW, user, traffic);
             let last = flags.iter().rposition(|flag| flag.starts_with("--low-level-retries")).unwrap_or(0);
             flags[last..].iter().take(2).cloned().collect::<Vec<_>>().join("=")
         };
-        for traffic in [Traffic::SmallFiles, Traffic::Folders, Traffic::Moves] {
+        for traffic in [Traffic::Folders, Traffic::Moves] {
             assert_eq!(tries(traffic, &[]), "--low-level-retries=1");
         }
+        assert_eq!(tries(Traffic::SmallFiles, &[]), "--low-level-retries=2");
         assert_eq!(tries(Traffic::Bytes, &[]), "--low-level-retries=3");
         assert!(tries(Traffic::SmallFiles, &["--low-level-retries=7"]).starts_with("--low-level-retries=7"));
     }
