@@ -149,3 +149,32 @@ fn what_rclone_and_the_remote_can_do_is_remembered_until_the_configuration_chang
     world.rclone_configuration.add("other", &[("type", "memory".to_owned())]);
     assert_ne!(remembered_after("three"), first);
 }
+
+#[test]
+fn kept_files_that_come_back_and_folders_that_give_way_are_forecast() {
+    let mut world = World::served(Protocol::Webdav, Rclone::Current);
+    world.set("on_delete", "\"keep\"");
+    world.set("max_delete", "\"off\"");
+    world.set("max_change", "\"off\"");
+    plant(&world);
+    for number in 0..60 {
+        write(&world, &format!("returning/file {number}"), "first");
+    }
+    for number in 0..20 {
+        write(&world, &format!("give way/{number}/only"), "first");
+    }
+    world.backup(&[]).expect(0);
+    fs::remove_dir_all(world.source().join("returning")).unwrap();
+    world.backup(&[]).expect(0);
+    for number in 0..60 {
+        write(&world, &format!("returning/file {number}"), "second, longer");
+    }
+    within_forecast(&world, "kept files that come back");
+    world.assert_mirror_equals_source();
+    for number in 0..20 {
+        fs::remove_dir_all(world.source().join(format!("give way/{number}"))).unwrap();
+        write(&world, &format!("give way/{number}"), "a file");
+    }
+    within_forecast(&world, "folders that become files");
+    world.assert_mirror_equals_source();
+}

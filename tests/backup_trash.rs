@@ -145,6 +145,26 @@ fn a_kept_file_that_comes_back_is_a_change_and_not_an_overwrite() {
 }
 
 #[test]
+fn a_deleted_folder_is_kept_file_by_file_where_deletions_are_kept() {
+    for protocol in [None, Some(Protocol::Webdav)] {
+        let mut world =
+            protocol.map_or_else(|| World::local(Rclone::Current), |to| World::served(to, Rclone::Current));
+        world.set("on_delete", "\"keep\"");
+        plant(&world);
+        let gone = world.source().join("gone");
+        Plan::plain(30, 2).plant(&gone);
+        world.backup(&[]).expect(0);
+        let held = crate::support::trees::files_below(&gone);
+        fs::remove_dir_all(&gone).unwrap();
+        world.backup(&[]).expect(0);
+        assert!(world.all_trash().is_empty(), "{protocol:?}: it went to a trash, which expires");
+        assert_eq!(crate::support::trees::files_below(&world.mirror().join("gone")), held);
+        world.backup(&["--accept", "kept"]).expect(0);
+        assert_eq!(world.all_trash().len(), 30, "{protocol:?}: it was not known as kept");
+    }
+}
+
+#[test]
 fn a_deleted_folder_goes_to_the_trash_with_all_that_is_in_it() {
     for protocol in [None, Some(Protocol::Webdav), Some(Protocol::Wsgidav)] {
         let world =

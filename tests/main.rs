@@ -20,6 +20,7 @@ mod backup_edges;
 mod backup_faults;
 mod backup_guards;
 mod backup_kills;
+mod backup_lies;
 mod backup_requests;
 mod backup_runs;
 mod backup_servers;

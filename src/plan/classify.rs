@@ -102,8 +102,10 @@ impl Classifier {
             (None, Some(_)) => Decision { removal: Removal::None, upload: Upload::New },
             (Some(_), None) => Self::removal(self.removal_of(change)),
             (Some(base), Some(pending)) if base.kind != pending.kind => {
-                // `a` and `a.rclonelink` are two objects, neither is in the other's way.
-                Decision { removal: self.removal_of(change), upload: Upload::New }
+                // `a` and `a.rclonelink` are two objects and neither is in the other's way; but the
+                // index has one entry for both, so that what it says of the old one must be
+                // done before the new one is there.
+                Decision { removal: Removal::Blocking, upload: Upload::New }
             }
             (Some(base), Some(pending)) => {
                 Decision { removal: Removal::None, upload: compare(base, pending) }
@@ -224,6 +226,18 @@ mod tests {
     fn a_file_in_the_way_of_a_folder_leaves_even_when_deletions_are_kept() {
         let changes = [change("a", held(1), folder()), change("a/x", None, seen(1))];
         assert_eq!(decide(KEEP, &changes), [(Removal::Blocking, Upload::None), (Removal::None, Upload::New)]);
+    }
+
+    #[test]
+    fn a_file_leaves_before_a_link_of_its_name_goes_up() {
+        let link = || {
+            let link = entry(EntryKind::Symlink, 6, Some(b"target"));
+            Some(OwnedEntry { flags: EntryFlags::UPLOADED_LINK, ..link })
+        };
+        let changes = [change("a", held(1), link()), change("b", link(), seen(1))];
+        for policy in [KEEP, DELETE] {
+            assert_eq!(decide(policy, &changes), [(Removal::Blocking, Upload::New); 2]);
+        }
     }
 
     #[test]

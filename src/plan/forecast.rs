@@ -44,6 +44,7 @@ pub fn forecast_requests(tally: &Tally, costs: &RequestCosts, manner: &Manner) -
     let replacement = costs.trash + costs.upload + if manner.keeps_versions { 0 } else { costs.delete };
     let files = tally.new_files_total() * costs.upload
         + replaced * replacement
+        + tally.returning_files * (replacement - costs.upload)
         + tally.blocking_files * costs.trash
         + removed * removal
         + tally.whole_folders * costs.whole_folder;

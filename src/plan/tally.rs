@@ -12,6 +12,8 @@ pub struct Tally {
     pub new_files: [u64; SizeClass::COUNT],
     /// Their sizes, in bytes.
     pub new_bytes: [u64; SizeClass::COUNT],
+    /// Those of the new files whose place is taken by a version that was kept: it is read, and leaves first.
+    pub returning_files: u64,
     /// Files that differ for certain.
     pub changed_files: u64,
     /// Their new sizes, in bytes.
@@ -35,7 +37,7 @@ pub struct Tally {
     pub new_folders: u64,
     /// Folders to be made in the run's trash.
     pub trash_folders: u64,
-    /// Folders that vanished and leave as one piece.
+    /// Folders that vanished, or are in the way, and leave as one piece.
     pub whole_folders: u64,
     /// Those of the removed files that leave with them.
     pub moved_whole_files: u64,

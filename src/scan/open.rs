@@ -226,6 +226,16 @@ impl RootDirectory {
         })
     }
 
+    /// True when `root` leads to this very directory still. It stays open when it is renamed, or
+    /// unmounted lazily, and is then not what other programs find at that path.
+    pub fn is_still_at(&self, root: &Path) -> bool {
+        open_directory(CWD, root, Entering::Following)
+            .and_then(|found| stat_open(found, &self.file_system))
+            .is_ok_and(|found| {
+                found.device == self.device && (found.inode == self.inode || !self.file_system.stable_inodes)
+            })
+    }
+
     /// Opens the directory at `path`, component by component: paths may be
     /// longer than the kernel takes at once, and none of them may be a symlink
     /// unless `follow`.

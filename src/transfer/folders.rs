@@ -105,6 +105,36 @@ impl Transfer<'_> {
         Ok(!is_file)
     }
 
+    /// True when the folder above shows one of that name. Where it cannot be listed, nothing is shown.
+    ///
+    /// # Errors
+    /// As [`Transfer::has_folder`].
+    pub fn is_listed_above(&self, place: Place, folder: &TreePath) -> Result<bool, Failure> {
+        let encode =
+            |path: &TreePath| self.session.encoding.encode(path).map_err(|error| file_failure(&error.reason));
+        let (Some(above), Some(name)) = (folder.parent(), folder.name()) else { return Ok(false) };
+        let above = if above.is_root() {
+            OsString::from(self.remote_of(place))
+        } else {
+            below(&self.remote_of(place), &encode(&above)?)
+        };
+        let words: [OsString; 4] = ["lsjson".into(), above, "--no-modtime".into(), "--no-mimetype".into()];
+        let finished = self.session.ask(words.to_vec())?;
+        if finished.says_absent() {
+            return Ok(false);
+        }
+        if !finished.succeeded() {
+            return Err(finished.failure("listing a folder"));
+        }
+        let line = encode(folder)?;
+        let written = line.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let names = [name, written].map(String::from_utf8_lossy);
+        let entries: Vec<serde_json::Value> = serde_json::from_slice(&finished.output).unwrap_or_default();
+        Ok(entries
+            .iter()
+            .any(|entry| entry["IsDir"] == true && names.iter().any(|name| entry["Path"] == name.as_ref())))
+    }
+
     /// Moves a whole folder from the mirror to this run's trash by one request.
     /// Only for remotes with `dir_move`, and to a target that does not exist.
     pub fn move_folder(&self, folder: &TreePath) -> FolderMove {

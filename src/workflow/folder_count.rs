@@ -1,11 +1,11 @@
-//! How many folders a plan has to make, and which leave as one piece: for the
+//! How many folders a plan has to make, and which leave as one piece or give way: for the
 //! forecast. Nothing is kept but the folder before, because changes come in path order.
 
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::is_worth_a_folder_move;
 use super::views::Views;
-use crate::model::{Change, TreePath};
+use crate::model::{Change, EntryKind, TreePath};
 use crate::plan::{Decision, Removal, Tally, Upload};
 
 /// Counts change by change.
@@ -28,13 +28,18 @@ impl FolderCount {
     ) -> Result<(), Halt> {
         if decision.upload == Upload::New {
             self.count_upload(views, &change.path, tally)?;
+            tally.returning_files += u64::from(views.kept_entry(&change.path)?.is_some());
+            if change.base.as_ref().is_some_and(|base| base.kind == EntryKind::Directory) {
+                tally.whole_folders += 1;
+                self.count_trashed(&change.path, tally);
+            }
         }
         if self.moved_folder.as_ref().is_some_and(|folder| change.path.is_within(folder)) {
             tally.moved_whole_files += u64::from(decision.removal == Removal::Plain);
             return Ok(());
         }
         let trashes_deleted = run.trashes_deleted();
-        if trashes_deleted && is_worth_a_folder_move(run, views, change)? && run.features().dir_move {
+        if run.trashes_folders() && is_worth_a_folder_move(run, views, change)? && run.features().dir_move {
             tally.whole_folders += 1;
             self.count_trashed(&change.path, tally);
             self.moved_folder = Some(change.path.clone());

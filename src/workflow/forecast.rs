@@ -101,7 +101,8 @@ fn processes_expected(run: &JobRun<'_>, tally: &Tally, is_first: bool) -> u64 {
         .filter(|(files, _)| **files > 0)
         .map(|(files, bytes)| files.div_ceil(files_of(budget.files_max)) + bytes / budget.bytes_max)
         .sum();
-    let pairs = (tally.changed_files + tally.suspect_files).div_ceil(files_of(PAIR_FILES_MAX));
+    let replaced = tally.changed_files + tally.suspect_files + tally.returning_files;
+    let pairs = replaced.div_ceil(files_of(PAIR_FILES_MAX));
     let removed = (tally.removed_files - tally.moved_whole_files).div_ceil(files_of(REMOVAL_FILES_MAX));
     let blocking = tally.blocking_files.div_ceil(files_of(REMOVAL_FILES_MAX));
     let discards = u64::from(!run.keeps_versions());

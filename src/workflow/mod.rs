@@ -69,6 +69,7 @@ mod twins;
 mod uploading;
 mod views;
 mod way;
+mod witnesses;
 
 pub use adopt::adopt;
 pub use any_bytes::{named_in_snapshot, side_files_read};

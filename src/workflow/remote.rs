@@ -200,8 +200,10 @@ impl<'a> JobRun<'a> {
     /// and is in the journal as soon as that is final.
     ///
     /// # Errors
-    /// When the journal can't be written, or the remote can't be opened.
+    /// When the journal can't be written, the remote can't be opened, or the source is not at its
+    /// path any more: rclone would find nothing of what was scanned, after its old versions had left.
     pub(super) fn send(&mut self, batch: &Batch) -> Result<Vec<Outcome>, Halt> {
+        self.halt_if_source_moved()?;
         self.open_remote()?;
         self.keep_the_pause()?;
         let deadline = self.options.budget.deadline().filter(|_| !self.is_within_pair);
@@ -236,6 +238,20 @@ impl<'a> JobRun<'a> {
         let bytes = tried().map(|(item, _)| item.stamp.size).sum();
         self.spend_on_batch(batch.lane, tried().count() as u64, bytes, begun.elapsed());
         Ok(outcomes)
+    }
+
+    fn halt_if_source_moved(&self) -> Result<(), Halt> {
+        if self.source().is_still_at(&self.job.source) {
+            return Ok(());
+        }
+        Err(Halt::Guard {
+            guard: None,
+            message: format!(
+                "{} does not lead any more to the folder that was scanned: it was renamed, unmounted or replaced while \
+                 the run was under way. Nothing more is sent, and nothing is taken for deleted; the next run goes on",
+                self.job.source.display()
+            ),
+        })
     }
 
     /// Ends the run when what just happened leaves no way on. Called after the

@@ -105,7 +105,9 @@ impl JobRun<'_> {
             if views.base_entry(&path)?.is_some_and(|entry| entry.is_on_mirror()) {
                 // Confirmed since: no doubt any more.
                 self.committed.doubts.remove(&path);
-            } else if !views.pending_entry(&path)?.is_some_and(|entry| entry.is_on_mirror()) {
+            } else if views.kept_entry(&path)?.is_none()
+                && !views.pending_entry(&path)?.is_some_and(|entry| entry.is_on_mirror())
+            {
                 junk.push(BatchItem {
                     path,
                     as_link: false,
@@ -128,9 +130,14 @@ impl JobRun<'_> {
         self.job.on_delete != OnDelete::Delete
     }
 
+    /// True when a vanished folder goes to the trash: not where it is deleted, and not where it is kept.
+    pub(super) fn trashes_folders(&self) -> bool {
+        self.job.on_delete == OnDelete::Trash
+    }
+
     /// True when a vanished folder may leave as one piece.
     pub(super) fn is_folder_move_wanted(&mut self) -> Result<bool, Halt> {
-        Ok(self.trashes_deleted() && self.open_remote()?.connection.features.dir_move)
+        Ok(self.trashes_folders() && self.open_remote()?.connection.features.dir_move)
     }
 
     /// True when the remote has folders of their own, that stay when they are empty.

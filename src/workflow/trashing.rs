@@ -3,7 +3,6 @@
 use super::backoff::{self, Backoff};
 use super::halt::Halt;
 use super::job_run::JobRun;
-use super::owner;
 use crate::index::MovedAway;
 use crate::model::{Batch, BatchItem, Change, EntryKind, FailureClass, Lane, Outcome, OwnedEntry, TreePath};
 use crate::plan::mirror_path;
@@ -197,18 +196,17 @@ impl JobRun<'_> {
     }
 
     /// Neither in the mirror nor in the trash. A remote that lies answers like
-    /// this for everything, so it must find what is surely there in the same look.
+    /// this for a folder or for everything, so it must find what is surely there in the same look.
     fn accept_as_lost(&mut self, lost: Vec<BatchItem>, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
         let (unheard_of, lost): (Vec<_>, Vec<_>) =
             lost.into_iter().partition(|item| self.never_known.contains(&item.path));
         // Nothing was known to be there, and nothing is.
         cleared.extend(unheard_of.into_iter().map(|item| item.path));
-        if lost.is_empty() {
-            return Ok(());
-        }
+        let Some(first) = lost.first() else { return Ok(()) };
+        let witnesses = self.witnesses_for(&lost)?;
         for pause_seconds in [0, self.surroundings.second_look_seconds] {
             self.surroundings.pause(pause_seconds)?;
-            self.prove_remote_answers()?;
+            self.hear(&witnesses, &first.path)?;
             if self.look(Place::Mirror, &lost)?.contains(&true) {
                 return Err(Halt::RemoteUnwell(
                     "the remote shows files now that it denied a moment ago: nothing more is sent".into(),
@@ -224,16 +222,6 @@ impl JobRun<'_> {
             cleared.insert(item.path);
         }
         Ok(())
-    }
-
-    /// The owner file is surely there: a remote that does not show it shows nothing.
-    fn prove_remote_answers(&mut self) -> Result<(), Halt> {
-        let belief = self.belief();
-        let remote = self.open_remote()?;
-        if belief.sequence == 0 {
-            return Ok(());
-        }
-        owner::check(&remote.connection.session, &belief).map(|_| ())
     }
 
     /// True when the mirror has a folder at `path`, empty or not.

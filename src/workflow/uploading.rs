@@ -6,9 +6,10 @@ use super::job_run::JobRun;
 use super::lanes::{Candidate, Prepared, read_one};
 use super::remote::confirmed;
 use crate::model::{
-    Batch, BatchItem, EntryFlags, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
+    Batch, BatchItem, EntryFlags, EntryKind, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
 };
 use crate::observe::Event;
+use crate::plan::mirror_path;
 use crate::scan::{FileReader, read_each};
 use crate::transfer::Place;
 use std::collections::BTreeSet;
@@ -49,7 +50,7 @@ impl JobRun<'_> {
         for (candidate, outcome) in given_up {
             if outcome != Outcome::NotAttempted {
                 // Whatever lies there now is ours and of no worth.
-                self.committed.doubts.insert(candidate.path.clone());
+                self.committed.doubts.insert(name_on_mirror(&candidate));
             }
             self.report_upload_failure(&candidate.path, &outcome);
         }
@@ -93,7 +94,7 @@ impl JobRun<'_> {
     fn note_held(&mut self, candidate: Candidate, held: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
         self.report.files_uploaded += 1;
         self.report.bytes_uploaded += candidate.pending.stamp.size;
-        self.committed.doubts.remove(&candidate.path);
+        self.committed.doubts.remove(&name_on_mirror(&candidate));
         self.forget_kept(&candidate.path)?;
         held.insert(candidate.path.clone());
         self.ledger.held(candidate.path, candidate.pending);
@@ -295,7 +296,12 @@ impl JobRun<'_> {
             Outcome::Unknown => {
                 "it was sent and the remote gave no answer; the next run sends it again".into()
             }
-            Outcome::Vanished => return,
+            Outcome::Vanished if self.is_gone(path) => return,
+            Outcome::Vanished => {
+                "it was not found at its path when it was to be sent, and it is there; the next run \
+                                  sends it"
+                    .into()
+            }
             // Never begun, but for a few: counted at the end of the run, and not named one by one.
             Outcome::NotAttempted | Outcome::Unheard => {
                 self.has_not_reached = true;
@@ -305,6 +311,11 @@ impl JobRun<'_> {
         self.report.files_failed += 1;
         self.unprotected(path, &reason);
     }
+}
+
+/// Under which the mirror has it: a doubt about a link must not be taken for one about a file.
+fn name_on_mirror(candidate: &Candidate) -> TreePath {
+    mirror_path(&candidate.path, candidate.pending.kind == EntryKind::Symlink)
 }
 
 fn item_to_send(candidate: &Candidate) -> BatchItem {
