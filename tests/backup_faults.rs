@@ -561,9 +561,10 @@ fn a_login_that_is_revoked_in_mid_run_is_tried_by_what_is_under_way_only() {
         assert!(matches!(report.outcome, JobOutcome::Authentication { .. }), "{method}: {report:?}");
         let refused = refused.load(Ordering::Relaxed);
         say(&format!("revoked at {method}: {refused} requests were refused"));
-        // A PUT that is refused is told a second later, after its DELETE; everything else at once.
-        let most = if method == "PUT" { 3 * 4 } else { 2 * 4 };
-        assert!(refused <= most, "{method}: {refused} requests were refused");
+        // Up to three for each of the four transfers: a PUT that is refused is told a second later, after
+        // its DELETE; everything else at once, but on a busy machine each may begin one more
+        // before the signal is there (9 of MKCOL seen at load 5, 8 and less on a quiet one).
+        assert!(refused <= 3 * 4, "{method}: {refused} requests were refused");
         assert_eq!(scenario.lost(), Vec::<PathBuf>::new());
     }
 }
