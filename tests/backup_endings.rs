@@ -4,7 +4,7 @@
 
 use crate::support::program::chmod;
 use crate::support::servers::Rclone;
-use crate::support::trees::Plan;
+use crate::support::trees::{Plan, files_below};
 use crate::support::world::World;
 use std::fs;
 
@@ -51,4 +51,28 @@ fn a_file_rewritten_before_a_crash_is_not_confirmed_with_the_content_of_before()
     // What was never sent has no version anywhere.
     assert!(world.all_trash().is_empty(), "{:?}", world.all_trash());
     world.program.run(&["verify", "--remote", "--download"]).expect(0);
+}
+
+#[test]
+fn a_folder_that_moved_while_we_were_stopped_is_remembered_file_by_file() {
+    let mut world = World::local(Rclone::Current);
+    world.set("max_delete", "\"off\"");
+    Plan::plain(5, 1).plant(&world.source());
+    let gone = world.source().join("gone");
+    Plan::plain(30, 2).plant(&gone);
+    let all = files_below(&world.source()).len();
+    world.backup(&[]).expect(0);
+    fs::remove_dir_all(&gone).unwrap();
+    let shell =
+        "if [ \"$1\" = moveto ]; then \"$real\" \"$@\"; code=$?; kill -TERM $PPID; sleep 1; exit $code; fi";
+    before_rclone(&mut world, shell);
+    world.backup(&[]).expect(143);
+    assert_eq!(world.all_trash().len(), 30);
+
+    rclone_as_usual(&mut world);
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    let to = world.root().join("restored");
+    world.program.run(&["restore", "--to", to.to_str().unwrap(), "--at", "000001"]).expect(0);
+    assert_eq!(files_below(&to).len(), all);
 }

@@ -246,13 +246,14 @@ impl JobRun<'_> {
             .map_err(|failure| Halt::from_failure("looking for a folder on the mirror", &failure))
     }
 
-    /// Moves a whole folder to the run's trash. True when it is there now; false
-    /// when it is to be done file by file.
+    /// Moves a whole folder to the run's trash. True when it is there now, and the caller
+    /// notes each file of it; false when it is to be done file by file.
     pub(super) fn trash_folder(&mut self, path: &TreePath) -> Result<bool, Halt> {
         let remote = self.open_remote()?;
         if !remote.connection.features.dir_move {
             return Ok(false);
         }
+        self.surroundings.halt_if_stopped()?;
         self.make_folders_above_in_trash(path)?;
         self.keep_the_pause()?;
         self.open_remote()?.journal.append_folder_intent(path).map_err(Halt::fatal)?;
@@ -279,13 +280,12 @@ impl JobRun<'_> {
         };
         self.unresolved_folder = None;
         self.operation_ended();
-        let remote = self.open_remote()?;
-        remote.journal.append_folder_outcome(path, is_moved).map_err(Halt::fatal)?;
         if is_moved {
             self.ledger.folder_gone(path.clone());
             self.moved_folders.insert(path.clone());
         }
-        self.surroundings.halt_if_stopped()?;
+        // No halt from here on: the caller has to note what left with the folder first.
+        self.open_remote()?.settle_folder(path, is_moved);
         Ok(is_moved)
     }
 
