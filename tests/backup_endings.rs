@@ -3,10 +3,16 @@
 //! rclone waits for that command.
 
 use crate::support::program::chmod;
-use crate::support::servers::Rclone;
+use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, files_below};
-use crate::support::world::World;
+use crate::support::world::{JOB, World};
 use std::fs;
+use std::path::{Path, PathBuf};
+use treeferry::observe::Recorder;
+use treeferry::workflow::configuration::{Configuration, Defaults};
+use treeferry::workflow::options::{BackupOptions, Stop};
+use treeferry::workflow::report::{JobOutcome, JobReport};
+use treeferry::workflow::{Machine, Surroundings, backup, check_rclone_flags};
 
 /// From now on `shell` has its say before each call of rclone: `$real` is the program,
 /// `$PPID` are we. What it does not end goes on as usual.
@@ -22,6 +28,22 @@ fn before_rclone(world: &mut World, shell: &str) {
 
 fn rclone_as_usual(world: &mut World) {
     world.stop_watching_rclone();
+}
+
+/// In this process, without the minute between two looks.
+fn back_up_without_waits(world: &World) -> JobReport {
+    let defaults = Defaults { state_home: None, check_rclone_flags };
+    let text = world.configuration.text();
+    let configuration = Configuration::parse(&text, Path::new("config.toml"), &defaults).unwrap();
+    let environment =
+        std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("RCLONE_")).collect();
+    let machine = Machine { environment, temporary_directory: world.root().to_path_buf() };
+    let (stop, recorder) = (Stop::default(), Recorder::default());
+    let clock = || time::OffsetDateTime::now_utc().unix_timestamp();
+    let mut surroundings = Surroundings::new(&configuration, machine, &stop, &clock, &recorder);
+    surroundings.sleep = &|_| {};
+    surroundings.second_look_seconds = 0;
+    backup(&configuration, configuration.job(JOB).unwrap(), &BackupOptions::default(), &surroundings)
 }
 
 /// Written between our reading and rclone's, and then we are killed: the mirror has what the
@@ -75,4 +97,27 @@ fn a_folder_that_moved_while_we_were_stopped_is_remembered_file_by_file() {
     let to = world.root().join("restored");
     world.program.run(&["restore", "--to", to.to_str().unwrap(), "--at", "000001"]).expect(0);
     assert_eq!(files_below(&to).len(), all);
+}
+
+/// Somebody deleted it there, and it vanished here: nothing is left to be moved.
+#[test]
+fn a_folder_that_is_in_neither_place_does_not_stop_what_comes_after_it() {
+    for protocol in [None, Some(Protocol::Webdav)] {
+        let mut world =
+            protocol.map_or_else(|| World::local(Rclone::Current), |to| World::served(to, Rclone::Current));
+        world.set("max_delete", "\"off\"");
+        Plan::plain(5, 1).plant(&world.source());
+        Plan::plain(15, 2).plant(&world.source().join("gone"));
+        fs::write(world.source().join("zz last"), "deleted as well").unwrap();
+        world.backup(&[]).expect(0);
+        fs::remove_dir_all(world.mirror().join("gone")).unwrap();
+        world.renew_server();
+        fs::remove_dir_all(world.source().join("gone")).unwrap();
+        fs::remove_file(world.source().join("zz last")).unwrap();
+        let report = back_up_without_waits(&world);
+        assert_eq!(report.outcome, JobOutcome::Protected, "{protocol:?}: {report:?}");
+        let trash: Vec<PathBuf> = world.all_trash().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(trash, [PathBuf::from("zz last")], "{protocol:?}");
+        world.assert_mirror_equals_source();
+    }
 }

@@ -33,6 +33,7 @@ enum FolderSeen {
     Mirror,
     Both,
     Trash,
+    Neither,
 }
 
 impl Left {
@@ -290,7 +291,7 @@ impl JobRun<'_> {
     }
 
     /// A folder's move without a receipt is never repeated blindly: presence in
-    /// the trash proves it, and what is still in the mirror goes file by file.
+    /// the trash proves it, and what is still in the mirror, or not to be seen, goes file by file.
     fn look_for_folder(&mut self, path: &TreePath) -> Result<FolderSeen, Halt> {
         let failed = |failure| Halt::from_failure("looking where a folder went", &failure);
         let remote = self.open_remote()?;
@@ -301,9 +302,8 @@ impl JobRun<'_> {
             (true, false) => Ok(FolderSeen::Mirror),
             (true, true) => Ok(FolderSeen::Both),
             (false, true) => Ok(FolderSeen::Trash),
-            (false, false) => Err(Halt::RemoteUnwell(format!(
-                "the folder {path} was to be moved to the trash, and the remote shows it in neither place: nothing more is sent"
-            ))),
+            // Deleted there by somebody, or the remote lies: each file gets the looks that tell.
+            (false, false) => Ok(FolderSeen::Neither),
         }
     }
 
