@@ -121,3 +121,26 @@ fn a_folder_that_is_in_neither_place_does_not_stop_what_comes_after_it() {
         world.assert_mirror_equals_source();
     }
 }
+
+#[test]
+fn an_owner_file_that_is_refused_is_told_although_a_budget_ran_out_too() {
+    let mut world = World::local(Rclone::Current);
+    Plan::plain(5, 1).plant(&world.source());
+    world.backup(&[]).expect(0);
+    let refuse = "case \"$*\" in *owner-*) case \"$1\" in copyto)\n\
+        echo '{\"level\":\"error\",\"msg\":\"Failed to copyto: 503 Service Unavailable\"}' >&2; exit 1;;\n\
+        esac;; esac";
+    for (name, arguments) in [("one", &[][..]), ("two", &["--max-transfer", "2K"][..])] {
+        rclone_as_usual(&mut world);
+        // The owner file that the run before could not write.
+        world.backup(&[]).expect(0);
+        before_rclone(&mut world, refuse);
+        for part in ["a", "b"] {
+            fs::write(world.source().join(format!("{name} {part}")), [7; 1_500]).unwrap();
+        }
+        world.backup(arguments).expect(5);
+    }
+    rclone_as_usual(&mut world);
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}

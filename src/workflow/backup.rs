@@ -3,7 +3,7 @@
 use super::committed::Committed;
 use super::configuration::{Configuration, Job};
 use super::connect::Connector;
-use super::halt::Halt;
+use super::halt::{Halt, worse_of};
 use super::job_run::JobRun;
 use super::opened::{map_mode, open_to_look, open_to_write};
 use super::options::BackupOptions;
@@ -125,7 +125,7 @@ fn back_up_one(
     // What is confirmed is committed, whatever ended the lanes.
     let finished = run.finish(&driven);
     let has_ended_early = driven.is_err();
-    left::settle(&mut run, driven).and(finished)?;
+    worse_of(left::settle(&mut run, driven), finished)?;
     if has_ended_early {
         return Ok(());
     }

@@ -59,9 +59,33 @@ impl Halt {
         ))
     }
 
+    /// How bad it is: the order of the exit codes, of which the worst of several is returned.
+    fn severity(&self) -> u8 {
+        match self {
+            Halt::Interrupted { .. } => 9,
+            Halt::Fatal(_) => 8,
+            Halt::Configuration(_) => 7,
+            Halt::Authentication(_) => 6,
+            Halt::RemoteFull(_) => 5,
+            Halt::RemoteUnwell(_) => 4,
+            Halt::NoIndex => 3,
+            Halt::Guard { .. } => 2,
+            Halt::BudgetSpent(_) => 1,
+            Halt::Locked { .. } => 0,
+        }
+    }
+
     /// The end of a run over an error on this machine.
     pub(super) fn fatal(error: impl Display) -> Self {
         Halt::Fatal(error.to_string())
+    }
+}
+
+/// Of two ends that a run came to, the one that people must hear of; of two alike, the first.
+pub(super) fn worse_of(first: Result<(), Halt>, second: Result<(), Halt>) -> Result<(), Halt> {
+    match (first, second) {
+        (Err(first), Err(second)) if second.severity() > first.severity() => Err(second),
+        (first, second) => first.and(second),
     }
 }
 
@@ -96,5 +120,25 @@ impl From<Halt> for JobOutcome {
             Halt::Configuration(message) => JobOutcome::Configuration { message },
             Halt::Fatal(message) => JobOutcome::Fatal { message },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_ends_the_worse_one_is_told() {
+        let budget = || Err(Halt::BudgetSpent("files".into()));
+        let unwell = || Err(Halt::RemoteUnwell("503".into()));
+        let fatal = || Err(Halt::Fatal("no room for the index".into()));
+        for (better, worse) in
+            [(Ok(()), budget()), (budget(), unwell()), (unwell(), fatal()), (budget(), fatal())]
+        {
+            assert_eq!(worse_of(better.clone(), worse.clone()), worse);
+            assert_eq!(worse_of(worse.clone(), better), worse);
+        }
+        let second = Err(Halt::RemoteUnwell("404".into()));
+        assert_eq!(worse_of(unwell(), second), unwell());
     }
 }
