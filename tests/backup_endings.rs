@@ -144,3 +144,17 @@ fn an_owner_file_that_is_refused_is_told_although_a_budget_ran_out_too() {
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
 }
+
+/// rclone is ended by the same signal, or gives up because we end it.
+#[test]
+fn a_stop_while_rclone_is_asked_something_is_told_as_a_stop() {
+    let mut world = World::local(Rclone::Current);
+    Plan::plain(5, 1).plant(&world.source());
+    world.backup(&[]).expect(0);
+    fs::write(world.source().join("new"), "content").unwrap();
+    before_rclone(&mut world, "if [ \"$1\" = cat ]; then kill -TERM $PPID; sleep 1; exit 1; fi");
+    world.backup(&[]).expect(143);
+    rclone_as_usual(&mut world);
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}

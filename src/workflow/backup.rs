@@ -49,7 +49,8 @@ pub(super) fn back_up_unchecked(
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = JobReport::new(&job.name, now(surroundings));
     report.dry_run = options.dry_run;
-    let ended = back_up_one(configuration, job, options, surroundings, &mut report);
+    let ended = back_up_one(configuration, job, options, surroundings, &mut report)
+        .map_err(|halt| halt.when_stopped_by(surroundings.stop.signal()));
     report.finished = now(surroundings);
     report.outcome = match ended {
         // The worse of the two; what is left is in the report all the same.

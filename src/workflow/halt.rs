@@ -32,6 +32,8 @@ pub(super) enum Halt {
     Interrupted { signal: i32 },
     /// The configuration asks for something that can't be done.
     Configuration(String),
+    /// rclone itself does not work, or was ended.
+    Rclone(String),
     /// Anything else that leaves no way on.
     Fatal(String),
 }
@@ -44,7 +46,7 @@ impl Halt {
             FailureClass::Authentication => Halt::Authentication(message),
             FailureClass::RemoteFull => Halt::RemoteFull(message),
             FailureClass::RemoteUnwell | FailureClass::File => Halt::RemoteUnwell(message),
-            FailureClass::Rclone => Halt::Fatal(message),
+            FailureClass::Rclone => Halt::Rclone(message),
         }
     }
 
@@ -59,11 +61,28 @@ impl Halt {
         ))
     }
 
+    /// The same, seen by one who knows whether somebody asked us to stop: rclone was ended by that,
+    /// or the same signal, and what it or the remote said of it is no trouble of theirs. What went
+    /// wrong here, and what a person has to see to, stays as it is.
+    pub(super) fn when_stopped_by(self, signal: Option<i32>) -> Self {
+        match (self, signal) {
+            (
+                Halt::Authentication(_)
+                | Halt::RemoteFull(_)
+                | Halt::RemoteUnwell(_)
+                | Halt::BudgetSpent(_)
+                | Halt::Rclone(_),
+                Some(signal),
+            ) => Halt::Interrupted { signal },
+            (halt, _) => halt,
+        }
+    }
+
     /// How bad it is: the order of the exit codes, of which the worst of several is returned.
     fn severity(&self) -> u8 {
         match self {
             Halt::Interrupted { .. } => 9,
-            Halt::Fatal(_) => 8,
+            Halt::Rclone(_) | Halt::Fatal(_) => 8,
             Halt::Configuration(_) => 7,
             Halt::Authentication(_) => 6,
             Halt::RemoteFull(_) => 5,
@@ -101,6 +120,7 @@ impl std::fmt::Display for Halt {
             | Halt::RemoteFull(message)
             | Halt::RemoteUnwell(message)
             | Halt::Configuration(message)
+            | Halt::Rclone(message)
             | Halt::Fatal(message) => f.write_str(message),
         }
     }
@@ -118,7 +138,7 @@ impl From<Halt> for JobOutcome {
             Halt::BudgetSpent(budget) => JobOutcome::BudgetSpent { budget },
             Halt::Interrupted { signal } => JobOutcome::Interrupted { signal },
             Halt::Configuration(message) => JobOutcome::Configuration { message },
-            Halt::Fatal(message) => JobOutcome::Fatal { message },
+            Halt::Rclone(message) | Halt::Fatal(message) => JobOutcome::Fatal { message },
         }
     }
 }
@@ -126,6 +146,23 @@ impl From<Halt> for JobOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stop_explains_what_rclone_says_and_nothing_that_went_wrong_here() {
+        let stopped = Halt::Interrupted { signal: 15 };
+        let by_rclone = Halt::Rclone("reading small files: stopped".into());
+        assert_eq!(by_rclone.clone().when_stopped_by(Some(15)), stopped);
+        assert_eq!(by_rclone.clone().when_stopped_by(None), by_rclone);
+        assert_eq!(Halt::RemoteUnwell("no route".into()).when_stopped_by(Some(15)), stopped);
+        for halt in [
+            Halt::Fatal("writing the index".into()),
+            Halt::Guard { guard: Some(Guard::MaxDelete), message: "too many".into() },
+            Halt::Configuration("no such key".into()),
+            Halt::Interrupted { signal: 2 },
+        ] {
+            assert_eq!(halt.clone().when_stopped_by(Some(15)), halt);
+        }
+    }
 
     #[test]
     fn of_two_ends_the_worse_one_is_told() {
