@@ -158,3 +158,23 @@ fn a_stop_while_rclone_is_asked_something_is_told_as_a_stop() {
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
 }
+
+/// They are refused here, and not there: nothing speaks against going on.
+#[test]
+fn names_that_a_server_cannot_move_do_not_end_a_run_however_many_there_are() {
+    let mut world = World::served(Protocol::Wsgidav, Rclone::Current);
+    world.set("max_change", "\"off\"");
+    let odd: Vec<String> = (10..40).map(|number| format!("odd #{number}")).collect();
+    for name in odd.iter().map(String::as_str).chain(["a first", "z last"]) {
+        fs::write(world.source().join(name), format!("first content of {name}")).unwrap();
+    }
+    world.backup(&[]).expect(0);
+    for name in odd.iter().map(String::as_str).chain(["a first"]) {
+        fs::write(world.source().join(name), format!("another content of {name}")).unwrap();
+    }
+    fs::remove_file(world.source().join("z last")).unwrap();
+    let finished = world.backup(&[]).expect(3).says("cannot move such files safely");
+    assert_eq!(finished.number("files_unprotected"), 30, "{finished}");
+    assert_eq!(fs::read_to_string(world.mirror().join("a first")).unwrap(), "another content of a first");
+    assert!(!world.mirror().join("z last").exists(), "the lanes behind did not have their turn");
+}

@@ -231,7 +231,7 @@ impl<'a> JobRun<'a> {
         if let Err(error) = written {
             remote.journal_trouble = Some(Halt::fatal(error));
         }
-        remote.watch_failures(&outcomes);
+        remote.watch_failures(batch, &outcomes);
         self.operation_ended();
         let tried =
             || batch.items.iter().zip(&outcomes).filter(|(_, outcome)| **outcome != Outcome::NotAttempted);
@@ -342,8 +342,8 @@ impl OpenRemote<'_> {
         }
     }
 
-    fn watch_failures(&mut self, outcomes: &[Outcome]) {
-        for outcome in outcomes {
+    fn watch_failures(&mut self, batch: &Batch, outcomes: &[Outcome]) {
+        for (item, outcome) in batch.items.iter().zip(outcomes) {
             match outcome {
                 Outcome::Confirmed => self.has_confirmed = true,
                 Outcome::Failed(failure) if failure.class == FailureClass::RemoteUnwell => {
@@ -352,6 +352,8 @@ impl OpenRemote<'_> {
                 _ => {}
             }
             match outcome {
+                // It says nothing of the remote.
+                Outcome::Failed(_) if self.connection.transfer.is_refused_here(batch.lane, item) => {}
                 Outcome::Failed(Failure { class, .. }) if Some(*class) == self.last_failure => {
                     self.equal_failures += 1;
                 }
