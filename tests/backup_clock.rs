@@ -214,3 +214,27 @@ fn checkpoints_in_between_change_nothing_about_the_end() {
     assert_eq!((report.files_uploaded, report.index_bytes_written), (0, 0));
     assert_eq!(recorder.counted(Counter::RcloneProcesses), 0);
 }
+
+/// A run that takes a week replaces versions until its end, and each of its records knows some.
+#[test]
+fn what_a_long_run_replaced_is_as_old_as_its_end_whichever_checkpoint_knows_it() {
+    let time = AtomicI64::new(START);
+    let mut world = World::local(Rclone::Current);
+    world.set("max_change", "\"off\"");
+    world.set("trash_retention_days", "3");
+    let write = |content: &str| {
+        for number in 0..450 {
+            fs::write(world.source().join(format!("file {number}")), content).unwrap();
+        }
+    };
+    write("first");
+    let report = back_up(&world, &|| time.load(Ordering::Relaxed), &[], &Recorder::default());
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    write("second version");
+    let clock = || time.fetch_add(DAY / 3, Ordering::Relaxed);
+    let report = back_up(&world, &clock, &[], &Recorder::default());
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    assert!(report.finished - report.started > time::Duration::days(4), "{report:?}");
+    assert_eq!(world.all_trash().len(), 450);
+    world.assert_mirror_equals_source();
+}

@@ -17,6 +17,7 @@ mod architecture;
 mod backup_budgets;
 mod backup_clock;
 mod backup_edges;
+mod backup_endings;
 mod backup_faults;
 mod backup_guards;
 mod backup_kills;

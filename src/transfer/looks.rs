@@ -1,13 +1,13 @@
 //! Looking at the remote, and single small files on it.
 
-use crate::model::{Batch, Failure, FailureClass, RunId, TreePath};
+use crate::model::{Batch, BatchItem, Failure, FailureClass, RunId, TreePath};
 use crate::transfer::command_line::{ALWAYS, LIST, Traffic, list_of};
 use crate::transfer::log_line::Receipt;
 use crate::transfer::names::as_logged;
 use crate::transfer::process::{Ended, Heard};
 use crate::transfer::remote_path::split_leaf;
 use crate::transfer::send::list_line;
-use crate::transfer::{Session, Transfer, classify};
+use crate::transfer::{Session, Transfer, classify, source_state};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -267,6 +267,12 @@ impl Transfer<'_> {
             }
         }
         Ok(equal)
+    }
+
+    /// The source still has the file under the very stamp of `item`. To be asked after a
+    /// comparison, which knows only what the source has now.
+    pub fn is_source_as_read(&self, item: &BatchItem) -> bool {
+        source_state::difference(&self.remotes.source, item, self.follow_links).is_none()
     }
 
     /// Which files have another content on the mirror than in the source, as far as

@@ -191,6 +191,11 @@ impl<'a> Transfer<'a> {
         waves
     }
 
+    /// True when `item` fails here, whatever the remote would say: nothing is sent for it.
+    pub fn is_refused_here(&self, lane: Lane, item: &BatchItem) -> bool {
+        self.line_of(lane, item).is_err()
+    }
+
     fn line_of(&self, lane: Lane, item: &BatchItem) -> Result<Vec<u8>, Outcome> {
         let fail = |reason| Outcome::Failed(Failure { class: FailureClass::File, reason });
         if let (Lane::Trash, Some(reason)) = (lane, self.not_moved(&item.path)) {

@@ -3,7 +3,7 @@
 use super::committed::Committed;
 use super::configuration::{Configuration, Job};
 use super::connect::Connector;
-use super::halt::Halt;
+use super::halt::{Halt, worse_of};
 use super::job_run::JobRun;
 use super::opened::{map_mode, open_to_look, open_to_write};
 use super::options::BackupOptions;
@@ -49,7 +49,8 @@ pub(super) fn back_up_unchecked(
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = JobReport::new(&job.name, now(surroundings));
     report.dry_run = options.dry_run;
-    let ended = back_up_one(configuration, job, options, surroundings, &mut report);
+    let ended = back_up_one(configuration, job, options, surroundings, &mut report)
+        .map_err(|halt| halt.when_stopped_by(surroundings.stop.signal()));
     report.finished = now(surroundings);
     report.outcome = match ended {
         // The worse of the two; what is left is in the report all the same.
@@ -125,7 +126,7 @@ fn back_up_one(
     // What is confirmed is committed, whatever ended the lanes.
     let finished = run.finish(&driven);
     let has_ended_early = driven.is_err();
-    left::settle(&mut run, driven).and(finished)?;
+    worse_of(left::settle(&mut run, driven), finished)?;
     if has_ended_early {
         return Ok(());
     }

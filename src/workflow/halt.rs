@@ -32,6 +32,8 @@ pub(super) enum Halt {
     Interrupted { signal: i32 },
     /// The configuration asks for something that can't be done.
     Configuration(String),
+    /// rclone itself does not work, or was ended.
+    Rclone(String),
     /// Anything else that leaves no way on.
     Fatal(String),
 }
@@ -44,7 +46,7 @@ impl Halt {
             FailureClass::Authentication => Halt::Authentication(message),
             FailureClass::RemoteFull => Halt::RemoteFull(message),
             FailureClass::RemoteUnwell | FailureClass::File => Halt::RemoteUnwell(message),
-            FailureClass::Rclone => Halt::Fatal(message),
+            FailureClass::Rclone => Halt::Rclone(message),
         }
     }
 
@@ -59,9 +61,50 @@ impl Halt {
         ))
     }
 
+    /// The same, seen by one who knows whether somebody asked us to stop: rclone was ended by that,
+    /// or the same signal, and what it or the remote said of it is no trouble of theirs. What went
+    /// wrong here, and what a person has to see to, stays as it is.
+    pub(super) fn when_stopped_by(self, signal: Option<i32>) -> Self {
+        match (self, signal) {
+            (
+                Halt::Authentication(_)
+                | Halt::RemoteFull(_)
+                | Halt::RemoteUnwell(_)
+                | Halt::BudgetSpent(_)
+                | Halt::Rclone(_),
+                Some(signal),
+            ) => Halt::Interrupted { signal },
+            (halt, _) => halt,
+        }
+    }
+
+    /// How bad it is: the order of the exit codes, of which the worst of several is returned.
+    fn severity(&self) -> u8 {
+        match self {
+            Halt::Interrupted { .. } => 9,
+            Halt::Rclone(_) | Halt::Fatal(_) => 8,
+            Halt::Configuration(_) => 7,
+            Halt::Authentication(_) => 6,
+            Halt::RemoteFull(_) => 5,
+            Halt::RemoteUnwell(_) => 4,
+            Halt::NoIndex => 3,
+            Halt::Guard { .. } => 2,
+            Halt::BudgetSpent(_) => 1,
+            Halt::Locked { .. } => 0,
+        }
+    }
+
     /// The end of a run over an error on this machine.
     pub(super) fn fatal(error: impl Display) -> Self {
         Halt::Fatal(error.to_string())
+    }
+}
+
+/// Of two ends that a run came to, the one that people must hear of; of two alike, the first.
+pub(super) fn worse_of(first: Result<(), Halt>, second: Result<(), Halt>) -> Result<(), Halt> {
+    match (first, second) {
+        (Err(first), Err(second)) if second.severity() > first.severity() => Err(second),
+        (first, second) => first.and(second),
     }
 }
 
@@ -77,6 +120,7 @@ impl std::fmt::Display for Halt {
             | Halt::RemoteFull(message)
             | Halt::RemoteUnwell(message)
             | Halt::Configuration(message)
+            | Halt::Rclone(message)
             | Halt::Fatal(message) => f.write_str(message),
         }
     }
@@ -94,7 +138,44 @@ impl From<Halt> for JobOutcome {
             Halt::BudgetSpent(budget) => JobOutcome::BudgetSpent { budget },
             Halt::Interrupted { signal } => JobOutcome::Interrupted { signal },
             Halt::Configuration(message) => JobOutcome::Configuration { message },
-            Halt::Fatal(message) => JobOutcome::Fatal { message },
+            Halt::Rclone(message) | Halt::Fatal(message) => JobOutcome::Fatal { message },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_explains_what_rclone_says_and_nothing_that_went_wrong_here() {
+        let stopped = Halt::Interrupted { signal: 15 };
+        let by_rclone = Halt::Rclone("reading small files: stopped".into());
+        assert_eq!(by_rclone.clone().when_stopped_by(Some(15)), stopped);
+        assert_eq!(by_rclone.clone().when_stopped_by(None), by_rclone);
+        assert_eq!(Halt::RemoteUnwell("no route".into()).when_stopped_by(Some(15)), stopped);
+        for halt in [
+            Halt::Fatal("writing the index".into()),
+            Halt::Guard { guard: Some(Guard::MaxDelete), message: "too many".into() },
+            Halt::Configuration("no such key".into()),
+            Halt::Interrupted { signal: 2 },
+        ] {
+            assert_eq!(halt.clone().when_stopped_by(Some(15)), halt);
+        }
+    }
+
+    #[test]
+    fn of_two_ends_the_worse_one_is_told() {
+        let budget = || Err(Halt::BudgetSpent("files".into()));
+        let unwell = || Err(Halt::RemoteUnwell("503".into()));
+        let fatal = || Err(Halt::Fatal("no room for the index".into()));
+        for (better, worse) in
+            [(Ok(()), budget()), (budget(), unwell()), (unwell(), fatal()), (budget(), fatal())]
+        {
+            assert_eq!(worse_of(better.clone(), worse.clone()), worse);
+            assert_eq!(worse_of(worse.clone(), better), worse);
+        }
+        let second = Err(Halt::RemoteUnwell("404".into()));
+        assert_eq!(worse_of(unwell(), second), unwell());
     }
 }

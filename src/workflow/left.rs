@@ -2,7 +2,7 @@
 //! walk, because only the base knows what is confirmed.
 
 use super::figures;
-use super::halt::Halt;
+use super::halt::{Halt, worse_of};
 use super::job_run::JobRun;
 use super::report::Left;
 use crate::diff::{Equality, diff};
@@ -19,8 +19,8 @@ pub(super) fn settle(run: &mut JobRun<'_>, driven: Result<(), Halt>) -> Result<(
     }
     let counted = match count(run) {
         Ok(counted) => counted,
-        // Why the run ended is worth more than what it left.
-        Err(halt) => return driven.and(Err(halt)),
+        // Why the run ended is worth more than what it left, but for a damaged index.
+        Err(halt) => return worse_of(driven, Err(halt)),
     };
     let Counted { left, all_uploads, all_bytes } = counted;
     let uploads = left.uploads;

@@ -55,6 +55,7 @@ fn in_words(halt: Halt) -> Halt {
     match halt {
         Halt::Authentication(message) => Halt::Authentication(told(message)),
         Halt::RemoteUnwell(message) => Halt::RemoteUnwell(told(message)),
+        Halt::Rclone(message) => Halt::Rclone(told(message)),
         Halt::Fatal(message) => Halt::Fatal(told(message)),
         halt => halt,
     }

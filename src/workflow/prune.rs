@@ -70,7 +70,8 @@ pub(super) fn expired_runs(committed: &Committed<'_>, job: &Job, now: i64) -> (V
     }
     let before_seconds = now - days * DAY_SECONDS;
     let oldest = committed.docket.facts.oldest_retained_sequence;
-    let mut next_later_started = None;
+    // A run and the time from which its versions are old: each of its checkpoints has a record.
+    let mut later: Option<(RunId, i64)> = None;
     for stored in run_records(committed.nodes, committed.docket.newest_record) {
         let stored = match stored {
             Ok(stored) => stored,
@@ -86,11 +87,15 @@ pub(super) fn expired_runs(committed: &Committed<'_>, job: &Job, now: i64) -> (V
         if id.sequence < oldest {
             break;
         }
-        let counted_from = next_later_started.unwrap_or(stored.record.finished_seconds);
+        let counted_from = match later {
+            None => stored.record.finished_seconds,
+            Some((run, counted_from)) if run == id => counted_from,
+            Some((run, _)) => run.started_seconds,
+        };
         if stored.moved_away_count > 0 && counted_from < before_seconds && expired.last() != Some(&id) {
             expired.push(id);
         }
-        next_later_started = Some(id.started_seconds);
+        later = Some((id, counted_from));
     }
     (expired, None)
 }

@@ -217,16 +217,20 @@ impl<'r> Folding<'r, '_> {
             return Ok(());
         }
         let connection = self.connection()?;
-        let same = if connection.features.hashes.is_empty() {
-            vec![false; uploads.len()]
+        let batch = Batch { lane: Lane::Upload, items: uploads };
+        let mut same = if connection.features.hashes.is_empty() {
+            vec![false; batch.items.len()]
         } else {
-            let batch = Batch { lane: Lane::Upload, items: uploads.clone() };
             connection
                 .transfer
                 .compare_by_hash(&batch)
                 .map_err(|failure| Halt::from_failure("comparing what an interrupted run sent", &failure))?
         };
-        for (item, same) in uploads.into_iter().zip(same) {
+        // Equal to what the source has now: that must still be what the journal tells of.
+        for (item, same) in batch.items.iter().zip(&mut same) {
+            *same = *same && connection.transfer.is_source_as_read(item);
+        }
+        for (item, same) in batch.items.into_iter().zip(same) {
             let settled = Settled::Confirmed {
                 stamp: item.stamp,
                 permissions: item.permissions,

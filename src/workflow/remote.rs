@@ -230,8 +230,10 @@ impl<'a> JobRun<'a> {
         let outcomes = connection.transfer.send_with_pulse(batch, &mut settle, &mut pulse);
         // What was sent is known here all the same, and goes into the ledger first.
         let written = journal.into_inner().1;
-        remote.journal_trouble = written.err().map(Halt::fatal);
-        remote.watch_failures(&outcomes);
+        if let Err(error) = written {
+            remote.journal_trouble = Some(Halt::fatal(error));
+        }
+        remote.watch_failures(batch, &outcomes);
         self.operation_ended();
         let tried =
             || batch.items.iter().zip(&outcomes).filter(|(_, outcome)| **outcome != Outcome::NotAttempted);
@@ -287,6 +289,13 @@ impl<'a> JobRun<'a> {
 }
 
 impl JobRun<'_> {
+    /// What ended while a folder moved, and could not be heeded before its files were noted.
+    pub(super) fn halt_after_folders(&self) -> Result<(), Halt> {
+        self.surroundings.halt_if_stopped()?;
+        let trouble = self.remote.as_ref().and_then(|remote| remote.journal_trouble.clone());
+        trouble.map_or(Ok(()), Err)
+    }
+
     /// The end of a run in which the remote refused everything: then it is the
     /// remote that is unwell, and not the files.
     pub(super) fn halt_if_all_was_refused(&self) -> Result<(), Halt> {
@@ -341,8 +350,16 @@ impl OpenRemote<'_> {
         self.journal.append_outcomes(self.batch_number, settled, Instant::now()).map_err(Halt::fatal)
     }
 
-    fn watch_failures(&mut self, outcomes: &[Outcome]) {
-        for outcome in outcomes {
+    /// Writes down where a folder is. When that fails, what is known goes into the ledger all the
+    /// same, and the lanes end with it.
+    pub(super) fn settle_folder(&mut self, folder: &TreePath, is_moved: bool) {
+        if let Err(error) = self.journal.append_folder_outcome(folder, is_moved) {
+            self.journal_trouble = Some(Halt::fatal(error));
+        }
+    }
+
+    fn watch_failures(&mut self, batch: &Batch, outcomes: &[Outcome]) {
+        for (item, outcome) in batch.items.iter().zip(outcomes) {
             match outcome {
                 Outcome::Confirmed => self.has_confirmed = true,
                 Outcome::Failed(failure) if failure.class == FailureClass::RemoteUnwell => {
@@ -351,6 +368,8 @@ impl OpenRemote<'_> {
                 _ => {}
             }
             match outcome {
+                // It says nothing of the remote.
+                Outcome::Failed(_) if self.connection.transfer.is_refused_here(batch.lane, item) => {}
                 Outcome::Failed(Failure { class, .. }) if Some(*class) == self.last_failure => {
                     self.equal_failures += 1;
                 }

@@ -84,8 +84,8 @@ impl<'a> Surroundings<'a> {
         if let Some(rclone) = self.rclone.get() {
             return Ok(rclone);
         }
-        let found =
-            Rclone::detect(self.rclone_settings.clone(), control, self.observer).map_err(Halt::fatal)?;
+        let found = Rclone::detect(self.rclone_settings.clone(), control, self.observer)
+            .map_err(|error| Halt::Rclone(error.to_string()))?;
         Ok(self.rclone.get_or_init(|| found))
     }
 

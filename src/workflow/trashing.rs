@@ -32,6 +32,7 @@ enum FolderSeen {
     Mirror,
     Both,
     Trash,
+    Neither,
 }
 
 impl Left {
@@ -234,13 +235,14 @@ impl JobRun<'_> {
             .map_err(|failure| Halt::from_failure("looking for a folder on the mirror", &failure))
     }
 
-    /// Moves a whole folder to the run's trash. True when it is there now; false
-    /// when it is to be done file by file.
+    /// Moves a whole folder to the run's trash. True when it is there now, and the caller
+    /// notes each file of it; false when it is to be done file by file.
     pub(super) fn trash_folder(&mut self, path: &TreePath) -> Result<bool, Halt> {
         let remote = self.open_remote()?;
         if !remote.connection.features.dir_move {
             return Ok(false);
         }
+        self.surroundings.halt_if_stopped()?;
         self.make_folders_above_in_trash(path)?;
         self.keep_the_pause()?;
         self.open_remote()?.journal.append_folder_intent(path).map_err(Halt::fatal)?;
@@ -267,18 +269,17 @@ impl JobRun<'_> {
         };
         self.unresolved_folder = None;
         self.operation_ended();
-        let remote = self.open_remote()?;
-        remote.journal.append_folder_outcome(path, is_moved).map_err(Halt::fatal)?;
         if is_moved {
             self.ledger.folder_gone(path.clone());
             self.moved_folders.insert(path.clone());
         }
-        self.surroundings.halt_if_stopped()?;
+        // No halt from here on: the caller has to note what left with the folder first.
+        self.open_remote()?.settle_folder(path, is_moved);
         Ok(is_moved)
     }
 
     /// A folder's move without a receipt is never repeated blindly: presence in
-    /// the trash proves it, and what is still in the mirror goes file by file.
+    /// the trash proves it, and what is still in the mirror, or not to be seen, goes file by file.
     fn look_for_folder(&mut self, path: &TreePath) -> Result<FolderSeen, Halt> {
         let failed = |failure| Halt::from_failure("looking where a folder went", &failure);
         let remote = self.open_remote()?;
@@ -289,9 +290,8 @@ impl JobRun<'_> {
             (true, false) => Ok(FolderSeen::Mirror),
             (true, true) => Ok(FolderSeen::Both),
             (false, true) => Ok(FolderSeen::Trash),
-            (false, false) => Err(Halt::RemoteUnwell(format!(
-                "the folder {path} was to be moved to the trash, and the remote shows it in neither place: nothing more is sent"
-            ))),
+            // Deleted there by somebody, or the remote lies: each file gets the looks that tell.
+            (false, false) => Ok(FolderSeen::Neither),
         }
     }
 

@@ -45,5 +45,6 @@ pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
     if tally.removed_files + tally.kept_files > 0 {
         remove::remove_vanished(run)?;
     }
+    run.halt_after_folders()?;
     run.halt_if_passed_over()
 }
