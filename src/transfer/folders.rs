@@ -162,7 +162,13 @@ impl Transfer<'_> {
         match finished {
             _ if moved => FolderMove::Confirmed,
             Ok(finished) if matches!(finished.ended, Ended::Exited(code) if code != 0) && !without_answer => {
-                FolderMove::Failed(finished.failure("moving a folder to the trash"))
+                let failure = finished.failure("moving a folder to the trash");
+                // A 403 is about this folder (`rclone serve webdav` says so of one that is not there).
+                let class = match classify::class_of(&failure.reason) {
+                    FailureClass::File => FailureClass::File,
+                    _ => failure.class,
+                };
+                FolderMove::Failed(Failure { class, ..failure })
             }
             Ok(_) => FolderMove::Unknown,
             Err(failure) => FolderMove::Failed(failure),

@@ -54,7 +54,8 @@ impl JobRun<'_> {
         Ok(witnesses)
     }
 
-    /// A file below `folder` that the mirror holds as far as we know, and that is not in `lost`.
+    /// A file below `folder` that the mirror holds as far as we know, and that is not in `lost`. One that
+    /// the source has lost, too, proves nothing: a folder deleted on both sides would wait for itself.
     fn held_below(&self, folder: &TreePath, lost: &BTreeSet<&TreePath>) -> Result<Option<BatchItem>, Halt> {
         let views = self.views();
         let mut found = None;
@@ -68,7 +69,9 @@ impl JobRun<'_> {
                     Some(PathState::Held(held)) => Some(held.clone()),
                     None => Some(OwnedEntry::from(*entry)),
                 };
-                found = held.filter(OwnedEntry::is_on_mirror).map(|held| removal_item(path.clone(), &held));
+                found = held
+                    .filter(|held| held.is_on_mirror() && !self.is_gone(path))
+                    .map(|held| removal_item(path.clone(), &held));
             }
             Ok(if found.is_some() { Next::Past } else { Next::Into })
         })?;
