@@ -118,6 +118,27 @@ fn what_becomes_of_deleted_files_follows_the_script() {
 }
 
 #[test]
+fn what_cannot_be_read_about_deletion_goes_the_way_that_deletes_nothing() {
+    let of = |more: &str| {
+        let (imported, read) = import(&format!("SYNC_PAIRS = ['/a:r:b']\n{more}\n"));
+        let is_told = imported.text.contains("could not be read, so the safe one");
+        (read.jobs[0].on_delete, read.jobs[0].trash_retention_days, is_told)
+    };
+    for written in ["bool(1)", "'yes'", "2", "True if X else False"] {
+        assert_eq!(of(&format!("PROTECT_MODE = {written}")), (OnDelete::Keep, 30, true), "{written}");
+    }
+    for written in ["f'{BASE}/trash'", "BASE + '/trash'", "['x']"] {
+        let lines = format!("PROTECT_MODE = False\nREMOTE_TRASH = {written}");
+        assert_eq!(of(&lines), (OnDelete::Trash, 30, true), "{written}");
+    }
+    for written in ["365*10", "-1", "int('7')", "30.5", "None"] {
+        let lines = format!("REMOTE_TRASH = 'x'\nTRASH_RETENTION_DAYS = {written}");
+        assert_eq!(of(&lines), (OnDelete::Trash, 0, true), "{written}");
+    }
+    assert_eq!(of("PROTECT_MODE = 0\nREMOTE_TRASH = None"), (OnDelete::Delete, 30, false));
+}
+
+#[test]
 fn the_shapes_of_a_pair_are_all_understood() {
     for pairs in [
         "['/a/b:r:c/d']",
