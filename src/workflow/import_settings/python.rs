@@ -336,6 +336,16 @@ mod tests {
     }
 
     #[test]
+    fn lines_end_as_python_lets_them_end() {
+        let source = "A = 'a\\\nb' \\\n 'c'\nB = '''d\ne'''\n# why\nC = [1,\n2]\n";
+        let unix = constants(source);
+        assert_eq!(unix[0].value, Ok(text("abc")));
+        for line_end in ["\r\n", "\r"] {
+            assert_eq!(constants(&source.replace('\n', line_end)), unix, "{line_end:?}");
+        }
+    }
+
+    #[test]
     fn what_would_have_to_be_run_is_named() {
         for (source, part) in [
             ("os.path.join('a', 'b')", "`os`"),
