@@ -127,6 +127,10 @@ fn what_cannot_be_read_about_deletion_goes_the_way_that_deletes_nothing() {
     for written in ["bool(1)", "'yes'", "2", "True if X else False"] {
         assert_eq!(of(&format!("PROTECT_MODE = {written}")), (OnDelete::Keep, 30, true), "{written}");
     }
+    for changed in ["if X:\n    PROTECT_MODE = True", "if X: PROTECT_MODE = True", "PROTECT_MODE |= X"] {
+        let lines = format!("PROTECT_MODE = False\n{changed}");
+        assert_eq!(of(&lines), (OnDelete::Keep, 30, true), "{changed}");
+    }
     for written in ["f'{BASE}/trash'", "BASE + '/trash'", "['x']"] {
         let lines = format!("PROTECT_MODE = False\nREMOTE_TRASH = {written}");
         assert_eq!(of(&lines), (OnDelete::Trash, 30, true), "{written}");
