@@ -225,6 +225,26 @@ fn the_mail_program_of_the_script_is_the_one_that_is_used() {
 }
 
 #[test]
+fn an_option_in_a_list_keeps_its_blanks() {
+    let of = |written: &str| {
+        let (imported, read) = import(&format!("SYNC_PAIRS=['/a:r:b']\nRCLONE_OPTS={written}\n"));
+        (read.rclone.flags, imported.left_behind)
+    };
+    let (flags, left) = of("['--user-agent', 'Mozilla/5.0 (X11; Linux)', '--bwlimit', \
+         '08:00,512k 12:00,10M 23:00,off', '--timeout 5m', '', '--header=A: b']");
+    let wanted = [
+        "--user-agent=Mozilla/5.0 (X11; Linux)",
+        "--bwlimit=08:00,512k 12:00,10M 23:00,off",
+        "--timeout=5m",
+        "--header=A: b",
+    ];
+    assert_eq!((flags, left), (wanted.map(str::to_owned).to_vec(), vec![]));
+    let (flags, left) = of("'--bwlimit \"08:00,512k 12:00,10M\" --transfers 2 3'");
+    assert_eq!(flags, ["--bwlimit=08:00,512k 12:00,10M", "--transfers=2"]);
+    assert!(left[0].contains("`3`: it is neither a flag"), "{left:?}");
+}
+
+#[test]
 fn what_is_known_of_a_list_is_carried_over_and_the_rest_named() {
     let (imported, read) = import(
         "BASE = '/data'\nREMOTE_NAME = 'r'\nSYNC_PAIRS = [\n ('/a', 'x/a'),  # 照片\n (BASE + '/b', 'x/b'),\n \
