@@ -148,6 +148,10 @@ fn what_cannot_be_typed_ends_with_2() {
         "--accept holds for the job that is named",
     );
     ends_with(&home.run(&["status", "--max-age", "36"]), 2, "must be a duration like");
+    // They would do nothing: what rots in the source is not repaired from the mirror.
+    for option in ["--repair", "--download"] {
+        ends_with(&home.run(&["verify", "a", "--source", option]), 2, "cannot be used with");
+    }
     ends_with(&home.run(&["--version"]), 0, "treeferry ");
 }
 

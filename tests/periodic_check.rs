@@ -116,6 +116,31 @@ fn what_a_check_misses_is_named_in_every_run_until_it_is_sent_again() {
 }
 
 #[test]
+fn status_knows_of_a_repair_before_the_next_backup() {
+    let world = checked(World::local(Rclone::Current), "warn");
+    fs::remove_file(world.mirror().join("odd kinds/first name")).unwrap();
+    assert!(matches!(on_day(&world, 7, false).outcome, JobOutcome::Damaged { .. }));
+    world.backup(&[]).expect(3);
+    world.program.run(&["status"]).expect(3).says("did not find it there");
+    world.program.run(&["verify", JOB, "--remote", "--repair"]).expect(0);
+    assert!(!world.program.run(&["status"]).expect(0).stdout.contains("did not find it there"));
+    world.backup(&[]).expect(0);
+}
+
+#[test]
+fn status_still_names_what_a_repair_could_not_send() {
+    let world = checked(World::local(Rclone::Current), "warn");
+    for name in ["first name", "second name"] {
+        fs::remove_file(world.mirror().join("odd kinds").join(name)).unwrap();
+    }
+    assert!(matches!(on_day(&world, 7, false).outcome, JobOutcome::Damaged { .. }));
+    world.backup(&[]).expect(3);
+    world.program.run(&["verify", JOB, "--remote", "--repair", "odd kinds/first name"]).expect(0);
+    let told = world.program.run(&["status"]).expect(3).says("second name");
+    assert!(!told.stdout.contains("first name"), "{told}");
+}
+
+#[test]
 fn a_version_that_is_replaced_or_gone_is_not_missed_any_more() {
     let world = checked(World::local(Rclone::Current), "warn");
     for lost in ["odd kinds/first name", "album/3"] {

@@ -194,6 +194,23 @@ fn what_the_mirror_lost_or_spoiled_is_sent_again_from_the_source() {
 }
 
 #[test]
+fn an_older_state_takes_a_repaired_file_from_the_mirror_and_not_the_damaged_one_from_the_trash() {
+    let world = World::local(Rclone::Current);
+    for name in ["picture", "other"] {
+        fs::write(world.source().join(name), name).unwrap();
+    }
+    world.backup(&[]).expect(0);
+    fs::write(world.source().join("other"), "changed").unwrap();
+    world.backup(&[]).expect(0);
+    fs::write(world.mirror().join("picture"), "pictuRe").unwrap();
+    verify(&world, &["--download", "--repair"]).expect(0).says("repaired");
+    let to = world.root().join("restored");
+    world.program.run(&["restore", "--at", "1", "--to", to.to_str().unwrap()]).expect(0);
+    assert_eq!(fs::read(to.join("picture")).unwrap(), b"picture");
+    assert_eq!(fs::read(to.join("other")).unwrap(), b"other");
+}
+
+#[test]
 fn a_rotten_file_does_not_stand_in_for_what_the_mirror_lost() {
     let world = World::local(Rclone::Current);
     let rotten = world.source().join("rotten");

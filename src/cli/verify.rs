@@ -33,10 +33,10 @@ pub(super) struct Verify {
     #[arg(long, group = "what")]
     remote: bool,
     /// With --remote: also fetch every file and compare its content
-    #[arg(long, requires = "remote")]
+    #[arg(long, requires = "remote", conflicts_with = "source")]
     download: bool,
     /// With --remote: send again what is missing or damaged there and unchanged in the source
-    #[arg(long, requires = "remote")]
+    #[arg(long, requires = "remote", conflicts_with = "source")]
     repair: bool,
     /// Only a share of the files: a thirtieth (1/30), 5%, or about 10G; the longest not verified first, so that thirty runs with 1/30 cover all
     #[arg(long, value_name = "SHARE")]

@@ -21,6 +21,8 @@ const CUTS_OFF: &str = "it cuts transfers off and can leave half a file on the r
 const DRY_RUN: &str = "it makes rclone log as if it had copied; use `treeferry plan`";
 const OURS: &str = "treeferry sets it itself, and relies on it";
 const ASKS: &str = "it makes rclone wait for a person, and nobody is there";
+const NO_FLAG: &str =
+    "it is neither a flag nor the value of one, and rclone would take it for a place to copy from";
 const RENAMES: &str = "it changes names on the way, so that receipts no longer fit";
 
 /// Long flags without the dashes, and why they are refused. A trailing `*`
@@ -153,7 +155,8 @@ const REFUSED_LETTERS: &[(char, &str)] = &[
     ('V', "it makes rclone do something else than transfer"),
 ];
 
-/// Refuses flags that select, compare, delete, log, cut off or only pretend.
+/// Refuses flags that select, compare, delete, log, cut off or only pretend, and what is
+/// no flag at all.
 ///
 /// Both `--flag=value` and `--flag value` are understood, the latter also as
 /// two strings.
@@ -161,7 +164,12 @@ const REFUSED_LETTERS: &[(char, &str)] = &[
 /// # Errors
 /// The first flag that is refused, with the reason.
 pub fn check_user_flags(flags: &[String]) -> Result<(), FlagError> {
+    let mut takes_next = false;
     for word in words(flags) {
+        if !word.starts_with('-') && !takes_next {
+            return Err(FlagError { flag: word, reason: NO_FLAG });
+        }
+        takes_next = word.starts_with("--") && !word.contains('=');
         if word == "--" {
             return Err(FlagError { flag: word, reason: "it ends the flags, and treeferry's own follow" });
         }
@@ -311,6 +319,20 @@ mod tests {
             let refused = check(&["--transfers=4", flag]);
             assert_eq!(refused.is_err(), flag != "--ignore-errors-x=1", "{flag}");
         }
+    }
+
+    #[test]
+    fn a_word_that_belongs_to_no_flag_is_refused() {
+        for flags in [
+            &["10M"][..],
+            &["--bwlimit=08:00,512k", "12:00,10M"],
+            &["--user-agent", "Mozilla/5.0", "(X11;"],
+            &["-M", "x"],
+        ] {
+            let error = check(flags).unwrap_err();
+            assert_eq!((error.flag.as_str(), error.reason), (*flags.last().unwrap(), NO_FLAG));
+        }
+        check(&["--bwlimit", "08:00,512k 12:00,10M", "--user-agent=a b", "--tpslimit 2"]).unwrap();
     }
 
     #[test]

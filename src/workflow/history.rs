@@ -301,6 +301,11 @@ impl<'a> Locator<'a> {
         if self.is_latest {
             return Location::Mirror;
         }
+        // First: what a repair found in the place of this version lies in the trash without a digest,
+        // and looks like any version of the path.
+        if digest.is_some() && self.is_on_mirror(path, digest) {
+            return Location::Mirror;
+        }
         for (run, rows) in &mut self.moved_by {
             while rows.next_if(|row| row.as_ref().is_ok_and(|row| row.path < *path)).is_some() {}
             let Some(Ok(row)) = rows.peek() else { continue };
@@ -313,14 +318,16 @@ impl<'a> Locator<'a> {
             }
             return Location::Trash(*run);
         }
-        for held in [&mut self.newest, &mut self.kept] {
-            if let Ok(Some(entry)) = held.find(path)
-                && entry.kind == EntryKind::File
-                && entry.digest == digest
-            {
-                return Location::Mirror;
-            }
+        if digest.is_none() && self.is_on_mirror(path, None) {
+            return Location::Mirror;
         }
         Location::Gone("this version was not kept".into())
+    }
+
+    /// The mirror holds exactly this content under the path now.
+    fn is_on_mirror(&mut self, path: &TreePath, digest: Option<ContentDigest>) -> bool {
+        [&mut self.newest, &mut self.kept].into_iter().any(|held| {
+            matches!(held.find(path), Ok(Some(entry)) if entry.kind == EntryKind::File && entry.digest == digest)
+        })
     }
 }

@@ -9,6 +9,7 @@ use super::budget::RunBudget;
 use super::check_state::CheckState;
 use super::configuration::{CheckAction, Configuration, Job};
 use super::halt::Halt;
+use super::last_run;
 use super::opened::open_to_look;
 use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
@@ -17,6 +18,7 @@ use super::verify::{self, CheckProgress, Wrong};
 use crate::commit::StateDir;
 use crate::disk::RealDisk;
 use crate::index::{Docket, Root, Tree};
+use crate::model::TreePath;
 use crate::observe::Event;
 
 /// Checks the mirror when it is time to, and puts what that came to into the
@@ -130,21 +132,34 @@ fn name_what_is_still_wrong(
     surroundings: &Surroundings<'_>,
     report: &mut JobReport,
 ) -> Result<(), Halt> {
+    for (path, reason) in add_what_is_still_wrong(configuration, job, surroundings, report)? {
+        surroundings.observer.event(&Event::Unprotected { path: &path, reason: &reason });
+    }
+    Ok(())
+}
+
+/// Counts it as unprotected in the report, and gives back the paths and why.
+fn add_what_is_still_wrong(
+    configuration: &Configuration,
+    job: &Job,
+    surroundings: &Surroundings<'_>,
+    report: &mut JobReport,
+) -> Result<Vec<(TreePath, String)>, Halt> {
     let opened = open_to_look(configuration, job, surroundings)?;
     let mut check = CheckState::load(&opened.state)?;
     if check.wrong_total == 0 {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
-    let still = check.still_wrong(&tree)?;
-    for (path, wrong) in &still {
+    let mut still = Vec::new();
+    for (path, wrong) in check.still_wrong(&tree)? {
         let reason = match wrong {
             Wrong::Missing => "the last check of the mirror did not find it there",
             Wrong::Damaged => "the last check of the mirror found something else in its place",
         };
         let reason = format!("{reason} (`treeferry verify {} --remote --repair` sends it again)", job.name);
-        surroundings.observer.event(&Event::Unprotected { path, reason: &reason });
-        report.unprotected.add(path.clone(), reason);
+        report.unprotected.add(path.clone(), reason.clone());
+        still.push((path, reason));
     }
     let unnamed = check.wrong_total.saturating_sub(still.len() as u64);
     report.unprotected.total += unnamed;
@@ -152,7 +167,33 @@ fn name_what_is_still_wrong(
         report.outcome = JobOutcome::Unprotected;
         report.was_protected = false;
     }
-    check.save(&opened.state, &RealDisk::new(surroundings.observer))
+    check.save(&opened.state, &RealDisk::new(surroundings.observer))?;
+    Ok(still)
+}
+
+/// A repair that people asked for ran a backup: `status` tells of it as of any other, and no longer
+/// of what the one before could not know.
+pub(super) fn remember_repair(
+    configuration: &Configuration,
+    job: &Job,
+    surroundings: &Surroundings<'_>,
+    sent: &mut JobReport,
+) {
+    let is_complete = matches!(sent.outcome, JobOutcome::Protected | JobOutcome::Unprotected);
+    if is_complete {
+        match add_what_is_still_wrong(configuration, job, surroundings, sent) {
+            Ok(_) => {}
+            // Another run is at work by now, and will be remembered.
+            Err(Halt::Locked { .. }) => return,
+            Err(halt) => {
+                sent.warnings
+                    .push(format!("what is still wrong on the mirror could not be looked up: {halt}"));
+                sent.outcome = JobOutcome::from(halt);
+                sent.was_protected = false;
+            }
+        }
+    }
+    last_run::write(configuration, job, sent);
 }
 
 /// What a repair runs: the ordinary lanes, with all their guards, within the budget

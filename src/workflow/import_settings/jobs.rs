@@ -15,28 +15,46 @@ const SEPARATORS: [&str; 6] = ["=>", "->", "|", "::", "\t", ":"];
 /// `[defaults]`
 pub(super) fn defaults(script: &mut Script) -> Written {
     let mut defaults = Written::section("[defaults]");
-    let trash = script.text("REMOTE_TRASH");
-    let protects = script.truth("PROTECT_MODE").unwrap_or(false);
-    script.done("REMOTE_TRASH");
-    match (protects, &trash) {
-        (true, _) => defaults.key("on_delete", "keep", "PROTECT_MODE: the mirror never loses a file"),
-        (false, Some(_)) => defaults.key("on_delete", "trash", "PROTECT_MODE is off, REMOTE_TRASH is set"),
-        (false, None) => defaults.key(
-            "on_delete",
-            "delete",
-            "PROTECT_MODE is off and there is no REMOTE_TRASH: deleted files are deleted; \"trash\" would keep them for a while",
-        ),
-    }
-    defaults.comment("The script overwrote changed files; here the old version goes to the trash as well, unless keep_versions = false.");
-    if let Some(days) = script.whole_number("TRASH_RETENTION_DAYS") {
-        defaults.key("trash_retention_days", i64::from(days), "TRASH_RETENTION_DAYS; 0 means for ever");
-    }
+    deleted_files(script, &mut defaults);
+    trash_retention(script, &mut defaults);
     check(script, &mut defaults);
     if let Some(pause) = script.seconds("OPERATION_INTERVAL_SECONDS").filter(|pause| !pause.is_zero()) {
         defaults.key("pause", format_duration(pause), "OPERATION_INTERVAL_SECONDS");
     }
     excludes(script, &mut defaults);
     defaults
+}
+
+/// What is not known goes the way that deletes nothing.
+fn deleted_files(script: &mut Script, defaults: &mut Written) {
+    let trash = script.text("REMOTE_TRASH");
+    let protects = script.truth("PROTECT_MODE");
+    script.done("REMOTE_TRASH");
+    let (value, from) = match (protects, &trash) {
+        (Some(true), _) => ("keep", "PROTECT_MODE: the mirror never loses a file"),
+        (None, _) if script.is_unreadable("PROTECT_MODE") => {
+            ("keep", "PROTECT_MODE could not be read, so the safe one: the mirror never loses a file")
+        }
+        (_, Some(_)) => ("trash", "PROTECT_MODE is off, REMOTE_TRASH is set"),
+        (_, None) if script.is_unreadable("REMOTE_TRASH") => {
+            ("trash", "PROTECT_MODE is off, REMOTE_TRASH could not be read, so the safe one")
+        }
+        (_, None) => (
+            "delete",
+            "PROTECT_MODE is off and there is no REMOTE_TRASH: deleted files are deleted; \"trash\" would keep them for a while",
+        ),
+    };
+    defaults.key("on_delete", value, from);
+    defaults.comment("The script overwrote changed files; here the old version goes to the trash as well, unless keep_versions = false.");
+}
+
+fn trash_retention(script: &mut Script, defaults: &mut Written) {
+    if let Some(days) = script.whole_number("TRASH_RETENTION_DAYS") {
+        defaults.key("trash_retention_days", i64::from(days), "TRASH_RETENTION_DAYS; 0 means for ever");
+    } else if script.is_unreadable("TRASH_RETENTION_DAYS") {
+        let from = "TRASH_RETENTION_DAYS could not be read, so the safe one: 0 means for ever";
+        defaults.key("trash_retention_days", 0, from);
+    }
 }
 
 fn check(script: &mut Script, defaults: &mut Written) {

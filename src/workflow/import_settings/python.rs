@@ -45,20 +45,39 @@ pub(super) struct Constant {
 }
 
 /// The constants (names in capitals) of a script, each once, with the value that
-/// was assigned last. What is added to a list later belongs to it.
+/// was assigned last. What is added to a list later belongs to it. What is changed in a
+/// way that only Python can follow is not known any more, and says so.
 pub(super) fn constants(source: &str) -> Vec<Constant> {
     let tokens = tokens(source);
     let mut found: Vec<Constant> = Vec::new();
     let mut inside: Vec<Constant> = Vec::new();
+    let mut is_in_definition = false;
     for statement in tokens.split(|token| token.kind == TokenKind::EndOfStatement) {
-        change(statement, &mut found);
-        let Some(constant) = assignment(statement) else { continue };
-        if statement[0].at_top_level {
-            found.retain(|known| known.name != constant.name);
-            found.push(constant);
-        } else if !inside.iter().any(|known| known.name == constant.name) {
-            let reason = "set inside a block (a class, a function, an `if`), and the script is not run";
-            inside.push(Constant { value: Err(reason.into()), ..constant });
+        let [first, ..] = statement else { continue };
+        if first.at_top_level {
+            is_in_definition = begins_with(statement, &DEFINITIONS);
+        }
+        let body = behind_colon(statement);
+        let is_conditional = body.is_some() || !first.at_top_level;
+        let statement = body.unwrap_or(statement);
+        change(statement, is_conditional, &mut found);
+        for constant in assignments(statement) {
+            let known = found.iter_mut().find(|known| known.name == constant.name);
+            match (is_conditional, known) {
+                (false, _) => {
+                    found.retain(|known| known.name != constant.name);
+                    found.push(constant);
+                }
+                // Of its own in there.
+                (true, Some(_)) if is_in_definition => {}
+                (true, Some(known)) => known.value = Err(changed(constant.line)),
+                (true, None) if inside.iter().any(|known| known.name == constant.name) => {}
+                (true, None) => {
+                    let reason =
+                        "set inside a block (a class, a function, an `if`), and the script is not run";
+                    inside.push(Constant { value: Err(reason.into()), ..constant });
+                }
+            }
         }
     }
     inside.retain(|constant| !found.iter().any(|known| known.name == constant.name));
@@ -67,61 +86,211 @@ pub(super) fn constants(source: &str) -> Vec<Constant> {
     found
 }
 
-/// `NAME += value`, `NAME.append(value)` and the like.
-fn change(statement: &[Token], found: &mut [Constant]) {
-    let [Token { kind: TokenKind::Name(name), line, at_top_level }, rest @ ..] = statement else { return };
-    let Some(constant) = found.iter_mut().find(|constant| constant.name == *name) else { return };
-    let call = match rest {
-        [Token { kind: TokenKind::Mark('+'), .. }, Token { kind: TokenKind::Mark('='), .. }, value @ ..] => {
-            ("+=", whole_value(value))
+/// What begins a block with names of its own.
+const DEFINITIONS: [&str; 3] = ["def", "class", "async"];
+/// What begins any other block.
+const BLOCKS: [&str; 11] =
+    ["if", "elif", "else", "for", "while", "try", "except", "finally", "with", "match", "case"];
+
+fn changed(line: usize) -> String {
+    format!("changed in line {line}, and the script is not run")
+}
+
+fn begins_with(statement: &[Token], words: &[&str]) -> bool {
+    matches!(statement, [Token { kind: TokenKind::Name(name), .. }, ..] if words.contains(&name.as_str()))
+}
+
+/// Of `if …: statement` the statement.
+fn behind_colon(statement: &[Token]) -> Option<&[Token]> {
+    if !begins_with(statement, &BLOCKS) {
+        return None;
+    }
+    let colon = outside_brackets(statement).find(|&at| statement[at].kind == TokenKind::Mark(':'))?;
+    Some(&statement[colon + 1..])
+}
+
+/// Where there are tokens that stand in no brackets.
+fn outside_brackets(tokens: &[Token]) -> impl Iterator<Item = usize> {
+    let mut open = 0_usize;
+    tokens.iter().enumerate().filter_map(move |(at, token)| {
+        let was_open = open;
+        match token.kind {
+            TokenKind::Mark('(' | '[' | '{') => open += 1,
+            TokenKind::Mark(')' | ']' | '}') => open = open.saturating_sub(1),
+            _ => {}
         }
+        (was_open == 0).then_some(at)
+    })
+}
+
+/// `NAME += value`, `NAME.append(value)`, `NAME[0] = value`, `del NAME` and the like.
+fn change(statement: &[Token], is_conditional: bool, found: &mut [Constant]) {
+    let is_deletion = begins_with(statement, &["del"]);
+    let [Token { kind: TokenKind::Name(name), line, .. }, rest @ ..] = &statement[usize::from(is_deletion)..]
+    else {
+        return;
+    };
+    let Some(constant) = found.iter_mut().find(|constant| constant.name == *name) else { return };
+    let (way, value) = match (is_deletion, way_of_change(rest)) {
+        (true, _) => (Way::Other, Err(String::new())),
+        (false, Some((way, value))) => (way, whole_value(value)),
+        (false, None) => return,
+    };
+    let unknown = || Literal::Computed(changed(*line));
+    match (&mut constant.value, way, value) {
+        (Ok(Literal::List(items)), Way::Adds, Ok(value)) if !is_conditional => items.push(value),
+        (Ok(Literal::List(items)), Way::AddsAll, Ok(Literal::List(more))) if !is_conditional => {
+            items.extend(more);
+        }
+        (Ok(Literal::List(items)), Way::Adds | Way::AddsAll | Way::Inserts, _) => items.push(unknown()),
+        // A method that changes the object does so to lists, sets and dicts only.
+        (Ok(Literal::List(_) | Literal::Table(_)), Way::Method, _) | (Ok(_), Way::Other, _) => {
+            constant.value = Err(changed(*line));
+        }
+        (Ok(Literal::Table(_)), Way::Adds | Way::Inserts, _) | (Ok(_), Way::AddsAll, _) => {
+            constant.value = Err(changed(*line));
+        }
+        (Ok(_), Way::Method | Way::Adds | Way::Inserts, _) | (Err(_), _, _) => {}
+    }
+}
+
+/// What becomes of a list.
+#[derive(Clone, Copy)]
+enum Way {
+    Adds,
+    AddsAll,
+    Inserts,
+    /// Any other method.
+    Method,
+    Other,
+}
+
+/// Methods that leave the object as it is, or only in another order.
+const HARMLESS_METHODS: [&str; 9] =
+    ["sort", "reverse", "copy", "count", "index", "items", "keys", "values", "get"];
+
+/// What stands behind the name, if it is a change; and what is added.
+fn way_of_change(rest: &[Token]) -> Option<(Way, &[Token])> {
+    if let Some((operator, value)) = in_place(rest) {
+        return Some((if matches!(operator, '+' | '|') { Way::AddsAll } else { Way::Other }, value));
+    }
+    match rest {
         [
             Token { kind: TokenKind::Mark('.'), .. },
             Token { kind: TokenKind::Name(method), .. },
             arguments @ ..,
-        ] => match (method.as_str(), whole_value(arguments)) {
-            ("append" | "extend" | "insert" | "remove" | "pop" | "clear" | "update", value) => {
-                (method.as_str(), value)
-            }
-            _ => return,
+        ] => match method.as_str() {
+            "append" | "add" => Some((Way::Adds, arguments)),
+            "extend" | "update" => Some((Way::AddsAll, arguments)),
+            "insert" => Some((Way::Inserts, arguments)),
+            harmless if HARMLESS_METHODS.contains(&harmless) => None,
+            _ => Some((Way::Method, arguments)),
         },
-        _ => return,
-    };
-    let unknown = || Literal::Computed(format!("changed in line {line}, and the script is not run"));
-    match (&mut constant.value, call) {
-        (Ok(Literal::List(items)), ("append", Ok(value))) if *at_top_level => items.push(value),
-        (Ok(Literal::List(items)), ("+=" | "extend", Ok(Literal::List(more)))) if *at_top_level => {
-            items.extend(more);
+        [Token { kind: TokenKind::Mark('['), .. }, ..] => {
+            let close = outside_brackets(rest).nth(1).unwrap_or(rest.len());
+            let behind = &rest[close..];
+            let is_set = in_place(behind).is_some() || splits(behind).next().is_some();
+            is_set.then_some((Way::Other, &[]))
         }
-        (Ok(Literal::List(items)), ("+=" | "extend" | "append" | "insert", _)) => items.push(unknown()),
-        (Ok(_), _) => {
-            constant.value = Err(unknown().computed_part().unwrap_or_default().to_owned());
-        }
-        (Err(_), _) => {}
+        _ => None,
     }
 }
 
-fn assignment(statement: &[Token]) -> Option<Constant> {
-    let [first, rest @ ..] = statement else { return None };
-    let TokenKind::Name(name) = &first.kind else { return None };
-    let is_constant = name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(char::is_lowercase);
-    if !is_constant {
-        return None;
+/// `+= value` and the like, as the operator and the value.
+fn in_place(tokens: &[Token]) -> Option<(char, &[Token])> {
+    match tokens {
+        [
+            Token {
+                kind: TokenKind::Mark(operator @ ('+' | '-' | '*' | '/' | '%' | '&' | '|' | '^' | '@')),
+                ..
+            },
+            Token { kind: TokenKind::Mark('='), .. },
+            value @ ..,
+        ] => Some((*operator, value)),
+        // `**=`, `//=`, `<<=`, `>>=`
+        [
+            Token { kind: TokenKind::Mark(operator @ ('*' | '/' | '<' | '>')), .. },
+            Token { kind: TokenKind::Mark(second), .. },
+            Token { kind: TokenKind::Mark('='), .. },
+            value @ ..,
+        ] if operator == second => Some((*operator, value)),
+        _ => None,
     }
-    // `NAME: list[str] = …` says no more than `NAME = …`.
-    let value = match rest {
-        [Token { kind: TokenKind::Mark('='), .. }, value @ ..] => value,
-        [Token { kind: TokenKind::Mark(':'), .. }, annotated @ ..] => {
-            let equals = annotated.iter().position(|token| token.kind == TokenKind::Mark('='))?;
-            &annotated[equals + 1..]
-        }
-        _ => return None,
+}
+
+/// Where there is a `=` that assigns: not in brackets, and no part of `==`, `+=` or `:=`.
+fn splits(statement: &[Token]) -> impl Iterator<Item = usize> {
+    let mark = |at: Option<usize>| match statement.get(at?)?.kind {
+        TokenKind::Mark(mark) => Some(mark),
+        _ => None,
     };
-    // `A == b` is no assignment.
-    if value.first().is_some_and(|token| token.kind == TokenKind::Mark('=')) {
-        return None;
+    let is_lambda = |token: &Token| token.kind == TokenKind::Name("lambda".into());
+    let end = statement.iter().position(is_lambda).unwrap_or(statement.len());
+    outside_brackets(statement).take_while(move |&at| at < end).filter(move |&at| {
+        mark(Some(at)) == Some('=')
+            && mark(Some(at + 1)) != Some('=')
+            && !mark(at.checked_sub(1)).is_some_and(|before| "=!<>+-*/%&|^@:".contains(before))
+    })
+}
+
+/// `NAME = value`, `NAME: type = value`, `A = B = value`, `A, B = value, value`.
+fn assignments(statement: &[Token]) -> Vec<Constant> {
+    let mut constants = Vec::new();
+    let ends: Vec<usize> = splits(statement).collect();
+    let Some(last) = ends.last() else { return constants };
+    let value = whole_value(&statement[last + 1..]);
+    let mut start = 0;
+    for end in ends {
+        assign(&statement[start..end], &value, &mut constants);
+        start = end + 1;
     }
-    Some(Constant { name: name.clone(), line: first.line, value: whole_value(value) })
+    constants
+}
+
+/// What becomes of the names in `target`, which stands left of a `=`.
+fn assign(target: &[Token], value: &Result<Literal, String>, constants: &mut Vec<Constant>) {
+    // `NAME: list[str] = …` says no more than `NAME = …`.
+    let target = match target {
+        [name, Token { kind: TokenKind::Mark(':'), .. }, ..] => std::slice::from_ref(name),
+        // `(A, B) = …`
+        [
+            Token { kind: TokenKind::Mark('(' | '['), .. },
+            inner @ ..,
+            Token { kind: TokenKind::Mark(')' | ']'), .. },
+        ] => inner,
+        target => target,
+    };
+    let commas: Vec<usize> =
+        outside_brackets(target).filter(|&at| target[at].kind == TokenKind::Mark(',')).collect();
+    if commas.is_empty() {
+        constants.extend(constant(target, value.clone()));
+        return;
+    }
+    let names: Vec<&[Token]> = target.split(|token| token.kind == TokenKind::Mark(',')).collect();
+    for (at, name) in names.iter().enumerate() {
+        let own = match value {
+            Ok(Literal::List(items)) if items.len() == names.len() => match &items[at] {
+                Literal::Computed(reason) => Err(reason.clone()),
+                item => Ok(item.clone()),
+            },
+            Ok(_) => Err("set together with others, and the script is not run".to_owned()),
+            Err(reason) => Err(reason.clone()),
+        };
+        match name {
+            [Token { kind: TokenKind::Mark('*'), .. }, name @ ..] => {
+                let reason = "what is left of a list, and the script is not run";
+                constants.extend(constant(name, Err(reason.into())));
+            }
+            name => constants.extend(constant(name, own)),
+        }
+    }
+}
+
+/// A single name in capitals.
+fn constant(target: &[Token], value: Result<Literal, String>) -> Option<Constant> {
+    let [Token { kind: TokenKind::Name(name), line, .. }] = target else { return None };
+    let is_constant = name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(char::is_lowercase);
+    is_constant.then(|| Constant { name: name.clone(), line: *line, value })
 }
 
 fn whole_value(tokens: &[Token]) -> Result<Literal, String> {
@@ -336,6 +505,16 @@ mod tests {
     }
 
     #[test]
+    fn lines_end_as_python_lets_them_end() {
+        let source = "A = 'a\\\nb' \\\n 'c'\nB = '''d\ne'''\n# why\nC = [1,\n2]\n";
+        let unix = constants(source);
+        assert_eq!(unix[0].value, Ok(text("abc")));
+        for line_end in ["\r\n", "\r"] {
+            assert_eq!(constants(&source.replace('\n', line_end)), unix, "{line_end:?}");
+        }
+    }
+
+    #[test]
     fn what_would_have_to_be_run_is_named() {
         for (source, part) in [
             ("os.path.join('a', 'b')", "`os`"),
@@ -381,8 +560,65 @@ mod tests {
             let reason = found[0].value.as_ref().unwrap().computed_part().unwrap();
             assert!(reason.contains("changed in line"), "{change}: {reason}");
         }
+        let found = constants("A = {'x'}\nA |= {'y'}\nA.add('z')\nA.update(['v'])\nA.sort()\n");
+        assert_eq!(found[0].value, Ok(Literal::List(["x", "y", "z", "v"].map(text).to_vec())));
         assert!(constants("A = ['x']\nA.remove('x')\n")[0].value.is_err());
         assert!(constants("A = 'x'\nA += 'y'\n")[0].value.is_err());
+    }
+
+    #[test]
+    fn what_only_python_can_follow_makes_a_value_unknown() {
+        for change in [
+            "if x:\n    A = ['y']",
+            "if x: A = ['y']",
+            "if x:\n    y = 1\n    A = B = ['y']",
+            "try:\n    pass\nexcept OSError: A, C = ['y'], 1",
+            "A[len(A):] = ['y']",
+            "A[0] += 'y'",
+            "A -= {'x'}",
+            "A *= 2",
+            "A &= {'y'}",
+            "A.discard('x')",
+            "del A[0]",
+            "def f():\n    A.clear()",
+        ] {
+            let found = constants(&format!("A = ['x']\n{change}\n"));
+            let reason = found[0].value.as_ref().unwrap_err();
+            assert!(reason.contains("changed in line"), "{change}: {reason}");
+        }
+        for same in [
+            "def f():\n    A = ['y']",
+            "class C:\n    def f(self):\n        A = ['y']",
+            "A == ['y']",
+            "print(A[0])",
+            "A[0]",
+            "if A == ['y']: pass",
+            "f(A=['y'])",
+            "b = lambda A=1: A",
+        ] {
+            let found = constants(&format!("A = ['x']\n{same}\n"));
+            assert_eq!(found[0].value, Ok(Literal::List(vec![text("x")])), "{same}");
+        }
+        assert!(constants("A = 'x'\nA.mkdir()\n")[0].value.is_ok(), "a path is not changed by its methods");
+        assert!(constants("A = 1\nif x:\n    A = 2\nA = 3\n")[0].value.is_ok(), "the last one holds");
+    }
+
+    #[test]
+    fn names_that_are_set_together_are_all_set() {
+        let values = |source: &str| -> Vec<(String, Result<Literal, String>)> {
+            constants(source).into_iter().map(|constant| (constant.name, constant.value)).collect()
+        };
+        let both = vec![("A".to_owned(), Ok(text("a"))), ("B".to_owned(), Ok(text("b")))];
+        assert_eq!(values("A, B = 'a', 'b'\n"), both);
+        assert_eq!(values("(A, B) = ('a', 'b')\n"), both);
+        assert_eq!(values("A = B = 'a'\nB = 'b'\n"), both);
+        for source in
+            ["A, B = f()\n", "A, *B = ['a']\n", "A = B = f()\n", "A, B = B, A\n", "A = B = 'a' == x\n"]
+        {
+            let found = values(source);
+            assert_eq!(found.len(), 2, "{source}");
+            assert!(found.iter().all(|(_, value)| value.is_err()), "{source}: {found:?}");
+        }
     }
 
     #[test]
@@ -398,7 +634,8 @@ mod tests {
             "\u{feff}'''A = 1\n'''\nA = 1\nB: list = [\n'x',\n]\ndef f():\n    A = 3\nlower = 2\nA = 2 # later\nif A == 2: C = 5\nA.b = 1\nD = (1 ==\n 2); E = None\n",
         );
         let names: Vec<&str> = found.iter().map(|constant| constant.name.as_str()).collect();
-        assert_eq!(names, ["B", "A", "D", "E"]);
+        assert_eq!(names, ["B", "A", "C", "D", "E"]);
+        assert!(found[2].value.is_err(), "set behind an `if`");
         assert_eq!(found[1].value, Ok(Literal::Number("2".into())));
         assert_eq!((found[0].line, found[1].line), (4, 10));
     }

@@ -24,8 +24,12 @@ pub(super) fn section(script: &mut Script, defaults: &Defaults) -> Written {
 /// Stands for a word that is not known: its flag must not go on without its value.
 const UNKNOWN: &str = "\u{0}";
 
+/// The words as rclone got them.
 fn options(script: &mut Script) -> Option<Vec<String>> {
-    let Some(Literal::List(items)) = script.value("RCLONE_OPTS") else { return script.texts("RCLONE_OPTS") };
+    let Some(Literal::List(items)) = script.value("RCLONE_OPTS") else {
+        let texts = script.texts("RCLONE_OPTS")?;
+        return Some(texts.iter().flat_map(|text| shell_words(text)).collect());
+    };
     script.done("RCLONE_OPTS");
     let mut texts = Vec::new();
     for item in items {
@@ -45,13 +49,33 @@ fn options(script: &mut Script) -> Option<Vec<String>> {
             }
         });
     }
-    Some(texts)
+    Some(words_of_list(texts))
 }
 
-fn flags(script: &mut Script, options: &[String], defaults: &Defaults, rclone: &mut Written) {
-    let words: Vec<String> = options.iter().flat_map(|option| shell_words(option)).collect();
+/// An item of a list is one word, whatever blanks it holds. Only a flag that was written into
+/// one string with its value is two.
+fn words_of_list(items: Vec<String>) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for item in items {
+        let is_behind_flag = words.last().is_some_and(|word| takes_next(word));
+        let name = item.split('=').next().unwrap_or_default();
+        if item.starts_with('-') && name.contains(char::is_whitespace) {
+            words.extend(shell_words(&item));
+        } else if !item.is_empty() || is_behind_flag {
+            words.push(item);
+        }
+    }
+    words
+}
+
+/// The value of this flag may stand behind it.
+fn takes_next(word: &str) -> bool {
+    word.starts_with("--") && !word.contains('=')
+}
+
+fn flags(script: &mut Script, words: &[String], defaults: &Defaults, rclone: &mut Written) {
     let mut taken = Vec::new();
-    for flag in joined(&words) {
+    for flag in joined(words) {
         if flag.contains(UNKNOWN) {
             continue;
         }
@@ -81,7 +105,7 @@ fn joined(words: &[String]) -> Vec<String> {
     let mut flags: Vec<String> = Vec::new();
     for word in words {
         match flags.last_mut() {
-            Some(flag) if !word.starts_with('-') && flag.starts_with("--") && !flag.contains('=') => {
+            Some(flag) if !word.starts_with('-') && takes_next(flag) => {
                 flag.push('=');
                 flag.push_str(word);
             }

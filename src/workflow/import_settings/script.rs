@@ -16,12 +16,14 @@ pub(super) struct Script {
     /// Names of those that were dealt with.
     done: Vec<String>,
     left: Vec<(usize, String)>,
+    /// Names of those that are there, and whose value is not known.
+    unreadable: Vec<String>,
 }
 
 impl Script {
     pub(super) fn read(source: &str) -> Self {
         let constants = constants(source);
-        let mut script = Script { constants, done: Vec::new(), left: Vec::new() };
+        let mut script = Script { constants, done: Vec::new(), left: Vec::new(), unreadable: Vec::new() };
         if script.constants.is_empty() {
             script.left.push((0, "there is no constant at the top level of this file".into()));
         }
@@ -34,6 +36,7 @@ impl Script {
         match constant.value {
             Ok(literal) => Some(literal),
             Err(reason) => {
+                self.unreadable.push(name.to_owned());
                 self.leave(name, &format!("it is {reason}"));
                 None
             }
@@ -54,7 +57,14 @@ impl Script {
         self.done(name);
     }
 
+    /// The script sets `name`, and a reader before this found no use for its value. What decides
+    /// whether files are deleted must not fall back to what holds for a script without it.
+    pub(super) fn is_unreadable(&self, name: &str) -> bool {
+        self.unreadable.iter().any(|known| known == name)
+    }
+
     fn wrong(&mut self, name: &str, wanted: &str, literal: &Literal) {
+        self.unreadable.push(name.to_owned());
         self.leave(name, &format!("it should be {wanted}, and is {}", shown(literal)));
     }
 

@@ -118,6 +118,31 @@ fn what_becomes_of_deleted_files_follows_the_script() {
 }
 
 #[test]
+fn what_cannot_be_read_about_deletion_goes_the_way_that_deletes_nothing() {
+    let of = |more: &str| {
+        let (imported, read) = import(&format!("SYNC_PAIRS = ['/a:r:b']\n{more}\n"));
+        let is_told = imported.text.contains("could not be read, so the safe one");
+        (read.jobs[0].on_delete, read.jobs[0].trash_retention_days, is_told)
+    };
+    for written in ["bool(1)", "'yes'", "2", "True if X else False"] {
+        assert_eq!(of(&format!("PROTECT_MODE = {written}")), (OnDelete::Keep, 30, true), "{written}");
+    }
+    for changed in ["if X:\n    PROTECT_MODE = True", "if X: PROTECT_MODE = True", "PROTECT_MODE |= X"] {
+        let lines = format!("PROTECT_MODE = False\n{changed}");
+        assert_eq!(of(&lines), (OnDelete::Keep, 30, true), "{changed}");
+    }
+    for written in ["f'{BASE}/trash'", "BASE + '/trash'", "['x']"] {
+        let lines = format!("PROTECT_MODE = False\nREMOTE_TRASH = {written}");
+        assert_eq!(of(&lines), (OnDelete::Trash, 30, true), "{written}");
+    }
+    for written in ["365*10", "-1", "int('7')", "30.5", "None"] {
+        let lines = format!("REMOTE_TRASH = 'x'\nTRASH_RETENTION_DAYS = {written}");
+        assert_eq!(of(&lines), (OnDelete::Trash, 0, true), "{written}");
+    }
+    assert_eq!(of("PROTECT_MODE = 0\nREMOTE_TRASH = None"), (OnDelete::Delete, 30, false));
+}
+
+#[test]
 fn the_shapes_of_a_pair_are_all_understood() {
     for pairs in [
         "['/a/b:r:c/d']",
@@ -197,6 +222,26 @@ fn the_mail_program_of_the_script_is_the_one_that_is_used() {
         let told = imported.left_behind.join("\n");
         assert!(told.contains(left) && told.is_empty() == left.is_empty(), "{written}: {told}");
     }
+}
+
+#[test]
+fn an_option_in_a_list_keeps_its_blanks() {
+    let of = |written: &str| {
+        let (imported, read) = import(&format!("SYNC_PAIRS=['/a:r:b']\nRCLONE_OPTS={written}\n"));
+        (read.rclone.flags, imported.left_behind)
+    };
+    let (flags, left) = of("['--user-agent', 'Mozilla/5.0 (X11; Linux)', '--bwlimit', \
+         '08:00,512k 12:00,10M 23:00,off', '--timeout 5m', '', '--header=A: b']");
+    let wanted = [
+        "--user-agent=Mozilla/5.0 (X11; Linux)",
+        "--bwlimit=08:00,512k 12:00,10M 23:00,off",
+        "--timeout=5m",
+        "--header=A: b",
+    ];
+    assert_eq!((flags, left), (wanted.map(str::to_owned).to_vec(), vec![]));
+    let (flags, left) = of("'--bwlimit \"08:00,512k 12:00,10M\" --transfers 2 3'");
+    assert_eq!(flags, ["--bwlimit=08:00,512k 12:00,10M", "--transfers=2"]);
+    assert!(left[0].contains("`3`: it is neither a flag"), "{left:?}");
 }
 
 #[test]

@@ -30,8 +30,10 @@ pub(super) struct Token {
 /// Never fails: what cannot be understood is a token of its own.
 pub(super) fn tokens(source: &str) -> Vec<Token> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+    // As Python does, before anything else: a backslash continues a line whatever ends it.
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut lexer = Lexer {
-        rest: source,
+        rest: &source,
         line: 1,
         at_line_start: true,
         is_indented: false,
@@ -69,7 +71,7 @@ impl<'s> Lexer<'s> {
                 let end = self.rest.find('\n').unwrap_or(self.rest.len());
                 self.take(end);
             }
-            '\\' if self.rest[1..].starts_with(['\n', '\r']) => {
+            '\\' if self.rest[1..].starts_with('\n') => {
                 let end = self.rest.find('\n').map_or(self.rest.len(), |newline| newline + 1);
                 self.take(end);
             }
@@ -183,13 +185,12 @@ fn end_of_string(text: &str, close: &str, is_triple: bool) -> Option<usize> {
 
 fn string_kind(prefix: &str, inside: &str) -> TokenKind {
     let has = |letter: char| prefix.chars().any(|c| c.eq_ignore_ascii_case(&letter));
-    let inside = inside.replace("\r\n", "\n");
     if has('f') || has('t') {
         TokenKind::Formatted
     } else if has('r') {
-        TokenKind::Text(inside)
+        TokenKind::Text(inside.to_owned())
     } else {
-        unescape(&inside).map_or_else(TokenKind::Broken, TokenKind::Text)
+        unescape(inside).map_or_else(TokenKind::Broken, TokenKind::Text)
     }
 }
 

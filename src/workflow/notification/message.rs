@@ -2,6 +2,7 @@
 
 use super::words::Speech;
 use super::{Announcement, as_json, is_trouble, newest};
+use crate::model::TreePath;
 use crate::notify::Message;
 use crate::workflow::configuration::Configuration;
 use crate::workflow::report::JobReport;
@@ -13,6 +14,8 @@ use std::time::Duration;
 const NAMED_MAX: usize = 10;
 /// A reason is one line of a chat, not a page.
 const REASON_CHARACTERS_MAX: usize = 300;
+/// A few long paths must not push the other jobs out of a message that is cut.
+const PATH_CHARACTERS_MAX: usize = 120;
 
 /// What matters first, so that a channel that cuts cuts the rest.
 pub(super) fn build(announcement: &Announcement<'_>, speech: Speech) -> Message {
@@ -107,7 +110,7 @@ fn put_job(text: &mut String, report: &JobReport, speech: Speech) {
     }
     let named = &report.unprotected.named[..report.unprotected.named.len().min(NAMED_MAX)];
     for (path, reason) in named {
-        let _ = writeln!(text, "    {path}: {}", plain(&speech.reason(reason)));
+        let _ = writeln!(text, "    {}: {}", shortened(path), plain(&speech.reason(reason)));
     }
     put_others(text, report.unprotected.total.saturating_sub(named.len() as u64), speech);
     if let Some(check) = &report.check {
@@ -136,7 +139,7 @@ fn put_check(text: &mut String, check: &VerifyReport, speech: Speech) {
     let _ = writeln!(text, "  {}: {}", speech.mirror_check(), told.join("; "));
     let named = &check.findings.named[..check.findings.named.len().min(NAMED_MAX)];
     for (path, reason) in named {
-        let _ = writeln!(text, "    {path}: {}", plain(&speech.reason(reason)));
+        let _ = writeln!(text, "    {}: {}", shortened(path), plain(&speech.reason(reason)));
     }
     put_others(text, check.findings.total.saturating_sub(named.len() as u64), speech);
 }
@@ -158,6 +161,17 @@ fn plain(text: &str) -> String {
         line.push('…');
     }
     line
+}
+
+/// Of a long path the beginning and the end: they tell most about where and what it is.
+fn shortened(path: &TreePath) -> String {
+    let characters: Vec<char> = path.to_string().chars().collect();
+    if characters.len() <= PATH_CHARACTERS_MAX {
+        return characters.into_iter().collect();
+    }
+    let beginning = PATH_CHARACTERS_MAX / 2;
+    let end = characters.len() - (PATH_CHARACTERS_MAX - beginning - 1);
+    characters[..beginning].iter().chain(&['…']).chain(&characters[end..]).collect()
 }
 
 /// The sums over all jobs, for templates.

@@ -131,6 +131,24 @@ fn of_many_failures_the_first_reasons_are_told_and_the_rest_is_counted() {
 }
 
 #[test]
+fn long_paths_of_one_job_leave_room_for_the_others() {
+    let mut first = report("photos", JobOutcome::Unprotected);
+    for number in 0..10 {
+        let path = format!("照片/{}/{number}.jpg", "图".repeat(500));
+        first.unprotected.add(TreePath::from_bytes(path).unwrap(), "permission denied");
+    }
+    let text = message::build(&announce(&[first, busy()]), Speech::English).text;
+    let named: Vec<&str> = text.lines().filter(|line| line.contains(".jpg")).collect();
+    assert_eq!(named.len(), 10);
+    for (number, line) in named.iter().enumerate() {
+        assert!(line.starts_with("    照片/图") && line.contains("…图"), "{line}");
+        assert!(line.ends_with(&format!("/{number}.jpg: permission denied")), "{line}");
+        assert_eq!(line.trim_start().chars().count(), 120 + ": permission denied".len(), "{line}");
+    }
+    assert!(text.contains("图/a\\nb: permission denied"), "a short path stays whole: {text}");
+}
+
+#[test]
 fn several_jobs_are_one_message() {
     let fatal = JobOutcome::Fatal { message: "no".into() };
     let reports = [report("a", JobOutcome::Protected), report("b", fatal)];

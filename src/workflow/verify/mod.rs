@@ -22,6 +22,7 @@ use super::halt::Halt;
 use super::history::open_with_index;
 use super::job_run::is_below_any;
 use super::opened::{Opened, open_to_write};
+use super::periodic_check::remember_repair;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
@@ -55,6 +56,12 @@ pub fn verify(
         }
         conclude_check(configuration, job, options, surroundings, &mut report, &found)
     });
+    if let Some(sent) = &mut report.repair_run {
+        // Its own warnings are in the report already.
+        let told = sent.warnings.len();
+        remember_repair(configuration, job, surroundings, sent);
+        report.warnings.extend(sent.warnings.drain(told..));
+    }
     finish(ended, report, surroundings)
 }
 
