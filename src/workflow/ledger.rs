@@ -43,7 +43,7 @@ impl Ledger {
         self.moved_away.push(moved);
     }
 
-    /// A version that was moved away was discarded for good.
+    /// Versions that were moved away were discarded for good; `paths` as they are on the mirror.
     pub(super) fn discarded(&mut self, paths: &BTreeSet<TreePath>) {
         self.moved_away.retain(|moved| !paths.contains(&moved.path));
     }

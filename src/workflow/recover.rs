@@ -19,6 +19,7 @@ use crate::model::{
     Batch, BatchItem, ContentDigest, EmptyTree, EntryFlags, EntryKind, Lane, OwnedEntry, RunId, TreePath,
 };
 use crate::observe::{Event, Phase};
+use crate::plan::mirror_path;
 use crate::transfer::Place;
 use std::convert::Infallible;
 
@@ -129,7 +130,7 @@ impl<'r> Folding<'r, '_> {
             (Lane::Delete, Settled::Confirmed { .. }) => self.gone(item.path),
             (Lane::Delete, _) => doubts.deletions.push(item),
             // Without an outcome it may be gone: the record must not promise it.
-            (Lane::Discard, _) => self.ledger.discarded(&[item.path].into()),
+            (Lane::Discard, _) => self.ledger.discarded(&[mirror_path(&item.path, item.as_link)].into()),
         }
     }
 

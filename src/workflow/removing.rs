@@ -7,6 +7,7 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use crate::model::{Batch, BatchItem, Lane, Outcome, OwnedEntry, RunId, TreePath};
 use crate::observe::Event;
+use crate::plan::mirror_path;
 use crate::transfer::{Place, Session, join};
 
 impl JobRun<'_> {
@@ -84,7 +85,7 @@ impl JobRun<'_> {
             .iter()
             .zip(&outcomes)
             .filter(|(_, outcome)| **outcome == Outcome::Confirmed)
-            .map(|(item, _)| item.path.clone())
+            .map(|(item, _)| mirror_path(&item.path, item.as_link))
             .collect();
         self.ledger.discarded(&discarded);
         // What could not be discarded stays in the run's trash and expires with it.

@@ -219,6 +219,7 @@ impl JobRun<'_> {
                 "{}: the version that the mirror held is gone, and it is not in the trash either",
                 item.path
             ));
+            self.forget_kept(&item.path)?;
             self.ledger.gone(item.path.clone());
             cleared.insert(item.path);
         }
