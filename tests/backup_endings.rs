@@ -2,7 +2,6 @@
 //! stops or kills us there, or the remote refuses. A script in front of the real
 //! rclone waits for that command.
 
-use crate::support::program::chmod;
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
@@ -13,22 +12,6 @@ use treeferry::workflow::configuration::{Configuration, Defaults};
 use treeferry::workflow::options::{BackupOptions, Stop};
 use treeferry::workflow::report::{JobOutcome, JobReport};
 use treeferry::workflow::{Machine, Surroundings, backup, check_rclone_flags};
-
-/// From now on `shell` has its say before each call of rclone: `$real` is the program,
-/// `$PPID` are we. What it does not end goes on as usual.
-fn before_rclone(world: &mut World, shell: &str) {
-    let script = world.root().join("rclone-of-this-test");
-    let text =
-        format!("#!/bin/sh\nreal='{}'\n{shell}\nexec \"$real\" \"$@\"\n", world.rclone.program().display());
-    fs::write(&script, text).unwrap();
-    chmod(&script, 0o755);
-    world.configuration.rclone = script;
-    world.write_configuration();
-}
-
-fn rclone_as_usual(world: &mut World) {
-    world.stop_watching_rclone();
-}
 
 /// In this process, without the minute between two looks.
 fn back_up_without_waits(world: &World) -> JobReport {
@@ -63,11 +46,11 @@ fn a_file_rewritten_before_a_crash_is_not_confirmed_with_the_content_of_before()
     );
     // A stamp that was not settled yet is never believed anyhow.
     std::thread::sleep(std::time::Duration::from_millis(1_500));
-    before_rclone(&mut world, &shell);
+    world.before_rclone(&shell);
     world.backup(&[]).expect(137);
     assert_eq!(fs::read_to_string(world.mirror().join("x")).unwrap(), "something else");
 
-    rclone_as_usual(&mut world);
+    world.stop_watching_rclone();
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
     // What was never sent has no version anywhere.
@@ -87,11 +70,11 @@ fn a_folder_that_moved_while_we_were_stopped_is_remembered_file_by_file() {
     fs::remove_dir_all(&gone).unwrap();
     let shell =
         "if [ \"$1\" = moveto ]; then \"$real\" \"$@\"; code=$?; kill -TERM $PPID; sleep 1; exit $code; fi";
-    before_rclone(&mut world, shell);
+    world.before_rclone(shell);
     world.backup(&[]).expect(143);
     assert_eq!(world.all_trash().len(), 30);
 
-    rclone_as_usual(&mut world);
+    world.stop_watching_rclone();
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
     let to = world.root().join("restored");
@@ -131,16 +114,16 @@ fn an_owner_file_that_is_refused_is_told_although_a_budget_ran_out_too() {
         echo '{\"level\":\"error\",\"msg\":\"Failed to copyto: 503 Service Unavailable\"}' >&2; exit 1;;\n\
         esac;; esac";
     for (name, arguments) in [("one", &[][..]), ("two", &["--max-transfer", "2K"][..])] {
-        rclone_as_usual(&mut world);
+        world.stop_watching_rclone();
         // The owner file that the run before could not write.
         world.backup(&[]).expect(0);
-        before_rclone(&mut world, refuse);
+        world.before_rclone(refuse);
         for part in ["a", "b"] {
             fs::write(world.source().join(format!("{name} {part}")), [7; 1_500]).unwrap();
         }
         world.backup(arguments).expect(5);
     }
-    rclone_as_usual(&mut world);
+    world.stop_watching_rclone();
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
 }
@@ -152,9 +135,9 @@ fn a_stop_while_rclone_is_asked_something_is_told_as_a_stop() {
     Plan::plain(5, 1).plant(&world.source());
     world.backup(&[]).expect(0);
     fs::write(world.source().join("new"), "content").unwrap();
-    before_rclone(&mut world, "if [ \"$1\" = cat ]; then kill -TERM $PPID; sleep 1; exit 1; fi");
+    world.before_rclone("if [ \"$1\" = cat ]; then kill -TERM $PPID; sleep 1; exit 1; fi");
     world.backup(&[]).expect(143);
-    rclone_as_usual(&mut world);
+    world.stop_watching_rclone();
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
 }

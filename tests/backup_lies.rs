@@ -19,15 +19,6 @@ fn trashed(world: &World, path: &str) -> Option<String> {
     found.map(|(_, bytes)| String::from_utf8(bytes).unwrap())
 }
 
-/// Commands of a shell that the world's rclone runs before the real one; `real` calls that.
-fn meddle(world: &World, commands: &str) {
-    let script = world.root().join("rclone");
-    let text = fs::read_to_string(&script).unwrap();
-    let real = text.lines().last().unwrap().trim_start_matches("exec ").to_owned();
-    let meddling = format!("#!/bin/sh\nreal() {{ {real}; }}\n{commands}\nexec {real}\n");
-    fs::write(&script, meddling).unwrap();
-}
-
 /// A driver behind a relay that answers 404 for one folder (OpenList does, for any error).
 fn a_folder_denies_itself(folder: &'static str, has_sibling: bool) {
     let world = World::served(Protocol::Webdav, Rclone::Current);
@@ -67,7 +58,7 @@ fn a_folder_that_denies_its_only_file_is_not_believed_while_it_is_listed_above()
 
 #[test]
 fn a_source_that_is_moved_away_in_mid_run_loses_the_mirror_no_more_than_one_pair() {
-    let world = World::local(Rclone::Current);
+    let mut world = World::local(Rclone::Current);
     for number in 0..5 {
         write(&world, &format!("changed-{number}"), "the first version");
         write(&world, &format!("deleted-{number}"), "the first version");
@@ -80,16 +71,13 @@ fn a_source_that_is_moved_away_in_mid_run_loses_the_mirror_no_more_than_one_pair
     }
     let (source, away) = (world.source(), world.root().join("away"));
     let once = world.root().join("meddled");
-    meddle(
-        &world,
-        &format!(
-            "if [ \"$1\" = move ] && ! [ -e '{once}' ]; then touch '{once}'; real \"$@\"; code=$?; mv '{source}' \
-             '{away}'; exit $code; fi",
-            once = once.display(),
-            source = source.display(),
-            away = away.display()
-        ),
-    );
+    world.before_rclone(&format!(
+        "if [ \"$1\" = move ] && ! [ -e '{once}' ]; then touch '{once}'; \"$real\" \"$@\"; code=$?; \
+         mv '{source}' '{away}'; exit $code; fi",
+        once = once.display(),
+        source = source.display(),
+        away = away.display()
+    ));
     world.backup(&[]).expect(13).says("does not lead any more");
     for number in 0..5 {
         assert_eq!(
@@ -145,15 +133,12 @@ fn a_link_that_did_not_go_up_takes_no_file_with_it() {
     world.backup(&[]).expect(0);
     fs::remove_file(world.source().join("it")).unwrap();
     std::os::unix::fs::symlink("target", world.source().join("it")).unwrap();
-    let script = world.root().join("rclone");
-    let before = fs::read_to_string(&script).unwrap();
-    meddle(
-        &world,
+    world.before_rclone(
         "case \"$*\" in *':local,links:'*) cat >/dev/null; echo '{\"level\":\"error\",\"msg\":\"Failed to copy: \
          409 Conflict\",\"object\":\"it.rclonelink\"}' >&2; exit 1;; esac",
     );
     world.backup(&[]).expect(3);
-    fs::write(&script, before).unwrap();
+    world.stop_watching_rclone();
     fs::remove_file(world.source().join("it")).unwrap();
     world.backup(&[]).expect(0);
     let held = fs::read_to_string(world.mirror().join("it")).ok();

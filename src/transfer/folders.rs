@@ -49,7 +49,7 @@ impl Transfer<'_> {
             return Ok(());
         }
         let top = common_parent(folders);
-        let line = self.session.encoding.encode(&top).map_err(|error| file_failure(&error.reason))?;
+        let line = self.encoded(&top)?;
         let skeleton = self.session.scratch_directory()?;
         // What lies above the run's folder in the trash may not be there either: begun at the
         // companion, each level is one request.
@@ -82,24 +82,9 @@ impl Transfer<'_> {
     /// # Errors
     /// When the remote cannot be asked, or the name cannot be written.
     pub fn has_folder(&self, place: Place, folder: &TreePath) -> Result<bool, Failure> {
-        let line = self.session.encoding.encode(folder).map_err(|error| file_failure(&error.reason))?;
-        let words: [OsString; 4] = [
-            "lsjson".into(),
-            below(&self.remote_of(place), &line),
-            "--no-modtime".into(),
-            "--no-mimetype".into(),
-        ];
-        let finished = self.session.ask(words.to_vec())?;
-        if finished.says_absent() {
-            return Ok(false);
-        }
-        if !finished.succeeded() {
-            return Err(finished.failure("looking for a folder"));
-        }
         // Asked about a file, rclone lists that one file; a bucket lists nothing for what is not there.
-        let listing = String::from_utf8_lossy(&finished.output);
+        let Some(entries) = self.list(place, folder)? else { return Ok(false) };
         let name = folder.name().map(String::from_utf8_lossy).unwrap_or_default();
-        let entries: Vec<serde_json::Value> = serde_json::from_str(&listing).unwrap_or_default();
         let is_file =
             matches!(entries.as_slice(), [only] if only["IsDir"] == false && only["Path"] == name.as_ref());
         Ok(!is_file)
@@ -110,29 +95,34 @@ impl Transfer<'_> {
     /// # Errors
     /// As [`Transfer::has_folder`].
     pub fn is_listed_above(&self, place: Place, folder: &TreePath) -> Result<bool, Failure> {
-        let encode =
-            |path: &TreePath| self.session.encoding.encode(path).map_err(|error| file_failure(&error.reason));
         let (Some(above), Some(name)) = (folder.parent(), folder.name()) else { return Ok(false) };
-        let above = if above.is_root() {
-            OsString::from(self.remote_of(place))
-        } else {
-            below(&self.remote_of(place), &encode(&above)?)
-        };
-        let words: [OsString; 4] = ["lsjson".into(), above, "--no-modtime".into(), "--no-mimetype".into()];
-        let finished = self.session.ask(words.to_vec())?;
-        if finished.says_absent() {
-            return Ok(false);
-        }
-        if !finished.succeeded() {
-            return Err(finished.failure("listing a folder"));
-        }
-        let line = encode(folder)?;
+        let Some(entries) = self.list(place, &above)? else { return Ok(false) };
+        let line = self.encoded(folder)?;
         let written = line.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let names = [name, written].map(String::from_utf8_lossy);
-        let entries: Vec<serde_json::Value> = serde_json::from_slice(&finished.output).unwrap_or_default();
         Ok(entries
             .iter()
             .any(|entry| entry["IsDir"] == true && names.iter().any(|name| entry["Path"] == name.as_ref())))
+    }
+
+    /// What a folder of a place shows. `None`: there is none, as far as the remote says.
+    fn list(&self, place: Place, folder: &TreePath) -> Result<Option<Vec<serde_json::Value>>, Failure> {
+        let remote = self.remote_of(place);
+        let target = if folder.is_root() { remote.into() } else { below(&remote, &self.encoded(folder)?) };
+        let words: [OsString; 4] = ["lsjson".into(), target, "--no-modtime".into(), "--no-mimetype".into()];
+        let finished = self.session.ask(words.to_vec())?;
+        if finished.says_absent() {
+            return Ok(None);
+        }
+        if !finished.succeeded() {
+            return Err(finished.failure("looking for a folder"));
+        }
+        let listing = String::from_utf8_lossy(&finished.output);
+        Ok(Some(serde_json::from_str(&listing).unwrap_or_default()))
+    }
+
+    fn encoded(&self, path: &TreePath) -> Result<Vec<u8>, Failure> {
+        self.session.encoding.encode(path).map_err(|error| file_failure(&error.reason))
     }
 
     /// Moves a whole folder from the mirror to this run's trash by one request.
@@ -162,13 +152,8 @@ impl Transfer<'_> {
         match finished {
             _ if moved => FolderMove::Confirmed,
             Ok(finished) if matches!(finished.ended, Ended::Exited(code) if code != 0) && !without_answer => {
-                let failure = finished.failure("moving a folder to the trash");
-                // A 403 is about this folder (`rclone serve webdav` says so of one that is not there).
-                let class = match classify::class_of(&failure.reason) {
-                    FailureClass::File => FailureClass::File,
-                    _ => failure.class,
-                };
-                FolderMove::Failed(Failure { class, ..failure })
+                // `rclone serve webdav` answers 403 for a folder that is not there.
+                FolderMove::Failed(about_one_path(finished.failure("moving a folder to the trash")))
             }
             Ok(_) => FolderMove::Unknown,
             Err(failure) => FolderMove::Failed(failure),
@@ -222,13 +207,9 @@ impl Transfer<'_> {
         }
         let cleaned = session.purge(&target);
         if !moved {
-            let failure = finished.failure("moving a scratch file from the mirror to the companion");
-            // It was let in to write the file: then a 403 is about the move.
-            let class = match classify::class_of(&failure.reason) {
-                FailureClass::File => FailureClass::File,
-                _ => failure.class,
-            };
-            return Err(Failure { class, ..failure });
+            // It was let in to write the file.
+            let doing = "moving a scratch file from the mirror to the companion";
+            return Err(about_one_path(finished.failure(doing)));
         }
         cleaned?;
         Ok(if on_server { CompanionMove::OnServer } else { CompanionMove::ThroughHere })
@@ -247,6 +228,14 @@ fn common_parent(folders: &[TreePath]) -> TreePath {
         }
     }
     top
+}
+
+/// Of a command for a single path: then a 403 is about that, and no closed door.
+fn about_one_path(failure: Failure) -> Failure {
+    match classify::class_of(&failure.reason) {
+        FailureClass::File => Failure { class: FailureClass::File, ..failure },
+        _ => failure,
+    }
 }
 
 fn file_failure(reason: &str) -> Failure {

@@ -298,9 +298,7 @@ impl JobRun<'_> {
             }
             Outcome::Vanished if self.is_gone(path) => return,
             Outcome::Vanished => {
-                "it was not found at its path when it was to be sent, and it is there; the next run \
-                                  sends it"
-                    .into()
+                "it was not found when it was to be sent, and it is there; the next run sends it".into()
             }
             // Never begun, but for a few: counted at the end of the run, and not named one by one.
             Outcome::NotAttempted | Outcome::Unheard => {

@@ -24,7 +24,7 @@ pub(super) struct Witnesses {
     /// The nearest files that are surely on the mirror.
     files: Vec<BatchItem>,
     /// Folders of which everything is lost.
-    emptied: Vec<TreePath>,
+    emptied: BTreeSet<TreePath>,
 }
 
 impl JobRun<'_> {
@@ -37,17 +37,17 @@ impl JobRun<'_> {
         let folders: BTreeSet<TreePath> = lost.iter().filter_map(|item| item.path.parent()).collect();
         let mut witnesses = Witnesses::default();
         for folder in folders.into_iter().take(FOLDERS_ASKED_MAX) {
-            let mut place = Some(folder.clone());
-            while let Some(above) = place {
-                if let Some(item) = self.held_below(&above, &paths)? {
+            let mut level = Some(folder);
+            while let Some(place) = level {
+                if let Some(item) = self.held_below(&place, &paths)? {
                     if !witnesses.files.contains(&item) {
                         witnesses.files.push(item);
                     }
                     break;
                 }
-                place = above.parent();
-                if !above.is_root() {
-                    witnesses.emptied.push(above);
+                level = place.parent();
+                if !place.is_root() {
+                    witnesses.emptied.insert(place);
                 }
             }
         }

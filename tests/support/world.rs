@@ -129,6 +129,18 @@ impl World {
         self.write_configuration();
     }
 
+    /// From now on `shell` has its say before each call of rclone: `$real` is the program,
+    /// `$PPID` are we. What it does not end goes on as usual.
+    pub fn before_rclone(&mut self, shell: &str) {
+        let script = self.root().join("rclone-of-this-test");
+        let real = self.rclone.program();
+        let text = format!("#!/bin/sh\nreal='{}'\n{shell}\nexec \"$real\" \"$@\"\n", real.display());
+        std::fs::write(&script, text).unwrap();
+        chmod(&script, 0o755);
+        self.configuration.rclone = script;
+        self.write_configuration();
+    }
+
     /// Fills the mirror as other programs do: rclone with its own defaults.
     pub fn copy_with_plain_rclone(&self) {
         let text = self.configuration.text();

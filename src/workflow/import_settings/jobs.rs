@@ -1,7 +1,7 @@
 //! SYNC_PAIRS, and what the script did alike for all of them.
 
+use super::literal::Literal;
 use super::patterns;
-use super::python::Literal;
 use super::script::Script;
 use super::written::{Written, one_line, shown};
 use crate::scan::ExcludeRules;

@@ -5,6 +5,7 @@
 
 mod choice;
 mod jobs;
+mod literal;
 mod notification;
 mod patterns;
 mod python;

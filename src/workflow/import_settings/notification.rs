@@ -1,6 +1,6 @@
 //! ENABLE_NOTIFY and what belongs to it.
 
-use super::python::Literal;
+use super::literal::Literal;
 use super::rclone::shell_words;
 use super::script::Script;
 use super::written::Written;

@@ -1,6 +1,6 @@
 //! RCLONE_BIN and RCLONE_OPTS.
 
-use super::python::Literal;
+use super::literal::Literal;
 use super::script::Script;
 use super::written::Written;
 use crate::workflow::configuration::Defaults;

@@ -1,6 +1,7 @@
 //! The constants of the script, and what became of each.
 
-use super::python::{Constant, Literal, constants};
+use super::literal::Literal;
+use super::python::{Constant, constants};
 use super::written::shown;
 
 /// Constants that mean nothing here, and why.

@@ -1,6 +1,6 @@
 //! TOML as a person would write it, with comments.
 
-use super::python::Literal;
+use super::literal::Literal;
 
 /// A section while it is written. One without keys stays out of the file.
 pub(super) struct Written {
