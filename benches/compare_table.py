@@ -39,7 +39,7 @@ class Machine:
         # The tree may still have to be made.
         there = next(place for place in (tree, *tree.parents) if place.exists())
         system = ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(there)]
-        file_system = subprocess.run(system, capture_output=True, text=True, check=True).stdout.strip()
+        file_system = subprocess.run(system, capture_output=True, text=True, check=True).stdout.split()[-1]
         hardware = (
             f"{os.cpu_count()} cores ({cpu.group(1) if cpu else platform.machine()}), {memory:.0f} GiB, "
             f"Linux {platform.release()}, {file_system}"

@@ -17,31 +17,20 @@ fn world(protocol: Option<Protocol>) -> World {
     protocol.map_or_else(|| World::local(Rclone::Current), |to| World::served(to, Rclone::Current))
 }
 
-fn write(world: &World, path: &str, text: &str) {
-    let path = world.source().join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
-fn trashed(world: &World, path: &str) -> Vec<String> {
-    let found = world.all_trash().into_iter().filter(|(trashed, _)| trashed == Path::new(path));
-    found.map(|(_, bytes)| String::from_utf8(bytes).unwrap()).collect()
-}
-
 #[test]
 fn a_file_takes_the_place_of_a_folder_that_was_emptied_before() {
     for protocol in REMOTES {
         let world = world(protocol);
-        write(&world, "a/x", "in a folder");
-        write(&world, "b", "beside it");
+        world.write("a/x", "in a folder");
+        world.write("b", "beside it");
         world.backup(&[]).expect(0);
         fs::remove_dir_all(world.source().join("a")).unwrap();
         world.backup(&[]).expect(0);
         // The folder stayed on the mirror, empty; the index does not know of it.
-        write(&world, "a", "now a file");
+        world.write("a", "now a file");
         world.backup(&[]).expect(0);
         world.assert_mirror_equals_source();
-        assert_eq!(trashed(&world, "a/x"), ["in a folder"], "{protocol:?}");
+        assert_eq!(world.trashed("a/x"), ["in a folder"], "{protocol:?}");
     }
 }
 
@@ -50,20 +39,20 @@ fn a_kept_file_that_comes_back_with_other_content_leaves_its_old_version_in_the_
     for protocol in REMOTES {
         let mut world = world(protocol);
         world.set("on_delete", "\"keep\"");
-        write(&world, "a", "first");
-        write(&world, "b", "beside it");
+        world.write("a", "first");
+        world.write("b", "beside it");
         world.backup(&[]).expect(0);
         fs::remove_file(world.source().join("a")).unwrap();
         world.backup(&[]).expect(0);
         assert_eq!(fs::read_to_string(world.mirror().join("a")).unwrap(), "first");
-        write(&world, "a", "second, and longer");
+        world.write("a", "second, and longer");
         world.backup(&[]).expect(0);
         assert_eq!(fs::read_to_string(world.mirror().join("a")).unwrap(), "second, and longer");
-        assert_eq!(trashed(&world, "a"), ["first"], "{protocol:?}");
+        assert_eq!(world.trashed("a"), ["first"], "{protocol:?}");
         // And the same content again is nothing to send.
         fs::remove_file(world.source().join("a")).unwrap();
         world.backup(&[]).expect(0);
-        write(&world, "a", "second, and longer");
+        world.write("a", "second, and longer");
         let finished = world.backup(&[]).expect(0);
         assert_eq!(finished.number("files_uploaded"), 0, "{protocol:?}");
         let calls = world.rclone_calls().len();
@@ -77,15 +66,15 @@ fn a_kept_file_makes_way_for_a_folder() {
     for protocol in REMOTES {
         let mut world = world(protocol);
         world.set("on_delete", "\"keep\"");
-        write(&world, "a", "kept");
-        write(&world, "b", "beside it");
+        world.write("a", "kept");
+        world.write("b", "beside it");
         world.backup(&[]).expect(0);
         fs::remove_file(world.source().join("a")).unwrap();
         world.backup(&[]).expect(0);
-        write(&world, "a/x", "below");
+        world.write("a/x", "below");
         world.backup(&[]).expect(0);
         world.assert_mirror_equals_source();
-        assert_eq!(trashed(&world, "a"), ["kept"], "{protocol:?}");
+        assert_eq!(world.trashed("a"), ["kept"], "{protocol:?}");
     }
 }
 
@@ -93,14 +82,14 @@ fn a_kept_file_makes_way_for_a_folder() {
 fn what_is_kept_goes_to_the_trash_when_that_is_accepted() {
     let mut world = world(None);
     world.set("on_delete", "\"keep\"");
-    write(&world, "deep/a", "kept");
-    write(&world, "b", "beside it");
+    world.write("deep/a", "kept");
+    world.write("b", "beside it");
     world.backup(&[]).expect(0);
     fs::remove_dir_all(world.source().join("deep")).unwrap();
     world.backup(&[]).expect(0);
     world.backup(&["--accept", "kept"]).expect(0);
     world.assert_mirror_equals_source();
-    assert_eq!(trashed(&world, "deep/a"), ["kept"]);
+    assert_eq!(world.trashed("deep/a"), ["kept"]);
     let calls = world.rclone_calls().len();
     world.backup(&["--accept", "kept"]).expect(0);
     assert_eq!(world.rclone_calls().len(), calls, "nothing is kept any more");
@@ -110,10 +99,10 @@ fn what_is_kept_goes_to_the_trash_when_that_is_accepted() {
 fn a_folder_of_many_files_leaves_as_one_piece_and_each_file_is_found_in_the_trash() {
     let world = world(Some(Protocol::Webdav));
     for number in 0..300 {
-        write(&world, &format!("many/{}/file {number}", number % 7), &format!("content {number}"));
+        world.write(&format!("many/{}/file {number}", number % 7), &format!("content {number}"));
     }
     for number in 0..900 {
-        write(&world, &format!("stays/file {number}"), "stays");
+        world.write(&format!("stays/file {number}"), "stays");
     }
     world.backup(&[]).expect(0);
     fs::remove_dir_all(world.source().join("many")).unwrap();
@@ -123,7 +112,7 @@ fn a_folder_of_many_files_leaves_as_one_piece_and_each_file_is_found_in_the_tras
     assert_eq!(proxy.count("MOVE"), 1, "{:#?}", proxy.seen());
     assert!(proxy.total() <= 20, "{} requests: {:#?}", proxy.total(), proxy.seen());
     assert_eq!(finished.number("files_trashed"), 300);
-    assert_eq!(trashed(&world, "many/3/file 17"), ["content 17"]);
+    assert_eq!(world.trashed("many/3/file 17"), ["content 17"]);
     world.assert_mirror_equals_source();
 }
 
@@ -132,8 +121,8 @@ fn a_lost_answer_to_the_move_of_a_folder_is_looked_up() {
     let mut world = world(Some(Protocol::Webdav));
     world.set("max_delete", "\"off\"");
     for number in 0..50 {
-        write(&world, &format!("many/file {number}"), &format!("content {number}"));
-        write(&world, &format!("stays/file {number}"), "stays");
+        world.write(&format!("many/file {number}"), &format!("content {number}"));
+        world.write(&format!("stays/file {number}"), "stays");
     }
     world.backup(&[]).expect(0);
     fs::remove_dir_all(world.source().join("many")).unwrap();
@@ -144,7 +133,7 @@ fn a_lost_answer_to_the_move_of_a_folder_is_looked_up() {
     world.backup(&[]).expect(0);
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
-    assert_eq!(trashed(&world, "many/file 7"), ["content 7"]);
+    assert_eq!(world.trashed("many/file 7"), ["content 7"]);
 }
 
 /// The one node file of the job.
@@ -193,11 +182,11 @@ fn a_state_that_was_set_back_is_a_foreign_writer() {
     let state = world.configuration.state_dir.join(JOB);
     let saved = world.root().join("saved-state");
     copy_folder(&state, &saved);
-    write(&world, "later", "1");
+    world.write("later", "1");
     world.backup(&[]).expect(0);
     fs::remove_dir_all(&state).unwrap();
     copy_folder(&saved, &state);
-    write(&world, "even later", "2");
+    world.write("even later", "2");
     world.backup(&[]).expect(13).says("--accept foreign-writer");
     assert!(!world.mirror().join("even later").exists(), "something was sent");
     world.backup(&["--accept", "foreign-writer"]).expect(0);
@@ -233,7 +222,7 @@ fn an_owner_file_that_is_gone_stops_the_run_until_somebody_accepts() {
     for path in files_below(&world.companion()) {
         fs::remove_file(world.companion().join(path)).unwrap();
     }
-    write(&world, "later", "1");
+    world.write("later", "1");
     world.backup(&[]).expect(5).says("--accept foreign-writer");
     assert!(!world.mirror().join("later").exists(), "something was sent");
     world.backup(&["--accept", "foreign-writer"]).expect(0);

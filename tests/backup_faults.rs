@@ -60,12 +60,6 @@ struct Scenario {
     slept_ms: Arc<AtomicU64>,
 }
 
-fn write(world: &World, path: &str, content: &str) {
-    let file = world.source().join(path);
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(file, content).unwrap();
-}
-
 impl Scenario {
     fn new(prepare: impl Fn(&World)) -> Scenario {
         let mut world = World::served(Protocol::Webdav, Rclone::Current);
@@ -226,31 +220,31 @@ fn plant(world: &World) {
     for path in
         ["stays", "deep/stays", "changed", "deep/changed", "deleted", "deep/deleted", "becomes folder"]
     {
-        write(world, path, &format!("first {path}"));
+        world.write(path, &format!("first {path}"));
     }
     for number in 0..11 {
-        write(world, &format!("gone/{number}"), &format!("first of gone {number}"));
+        world.write(&format!("gone/{number}"), &format!("first of gone {number}"));
     }
     for name in ["x", "y"] {
-        write(world, &format!("becomes file/{name}"), &format!("first {name}"));
-        write(world, &format!("small gone/{name}"), &format!("first of small {name}"));
+        world.write(&format!("becomes file/{name}"), &format!("first {name}"));
+        world.write(&format!("small gone/{name}"), &format!("first of small {name}"));
     }
 }
 
 fn edit(world: &World) {
     let source = world.source();
-    write(world, "changed", "second version of changed");
-    write(world, "deep/changed", "second version of deep/changed");
+    world.write("changed", "second version of changed");
+    world.write("deep/changed", "second version of deep/changed");
     for path in ["deleted", "deep/deleted", "becomes folder"] {
         fs::remove_file(source.join(path)).unwrap();
     }
     for path in ["gone", "small gone", "becomes file"] {
         fs::remove_dir_all(source.join(path)).unwrap();
     }
-    write(world, "becomes file", "a file now");
-    write(world, "becomes folder/a", "below a folder now");
-    write(world, "new", "new");
-    write(world, "fresh/deeper/new", "new and deep");
+    world.write("becomes file", "a file now");
+    world.write("becomes folder/a", "below a folder now");
+    world.write("new", "new");
+    world.write("fresh/deeper/new", "new and deep");
     // Let every stamp settle: a file that was written a moment ago is read once more.
     std::thread::sleep(Duration::from_millis(50));
     assert!(fs::metadata(source.join("new")).unwrap().size() > 0);
@@ -407,7 +401,7 @@ fn refused(fault: Fault) -> (Scenario, JobReport, Duration) {
     let mut scenario = Scenario::new(|_| {});
     scenario.set_back();
     for number in 0..30 {
-        write(&scenario.world, &format!("many/{number}"), &format!("one of many {number}"));
+        scenario.world.write(&format!("many/{number}"), &format!("one of many {number}"));
     }
     let proxy = scenario.world.proxy.as_ref().unwrap();
     proxy.fail(move |seen| (seen.method == "PUT" && !seen.path.contains(".treeferry")).then_some(fault));
@@ -456,7 +450,7 @@ fn a_remote_that_is_away_for_a_moment_ends_no_run() {
         let mut scenario = Scenario::new(|_| {});
         scenario.set_back();
         for number in 0..30 {
-            write(&scenario.world, &format!("many/{number}"), &format!("one of many {number}"));
+            scenario.world.write(&format!("many/{number}"), &format!("one of many {number}"));
         }
         let (begun, slept_ms) = (AtomicBool::new(false), Arc::clone(&scenario.slept_ms));
         scenario.world.proxy.as_ref().unwrap().fail(move |seen| {
@@ -537,7 +531,7 @@ fn a_login_that_is_revoked_in_mid_run_is_tried_by_what_is_under_way_only() {
     for method in ["PUT", "MKCOL", "MOVE", "PROPFIND"] {
         scenario.set_back();
         for number in 0..60 {
-            write(&scenario.world, &format!("many/{number}"), &format!("one of many {number}"));
+            scenario.world.write(&format!("many/{number}"), &format!("one of many {number}"));
         }
         let proxy = scenario.world.proxy.as_ref().unwrap();
         proxy.set_latency(Duration::from_millis(50));

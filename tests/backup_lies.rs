@@ -6,44 +6,43 @@ use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::Plan;
 use crate::support::world::World;
 use std::fs;
-use std::path::Path;
-
-fn write(world: &World, path: &str, content: &str) {
-    let file = world.source().join(path);
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(file, content).unwrap();
-}
-
-fn trashed(world: &World, path: &str) -> Option<String> {
-    let found = world.all_trash().into_iter().find(|(trashed, _)| trashed == Path::new(path));
-    found.map(|(_, bytes)| String::from_utf8(bytes).unwrap())
-}
 
 /// A driver behind a relay that answers 404 for one folder (OpenList does, for any error).
 fn a_folder_denies_itself(folder: &'static str, has_sibling: bool) {
     let world = World::served(Protocol::Webdav, Rclone::Current);
     Plan::plain(20, 1).plant(&world.source().join("elsewhere"));
-    write(&world, "up/down/changed", "the first version");
+    world.write("up/down/changed", "the first version");
     if has_sibling {
-        write(&world, "up/down/beside", "stays as it is");
+        world.write("up/down/beside", "stays as it is");
+    }
+    for name in ["changed", "deleted", "stays"] {
+        world.write(&format!("apart/{name}"), "the first version");
     }
     world.backup(&[]).expect(0);
 
-    write(&world, "up/down/changed", "the second version, longer");
+    world.write("up/down/changed", "the second version, longer");
+    world.write("apart/changed", "the second version, longer");
+    fs::remove_file(world.source().join("apart/deleted")).unwrap();
     let proxy = world.proxy.as_ref().unwrap();
     proxy.fail(move |seen| {
         let is_asked = matches!(seen.method.as_str(), "PROPFIND" | "MOVE");
         (is_asked && seen.path.contains(folder) && !seen.path.contains(".treeferry"))
             .then_some(Fault::Status(404))
     });
-    world.backup(&[]).expect(5);
+    world.backup(&[]).expect(5).says("up/down/changed");
     proxy.heal();
-    let held = fs::read_to_string(world.mirror().join("up/down/changed")).unwrap();
-    assert_eq!(held, "the first version", "it was overwritten while the remote denied it");
+    let held = |path: &str| fs::read_to_string(world.mirror().join(path)).ok();
+    assert_eq!(held("up/down/changed").as_deref(), Some("the first version"), "it was overwritten unseen");
+    assert_eq!(
+        held("apart/changed").as_deref(),
+        Some("the second version, longer"),
+        "the others waited for it"
+    );
+    assert_eq!(held("apart/deleted"), None, "the others waited for it");
 
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
-    assert_eq!(trashed(&world, "up/down/changed").as_deref(), Some("the first version"));
+    assert_eq!(world.trashed("up/down/changed"), ["the first version"]);
 }
 
 #[test]
@@ -57,16 +56,40 @@ fn a_folder_that_denies_its_only_file_is_not_believed_while_it_is_listed_above()
 }
 
 #[test]
+fn a_remote_that_shows_nothing_but_the_owner_file_ends_the_run() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(20, 1).plant(&world.source().join("elsewhere"));
+    world.write("folder/changed", "the first version");
+    world.write("apart/deleted", "the first version");
+    world.backup(&[]).expect(0);
+
+    world.write("folder/changed", "the second version, longer");
+    fs::remove_file(world.source().join("apart/deleted")).unwrap();
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.fail(move |seen| {
+        let is_asked = matches!(seen.method.as_str(), "PROPFIND" | "MOVE");
+        (is_asked && !seen.path.contains(".treeferry")).then_some(Fault::Status(404))
+    });
+    world.backup(&[]).expect(5).says("nothing more is sent");
+    proxy.heal();
+    assert_eq!(fs::read_to_string(world.mirror().join("folder/changed")).unwrap(), "the first version");
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    assert_eq!(world.trashed("apart/deleted"), ["the first version"]);
+    assert_eq!(world.trashed("folder/changed"), ["the first version"]);
+}
+
+#[test]
 fn a_source_that_is_moved_away_in_mid_run_loses_the_mirror_no_more_than_one_pair() {
     let mut world = World::local(Rclone::Current);
     for number in 0..5 {
-        write(&world, &format!("changed-{number}"), "the first version");
-        write(&world, &format!("deleted-{number}"), "the first version");
+        world.write(&format!("changed-{number}"), "the first version");
+        world.write(&format!("deleted-{number}"), "the first version");
     }
     Plan::plain(40, 1).plant(&world.source().join("stay"));
     world.backup(&[]).expect(0);
     for number in 0..5 {
-        write(&world, &format!("changed-{number}"), "the second version, longer");
+        world.write(&format!("changed-{number}"), "the second version, longer");
         fs::remove_file(world.source().join(format!("deleted-{number}"))).unwrap();
     }
     let (source, away) = (world.source(), world.root().join("away"));
@@ -81,8 +104,8 @@ fn a_source_that_is_moved_away_in_mid_run_loses_the_mirror_no_more_than_one_pair
     world.backup(&[]).expect(13).says("does not lead any more");
     for number in 0..5 {
         assert_eq!(
-            trashed(&world, &format!("changed-{number}")).as_deref(),
-            Some("the first version"),
+            world.trashed(&format!("changed-{number}")),
+            ["the first version"],
             "the old version is nowhere"
         );
         assert!(world.mirror().join(format!("deleted-{number}")).exists(), "and it went on deleting");
@@ -102,7 +125,7 @@ fn a_link_and_a_file_of_one_name_change_places_and_no_version_is_lost() {
     assert!(world.mirror().join("it.rclonelink").exists());
 
     fs::remove_file(world.source().join("it")).unwrap();
-    write(&world, "it", "the first version");
+    world.write("it", "the first version");
     world.backup(&[]).expect(0);
     assert_eq!(fs::read_to_string(world.mirror().join("it")).unwrap(), "the first version");
     assert!(!world.mirror().join("it.rclonelink").exists());
@@ -110,9 +133,9 @@ fn a_link_and_a_file_of_one_name_change_places_and_no_version_is_lost() {
     world.backup(&[]).expect(0);
     assert_eq!(world.rclone_calls().len(), calls, "it was forgotten that the file is there");
 
-    write(&world, "it", "the second version, longer");
+    world.write("it", "the second version, longer");
     world.backup(&[]).expect(0);
-    assert_eq!(trashed(&world, "it").as_deref(), Some("the first version"));
+    assert_eq!(world.trashed("it"), ["the first version"]);
 
     fs::remove_file(world.source().join("it")).unwrap();
     std::os::unix::fs::symlink("elsewhere", world.source().join("it")).unwrap();
@@ -129,7 +152,7 @@ fn a_link_that_did_not_go_up_takes_no_file_with_it() {
     world.set("links", "\"upload\"");
     world.set("on_delete", "\"keep\"");
     Plan::plain(10, 1).plant(&world.source());
-    write(&world, "it", "the only version");
+    world.write("it", "the only version");
     world.backup(&[]).expect(0);
     fs::remove_file(world.source().join("it")).unwrap();
     std::os::unix::fs::symlink("target", world.source().join("it")).unwrap();
@@ -142,5 +165,6 @@ fn a_link_that_did_not_go_up_takes_no_file_with_it() {
     fs::remove_file(world.source().join("it")).unwrap();
     world.backup(&[]).expect(0);
     let held = fs::read_to_string(world.mirror().join("it")).ok();
-    assert_eq!(held.or(trashed(&world, "it")).as_deref(), Some("the only version"));
+    let found: Vec<String> = held.into_iter().chain(world.trashed("it")).collect();
+    assert_eq!(found, ["the only version"]);
 }

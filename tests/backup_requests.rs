@@ -9,12 +9,6 @@ use std::fs;
 const PER_PROCESS: usize = 5;
 const OWNER_FILE: usize = 3;
 
-fn write(world: &World, path: &str, content: &str) {
-    let file = world.source().join(path);
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(file, content).unwrap();
-}
-
 /// Runs `plan` and `backup`; gives back how many requests the backup took.
 #[track_caller]
 fn within_forecast(world: &World, work: &str) -> usize {
@@ -44,7 +38,7 @@ fn plant(world: &World) {
     for folder in 0..12 {
         for file in 0..5 {
             let path = format!("top-{}/middle-{}/folder-{folder}/file-{file}", folder % 2, folder % 3);
-            write(world, &path, &format!("content {file}"));
+            world.write(&path, &format!("content {file}"));
         }
     }
 }
@@ -66,18 +60,18 @@ fn life(protocol: Protocol, rclone: Rclone, new_file: usize, new_folder: usize, 
     assert_eq!(step(&world, "unchanged", 0), 0);
 
     for number in 0..30 {
-        write(&world, &format!("new/deeper/still deeper {}/file {number}", number % 3), "new");
+        world.write(&format!("new/deeper/still deeper {}/file {number}", number % 3), "new");
     }
     step(&world, "new files in new folders", 30 * new_file + 5 * new_folder);
 
     for number in 0..10 {
-        write(&world, &format!("top-0/file {number}"), "new");
+        world.write(&format!("top-0/file {number}"), "new");
     }
     step(&world, "new files in an old folder", 10 * new_file);
 
     for folder in 0..12 {
         let path = format!("top-{}/middle-{}/folder-{folder}/file-1", folder % 2, folder % 3);
-        write(&world, &path, "another content");
+        world.write(&path, "another content");
     }
     // 12 leaves, 6 folders above them, 2 above those; the run's folder and `trash`.
     step(&world, "changed files", 12 * (new_file + trashed) + 22 * new_folder);
@@ -88,7 +82,7 @@ fn life(protocol: Protocol, rclone: Rclone, new_file: usize, new_folder: usize, 
     step(&world, "deleted files", 10 * trashed + 3 * new_folder);
 
     for number in 0..300 {
-        write(&world, &format!("a/b/c/large/{}/{number}", number % 7), "many");
+        world.write(&format!("a/b/c/large/{}/{number}", number % 7), "many");
     }
     step(&world, "a large folder", 300 * new_file + 11 * new_folder);
     fs::remove_dir_all(world.source().join("a/b/c/large")).unwrap();
@@ -126,7 +120,7 @@ fn the_oldest_rclone_stays_within_the_forecast() {
     assert_eq!(within_forecast(&world, "unchanged"), 0);
     for folder in 0..12 {
         let path = format!("top-{}/middle-{}/folder-{folder}/file-1", folder % 2, folder % 3);
-        write(&world, &path, "another content");
+        world.write(&path, "another content");
     }
     within_forecast(&world, "changed files");
     world.assert_mirror_equals_source();
@@ -139,7 +133,7 @@ fn what_rclone_and_the_remote_can_do_is_remembered_until_the_configuration_chang
     world.configuration.rclone = world.rclone.program();
     world.write_configuration();
     let remembered_after = |content: &str| {
-        write(&world, "file", content);
+        world.write("file", content);
         world.backup(&[]).expect(0);
         fs::read_to_string(world.root().join("state/photos/rclone")).unwrap()
     };
@@ -158,22 +152,22 @@ fn kept_files_that_come_back_and_folders_that_give_way_are_forecast() {
     world.set("max_change", "\"off\"");
     plant(&world);
     for number in 0..60 {
-        write(&world, &format!("returning/file {number}"), "first");
+        world.write(&format!("returning/file {number}"), "first");
     }
     for number in 0..20 {
-        write(&world, &format!("give way/{number}/only"), "first");
+        world.write(&format!("give way/{number}/only"), "first");
     }
     world.backup(&[]).expect(0);
     fs::remove_dir_all(world.source().join("returning")).unwrap();
     world.backup(&[]).expect(0);
     for number in 0..60 {
-        write(&world, &format!("returning/file {number}"), "second, longer");
+        world.write(&format!("returning/file {number}"), "second, longer");
     }
     within_forecast(&world, "kept files that come back");
     world.assert_mirror_equals_source();
     for number in 0..20 {
         fs::remove_dir_all(world.source().join(format!("give way/{number}"))).unwrap();
-        write(&world, &format!("give way/{number}"), "a file");
+        world.write(&format!("give way/{number}"), "a file");
     }
     within_forecast(&world, "folders that become files");
     world.assert_mirror_equals_source();

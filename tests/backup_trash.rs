@@ -24,11 +24,6 @@ fn held(world: &World, path: &str) -> Option<String> {
     fs::read_to_string(world.mirror().join(path)).ok()
 }
 
-fn trashed(world: &World, path: &str) -> Option<String> {
-    let found = world.all_trash().into_iter().find(|(trashed, _)| trashed == Path::new(path));
-    found.map(|(_, bytes)| String::from_utf8(bytes).unwrap())
-}
-
 #[test]
 fn the_six_ways_of_on_delete_and_keep_versions() {
     for protocol in [None, Some(Protocol::Webdav), Some(Protocol::S3)] {
@@ -45,19 +40,16 @@ fn the_six_ways_of_on_delete_and_keep_versions() {
                 world.backup(&[]).expect(0);
 
                 assert_eq!(held(&world, "deep/changed").as_deref(), Some("new version, longer"), "{case}");
-                let old = trashed(&world, "deep/changed");
-                assert_eq!(old.as_deref(), keep_versions.then_some("old version"), "{case}");
+                let old = world.trashed("deep/changed");
+                let was_kept = |is_kept: bool, text: &'static str| Vec::from_iter(is_kept.then_some(text));
+                assert_eq!(old, was_kept(keep_versions, "old version"), "{case}");
                 let last_words = Some("last words");
                 assert_eq!(
                     held(&world, "deleted").as_deref(),
                     last_words.filter(|_| on_delete == "keep"),
                     "{case}"
                 );
-                assert_eq!(
-                    trashed(&world, "deleted").as_deref(),
-                    last_words.filter(|_| on_delete == "trash"),
-                    "{case}"
-                );
+                assert_eq!(world.trashed("deleted"), was_kept(on_delete == "trash", "last words"), "{case}");
 
                 // What was settled stays settled.
                 let calls = world.rclone_calls().len();
@@ -102,14 +94,14 @@ fn a_file_becomes_a_folder_and_back_again() {
         }
         world.backup(&[]).expect(0);
         world.assert_mirror_equals_source();
-        assert_eq!(trashed(&world, "both").as_deref(), Some("a file"));
+        assert_eq!(world.trashed("both"), ["a file"]);
 
         fs::remove_dir_all(world.source().join("both")).unwrap();
         fs::write(world.source().join("both"), "a file again").unwrap();
         world.backup(&[]).expect(0);
         world.assert_mirror_equals_source();
-        assert_eq!(trashed(&world, "both/one").as_deref(), Some("one"), "{protocol:?}");
-        assert_eq!(trashed(&world, "both/two").as_deref(), Some("two"), "{protocol:?}");
+        assert_eq!(world.trashed("both/one"), ["one"], "{protocol:?}");
+        assert_eq!(world.trashed("both/two"), ["two"], "{protocol:?}");
     }
 }
 
@@ -126,7 +118,7 @@ fn what_is_newly_excluded_stays_on_the_mirror_until_that_is_accepted() {
 
     world.backup(&["--accept", "excluded"]).expect(0);
     assert_eq!(held(&world, "deep/changed"), None);
-    assert_eq!(trashed(&world, "deep/changed").as_deref(), Some("old version"));
+    assert_eq!(world.trashed("deep/changed"), ["old version"]);
 }
 
 #[test]
@@ -141,7 +133,7 @@ fn a_kept_file_that_comes_back_is_a_change_and_not_an_overwrite() {
     fs::write(world.source().join("deleted"), "first words").unwrap();
     world.backup(&[]).expect(0);
     assert_eq!(held(&world, "deleted").as_deref(), Some("first words"));
-    assert_eq!(trashed(&world, "deleted").as_deref(), Some("last words"));
+    assert_eq!(world.trashed("deleted"), ["last words"]);
 }
 
 #[test]

@@ -116,6 +116,24 @@ fn what_a_check_misses_is_named_in_every_run_until_it_is_sent_again() {
 }
 
 #[test]
+fn a_file_that_is_rotten_here_and_damaged_there_is_one_file_that_is_not_protected() {
+    let world = checked(World::local(Rclone::Current), "warn");
+    // Once more with the clock of the files, so that their content is known to have settled.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    world.backup(&[]).expect(0);
+    let file = world.source().join("album/3");
+    let mtime = fs::metadata(&file).unwrap().modified().unwrap();
+    fs::write(&file, "pictore 3").unwrap();
+    fs::File::options().append(true).open(&file).unwrap().set_modified(mtime).unwrap();
+    world.program.run(&["verify", JOB, "--source"]).expect(15).says("album/3");
+    fs::write(world.mirror().join("album/3"), "other").unwrap();
+    assert!(matches!(on_day(&world, 7, false).outcome, JobOutcome::Damaged { .. }));
+
+    let told = world.backup(&[]).expect(3).says("bit rot").says("something else in its place");
+    assert_eq!(told.number("files_unprotected"), 1, "{told}");
+}
+
+#[test]
 fn status_knows_of_a_repair_before_the_next_backup() {
     let world = checked(World::local(Rclone::Current), "warn");
     fs::remove_file(world.mirror().join("odd kinds/first name")).unwrap();

@@ -19,7 +19,7 @@ use super::views::Views;
 use super::{owner, settle};
 use crate::diff::{Equality, diff};
 use crate::index::{Facts, PendingTree, RunCounts};
-use crate::model::{Batch, BatchItem, Lane, RunId, Timestamp, TreePath};
+use crate::model::{BatchItem, Lane, RunId, Timestamp, TreePath};
 use crate::observe::{Event, Observer, Phase};
 use crate::plan::{Budget, Policy};
 use crate::scan::{Presence, RootDirectory, SourceIdentity, presence};
@@ -66,6 +66,9 @@ pub(super) struct JobRun<'a> {
     /// looking, or after that failed: then the next run has to look.
     pub(super) unresolved: Vec<(Lane, BatchItem)>,
     pub(super) unresolved_folder: Option<TreePath>,
+    /// Versions that the remote denies together with what lies beside them: left as they are, and the
+    /// next run has to look.
+    pub(super) denied: Vec<BatchItem>,
     /// Paths below a damaged node of the base: something may lie there or not.
     pub(super) never_known: BTreeSet<TreePath>,
     quarantine: Quarantine,
@@ -117,6 +120,7 @@ impl<'a> JobRun<'a> {
             moved_folders: BTreeSet::new(),
             unresolved: Vec::new(),
             unresolved_folder: None,
+            denied: Vec::new(),
             never_known: BTreeSet::new(),
             quarantine: Quarantine::default(),
             last_checkpoint_seconds: connector.surroundings.now_seconds(),
@@ -346,6 +350,7 @@ impl<'a> JobRun<'a> {
         if let Some(remote) = &mut self.remote {
             let header = self.committed.journal_header(remote.run);
             remote.journal.restart(&header).map_err(Halt::fatal)?;
+            remote.announce_open(Lane::Trash, &self.denied)?;
         }
         Ok(())
     }
@@ -421,17 +426,16 @@ impl<'a> JobRun<'a> {
     /// look at.
     fn end_journal(&mut self) -> Result<(), Halt> {
         let Some(remote) = &mut self.remote else { return self.committed.remove_journal() };
-        if self.unresolved.is_empty() && self.unresolved_folder.is_none() {
+        if self.unresolved.is_empty() && self.unresolved_folder.is_none() && self.denied.is_empty() {
             return self.committed.remove_journal();
         }
         remote.journal.restart(&self.committed.journal_header(remote.run)).map_err(Halt::fatal)?;
         for lane in [Lane::Trash, Lane::Delete] {
             let of_lane = self.unresolved.iter().filter(|(of, _)| *of == lane);
             let items: Vec<BatchItem> = of_lane.map(|(_, item)| item.clone()).collect();
-            if !items.is_empty() {
-                remote.announce(&Batch { lane, items })?;
-            }
+            remote.announce_open(lane, &items)?;
         }
+        remote.announce_open(Lane::Trash, &self.denied)?;
         if let Some(folder) = &self.unresolved_folder {
             remote.journal.append_folder_intent(folder).map_err(Halt::fatal)?;
         }

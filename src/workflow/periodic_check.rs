@@ -153,12 +153,24 @@ fn add_what_is_still_wrong(
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let mut still = Vec::new();
     for (path, wrong) in check.still_wrong(&tree)? {
-        let reason = match wrong {
+        let found = match wrong {
             Wrong::Missing => "the last check of the mirror did not find it there",
             Wrong::Damaged => "the last check of the mirror found something else in its place",
         };
-        let reason = format!("{reason} (`treeferry verify {} --remote --repair` sends it again)", job.name);
-        report.unprotected.add(path.clone(), reason.clone());
+        let known = report.unprotected.named.iter_mut().find(|(named, _)| *named == path);
+        let reason = if let Some((_, known)) = known {
+            // Held back as rotten, as a rule: then the mirror's version was the good one.
+            let both = format!(
+                "{known}. But {found}: an older version may be in the trash (`treeferry log PATH` tells)"
+            );
+            known.clone_from(&both);
+            both
+        } else {
+            let reason =
+                format!("{found} (`treeferry verify {} --remote --repair` sends it again)", job.name);
+            report.unprotected.add(path.clone(), reason.clone());
+            reason
+        };
         still.push((path, reason));
     }
     let unnamed = check.wrong_total.saturating_sub(still.len() as u64);

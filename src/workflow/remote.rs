@@ -5,6 +5,7 @@
 
 use super::configuration::Job;
 use super::connect::{Connection, encoding_of};
+use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
@@ -307,6 +308,17 @@ impl JobRun<'_> {
             _ => Ok(()),
         }
     }
+
+    /// The end of a run in which the remote denied what is surely there.
+    pub(super) fn halt_if_denied(&self) -> Result<(), Halt> {
+        let Some(first) = self.denied.first() else { return Ok(()) };
+        Err(Halt::RemoteUnwell(format!(
+            "the remote denies {}, the first {}, and what is surely beside them: they are left as they are, and \
+             everything else was sent",
+            figures::files(self.denied.len() as u64),
+            first.path,
+        )))
+    }
 }
 
 /// Without a move or a copy on the server no companion anywhere helps.
@@ -339,6 +351,14 @@ impl OpenRemote<'_> {
         self.batch_number += 1;
         self.journal.append_intent(self.batch_number, batch).map_err(Halt::fatal)?;
         Ok(self.batch_number)
+    }
+
+    /// Writes down, in a journal that begins anew, what was sent before it and is still open.
+    pub(super) fn announce_open(&mut self, lane: Lane, items: &[BatchItem]) -> Result<(), Halt> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.announce(&Batch { lane, items: items.to_vec() }).map(|_| ())
     }
 
     /// Writes down outcomes of the latest batch that were not final when they

@@ -3,8 +3,11 @@
 use super::backoff::{self, Backoff};
 use super::halt::Halt;
 use super::job_run::JobRun;
+use super::witnesses::Denials;
 use crate::index::MovedAway;
-use crate::model::{Batch, BatchItem, Change, EntryKind, FailureClass, Lane, Outcome, OwnedEntry, TreePath};
+use crate::model::{
+    Batch, BatchItem, Change, EntryKind, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
+};
 use crate::plan::mirror_path;
 use crate::transfer::{FolderMove, Place};
 use std::collections::BTreeSet;
@@ -157,7 +160,7 @@ impl JobRun<'_> {
             }
         }
         left.extend(self.finish_copied(twice, cleared)?);
-        self.accept_as_lost(lost, cleared)?;
+        left.extend(self.accept_as_lost(lost, cleared)?);
         Ok(left)
     }
 
@@ -198,23 +201,37 @@ impl JobRun<'_> {
 
     /// Neither in the mirror nor in the trash. A remote that lies answers like
     /// this for a folder or for everything, so it must find what is surely there in the same look.
-    fn accept_as_lost(&mut self, lost: Vec<BatchItem>, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
+    /// Gives back what it is not believed of.
+    fn accept_as_lost(
+        &mut self,
+        lost: Vec<BatchItem>,
+        cleared: &mut BTreeSet<TreePath>,
+    ) -> Result<Vec<Left>, Halt> {
         let (unheard_of, lost): (Vec<_>, Vec<_>) =
             lost.into_iter().partition(|item| self.never_known.contains(&item.path));
         // Nothing was known to be there, and nothing is.
         cleared.extend(unheard_of.into_iter().map(|item| item.path));
-        let Some(first) = lost.first() else { return Ok(()) };
+        if lost.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut left = Vec::new();
         let witnesses = self.witnesses_for(&lost)?;
+        let mut believed = lost;
         for pause_seconds in [0, self.surroundings.second_look_seconds] {
+            let Some(first) = believed.first().map(|item| item.path.clone()) else { break };
             self.surroundings.pause(pause_seconds)?;
-            self.hear(&witnesses, &first.path)?;
-            if self.look(Place::Mirror, &lost)?.contains(&true) {
+            let denials = self.hear(&witnesses, &first)?;
+            let (denied, rest): (Vec<_>, Vec<_>) =
+                believed.into_iter().partition(|item| denials.reason(&item.path).is_some());
+            left.extend(denied.into_iter().map(|item| self.leave_denied(item, &denials)));
+            believed = rest;
+            if !believed.is_empty() && self.look(Place::Mirror, &believed)?.contains(&true) {
                 return Err(Halt::RemoteUnwell(
                     "the remote shows files now that it denied a moment ago: nothing more is sent".into(),
                 ));
             }
         }
-        for item in lost {
+        for item in believed {
             self.warn(format!(
                 "{}: the version that the mirror held is gone, and it is not in the trash either",
                 item.path
@@ -223,7 +240,14 @@ impl JobRun<'_> {
             self.ledger.gone(item.path.clone());
             cleared.insert(item.path);
         }
-        Ok(())
+        Ok(left)
+    }
+
+    /// Where it is can't be told: the next run has to look.
+    fn leave_denied(&mut self, item: BatchItem, denials: &Denials) -> Left {
+        let reason = denials.reason(&item.path).unwrap_or_default().to_owned();
+        self.denied.push(item.clone());
+        Left::new(item, Outcome::Failed(Failure { class: FailureClass::RemoteUnwell, reason }), false)
     }
 
     /// True when the mirror has a folder at `path`, empty or not.

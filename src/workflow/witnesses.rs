@@ -3,28 +3,56 @@
 //! A remote that lies says "not there" of a whole folder, or of everything (OpenList answers 404
 //! when a driver fails). So a version is believed to be gone only when the remote shows, in the
 //! same look, the owner file and the nearest file that the index knows; and where the index knows no other
-//! file in that folder, the folder above must not show the folder that denies itself.
+//! file in that folder, the folder above must not show the folder that denies itself. A folder that
+//! is not believed is left as it is, and the run goes on without it, to end as one with a remote that
+//! is unwell; a remote that shows no file anywhere ends it at once.
 
 use super::halt::Halt;
-use super::job_run::JobRun;
+use super::job_run::{JobRun, is_below_any};
 use super::ledger::PathState;
 use super::owner;
 use super::trashing::removal_item;
 use super::tree_walk::{Next, Selection, Visit, walk};
 use crate::model::{BatchItem, OwnedEntry, TreePath};
 use crate::transfer::Place;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Folders that are asked for a witness. A remote that denies more of them is judged by these.
+/// Folders that are asked for a witness. What else is lost is not believed when one of them denies its own.
 const FOLDERS_ASKED_MAX: usize = 20;
 
-/// Who is asked about lost versions.
+/// Who is asked about lost versions, by the folders that held them.
 #[derive(Debug, Default)]
 pub(super) struct Witnesses {
-    /// The nearest files that are surely on the mirror.
-    files: Vec<BatchItem>,
-    /// Folders of which everything is lost.
-    emptied: BTreeSet<TreePath>,
+    folders: BTreeMap<TreePath, Asked>,
+}
+
+/// Who is asked about the lost versions of one folder.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The nearest file that is surely on the mirror.
+    beside: Option<BatchItem>,
+    /// This folder and those above it, as far as everything in them is lost.
+    emptied: Vec<TreePath>,
+}
+
+/// Which folders denied what is surely there, and so are not believed, and why.
+#[derive(Debug, Default)]
+pub(super) struct Denials {
+    folders: BTreeMap<TreePath, String>,
+    /// Believed in this look; a folder that was not asked is not.
+    believed: BTreeSet<TreePath>,
+}
+
+impl Denials {
+    /// Why the remote is not believed that `path` is gone.
+    pub(super) fn reason(&self, path: &TreePath) -> Option<&str> {
+        let folder = path.parent()?;
+        match self.folders.get(&folder) {
+            None if self.believed.contains(&folder) => None,
+            Some(reason) => Some(reason),
+            None => self.folders.values().next().map(String::as_str),
+        }
+    }
 }
 
 impl JobRun<'_> {
@@ -37,32 +65,36 @@ impl JobRun<'_> {
         let folders: BTreeSet<TreePath> = lost.iter().filter_map(|item| item.path.parent()).collect();
         let mut witnesses = Witnesses::default();
         for folder in folders.into_iter().take(FOLDERS_ASKED_MAX) {
-            let mut level = Some(folder);
+            let mut asked = Asked::default();
+            let mut level = Some(folder.clone());
             while let Some(place) = level {
-                if let Some(item) = self.held_below(&place, &paths)? {
-                    if !witnesses.files.contains(&item) {
-                        witnesses.files.push(item);
-                    }
+                asked.beside = self.held_below(&place, &|path| !paths.contains(path))?;
+                if asked.beside.is_some() {
                     break;
                 }
                 level = place.parent();
                 if !place.is_root() {
-                    witnesses.emptied.insert(place);
+                    asked.emptied.push(place);
                 }
             }
+            witnesses.folders.insert(folder, asked);
         }
         Ok(witnesses)
     }
 
-    /// A file below `folder` that the mirror holds as far as we know, and that is not in `lost`. One that
+    /// A file below `folder` that the mirror holds as far as we know, and that `may_be_asked`. One that
     /// the source has lost, too, proves nothing: a folder deleted on both sides would wait for itself.
-    fn held_below(&self, folder: &TreePath, lost: &BTreeSet<&TreePath>) -> Result<Option<BatchItem>, Halt> {
+    fn held_below(
+        &self,
+        folder: &TreePath,
+        may_be_asked: &dyn Fn(&TreePath) -> bool,
+    ) -> Result<Option<BatchItem>, Halt> {
         let views = self.views();
         let mut found = None;
         walk(&views.base(), &Selection::new(std::slice::from_ref(folder)), &mut |path, visit| {
             if let Visit::Entry(entry) = &visit
                 && found.is_none()
-                && !lost.contains(path)
+                && may_be_asked(path)
             {
                 let held = match self.ledger.state_of(path) {
                     Some(PathState::Gone) => None,
@@ -78,39 +110,81 @@ impl JobRun<'_> {
         Ok(found)
     }
 
-    /// Asks them all.
+    /// Asks them all. Gives back which folders are not believed.
     ///
     /// # Errors
-    /// [`Halt::RemoteUnwell`] when the remote does not show what is surely there.
-    pub(super) fn hear(&mut self, witnesses: &Witnesses, lost: &TreePath) -> Result<(), Halt> {
+    /// [`Halt::RemoteUnwell`] when the remote shows nothing of what is surely there.
+    pub(super) fn hear(&mut self, witnesses: &Witnesses, lost: &TreePath) -> Result<Denials, Halt> {
         let belief = self.belief();
         let remote = self.open_remote()?;
+        let files: BTreeMap<&TreePath, &BatchItem> = witnesses
+            .folders
+            .values()
+            .filter_map(|asked| asked.beside.as_ref())
+            .map(|item| (&item.path, item))
+            .collect();
         if belief.sequence > 0 {
             owner::check(&remote.connection.session, &belief)?;
-        } else if witnesses.files.is_empty() {
+        } else if files.is_empty() {
             return Err(Halt::RemoteUnwell(format!(
                 "the remote shows {lost} neither on the mirror nor in the trash, and nothing is known by which to tell \
                  whether it tells the truth: nothing more is sent"
             )));
         }
-        if !witnesses.files.is_empty() {
-            let shown = self.look(Place::Mirror, &witnesses.files)?;
-            if let Some((denied, _)) = witnesses.files.iter().zip(shown).find(|(_, shown)| !shown) {
-                return Err(Halt::RemoteUnwell(format!(
-                    "the remote shows neither {lost} nor {} beside it, which nobody has moved away: nothing more is \
-                     sent. If files were removed there, `treeferry verify --remote --repair` sends them again",
-                    denied.path
-                )));
-            }
+        let items: Vec<BatchItem> = files.values().map(|item| (*item).clone()).collect();
+        let shown = if items.is_empty() { Vec::new() } else { self.look(Place::Mirror, &items)? };
+        let hidden: BTreeSet<&TreePath> =
+            files.into_keys().zip(shown).filter(|(_, is_shown)| !is_shown).map(|(path, _)| path).collect();
+        let mut denials = Denials::default();
+        for (folder, asked) in &witnesses.folders {
+            match self.denial(asked, &hidden)? {
+                Some(reason) => denials.folders.insert(folder.clone(), reason).is_none(),
+                None => denials.believed.insert(folder.clone()),
+            };
         }
-        for folder in &witnesses.emptied {
+        if denials.believed.is_empty()
+            && let Some(reason) = denials.folders.values().next()
+            && !self.is_another_shown(witnesses)?
+        {
+            return Err(Halt::RemoteUnwell(format!("{lost}: {reason}; nothing more is sent")));
+        }
+        Ok(denials)
+    }
+
+    /// Why a folder is not believed.
+    fn denial(&mut self, asked: &Asked, hidden: &BTreeSet<&TreePath>) -> Result<Option<String>, Halt> {
+        if let Some(item) = asked.beside.as_ref().filter(|item| hidden.contains(&item.path)) {
+            return Ok(Some(format!(
+                "the remote shows neither this nor {} beside it, which nobody has moved away. If files were removed \
+                 there, `treeferry verify --remote --repair` sends them again",
+                item.path
+            )));
+        }
+        for folder in &asked.emptied {
             if !self.mirror_has_folder(folder)? && self.is_listed_above(folder)? {
-                return Err(Halt::RemoteUnwell(format!(
-                    "the remote says that there is no folder {folder}, and lists it one level above: nothing more is sent"
+                return Ok(Some(format!(
+                    "the remote says that there is no folder {folder}, and lists it one level above"
                 )));
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// True when the mirror shows a file that the index knows elsewhere: then it is these folders
+    /// that it denies, and not everything.
+    fn is_another_shown(&mut self, witnesses: &Witnesses) -> Result<bool, Halt> {
+        let mut denied: BTreeSet<TreePath> = witnesses.folders.keys().cloned().collect();
+        denied.extend(
+            witnesses
+                .folders
+                .values()
+                .filter_map(|asked| asked.beside.as_ref().and_then(|item| item.path.parent())),
+        );
+        let elsewhere = self.held_below(&TreePath::root(), &|path| !is_below_any(&denied, path))?;
+        match elsewhere {
+            Some(item) => Ok(self.look(Place::Mirror, &[item])? == [true]),
+            None => Ok(false),
+        }
     }
 
     fn is_listed_above(&mut self, folder: &TreePath) -> Result<bool, Halt> {

@@ -196,6 +196,19 @@ impl World {
         mirror::trash(&self.companion())
     }
 
+    /// Writes a file of the source, and the folders above it.
+    pub fn write(&self, path: &str, content: &str) {
+        let file = self.source().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, content).unwrap();
+    }
+
+    /// The versions of one path in the trash, the newest run's last.
+    pub fn trashed(&self, path: &str) -> Vec<String> {
+        let found = self.all_trash().into_iter().filter(|(trashed, _)| trashed == Path::new(path));
+        found.map(|(_, bytes)| String::from_utf8(bytes).unwrap()).collect()
+    }
+
     /// Every version in the trash, whichever run put it there.
     pub fn all_trash(&self) -> Vec<(PathBuf, Vec<u8>)> {
         self.trash().into_values().flatten().collect()

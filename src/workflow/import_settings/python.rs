@@ -31,7 +31,12 @@ pub(super) fn constants(source: &str) -> Vec<Constant> {
         let is_conditional = body.is_some() || !first.at_top_level;
         let statement = body.unwrap_or(statement);
         change(statement, is_conditional, &mut found);
-        for constant in assignments(statement) {
+        for name in names_of_global(statement) {
+            if let Some(known) = found.iter_mut().find(|known| known.name == name) {
+                known.value = Err(changed(first.line));
+            }
+        }
+        for constant in assignments(statement).into_iter().chain(imports(statement)) {
             let known = found.iter_mut().find(|known| known.name == constant.name);
             match (is_conditional, known) {
                 (false, _) => {
@@ -217,6 +222,26 @@ fn assignments(statement: &[Token]) -> Vec<Constant> {
     constants
 }
 
+/// `from module import NAME, other as NAME`, in brackets or not.
+fn imports(statement: &[Token]) -> Vec<Constant> {
+    let is_import = |token: &Token| token.kind == TokenKind::Name("import".into());
+    let (true, Some(at)) = (begins_with(statement, &["from"]), statement.iter().position(is_import)) else {
+        return Vec::new();
+    };
+    let names = statement[at + 1..].split(|token| matches!(token.kind, TokenKind::Mark(',' | '(' | ')')));
+    let reason = || "imported from another file, which is not read";
+    names.filter_map(|name| constant(&name[name.len().saturating_sub(1)..], Err(reason().into()))).collect()
+}
+
+/// `global NAME, NAME`: what a function sets, the others see.
+fn names_of_global(statement: &[Token]) -> impl Iterator<Item = &str> {
+    let names = if begins_with(statement, &["global"]) { &statement[1..] } else { &[] };
+    names.iter().filter_map(|token| match &token.kind {
+        TokenKind::Name(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
 /// What becomes of the names in `target`, which stands left of a `=`.
 fn assign(target: &[Token], value: &Result<Literal, String>, constants: &mut Vec<Constant>) {
     // `NAME: list[str] = …` says no more than `NAME = …`.
@@ -378,6 +403,7 @@ mod tests {
             "A.discard('x')",
             "del A[0]",
             "def f():\n    A.clear()",
+            "def f():\n    global B, A\n    A = ['y']",
         ] {
             let found = constants(&format!("A = ['x']\n{change}\n"));
             let reason = found[0].value.as_ref().unwrap_err();
@@ -416,6 +442,21 @@ mod tests {
             assert_eq!(found.len(), 2, "{source}");
             assert!(found.iter().all(|(_, value)| value.is_err()), "{source}: {found:?}");
         }
+    }
+
+    #[test]
+    fn what_comes_from_another_file_is_named() {
+        for source in
+            ["from conf import A\n", "from conf import (b, c as A,\n)\n", "A = 1\nfrom .conf import b, A\n"]
+        {
+            let found = constants(source);
+            assert_eq!(found.len(), 1, "{source}: {found:?}");
+            assert!(found[0].value.as_ref().unwrap_err().contains("imported"), "{found:?}");
+        }
+        assert_eq!(constants("from conf import A\nA = 1\n")[0].value, Ok(Literal::Number("1".into())));
+        let found = constants("A = 1\ntry:\n    from conf import A\nexcept ImportError:\n    pass\n");
+        assert!(found[0].value.as_ref().unwrap_err().contains("changed in line"), "{found:?}");
+        assert!(constants("import os, A\nfrom a import b\n").is_empty());
     }
 
     #[test]
