@@ -175,6 +175,19 @@ fn a_clock_that_jumps_purges_nothing_until_somebody_accepts() {
 }
 
 #[test]
+fn trash_from_before_a_clock_was_ahead_is_purged_with_what_came_after() {
+    let world = World::local(Rclone::Current);
+    for day in [0, 1, 1_000, 3, 4] {
+        fs::write(world.source().join("a"), format!("the version of day {day}")).unwrap();
+        on_day(&world, day, &[Guard::Clock]);
+    }
+    assert_eq!(world.trash().len(), 4);
+    on_day(&world, 45, &[Guard::Clock]);
+    let left: Vec<String> = world.trash().into_keys().collect();
+    assert_eq!(left.len(), 0, "{left:?}");
+}
+
+#[test]
 fn trash_that_is_to_be_kept_for_ever_is() {
     let mut world = World::local(Rclone::Current);
     world.set("trash_retention_days", "0");

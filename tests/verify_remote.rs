@@ -79,6 +79,48 @@ fn missing_short_and_surplus_files_are_named_by_a_listing() {
     verify(&world, &["--subset", "1/1000"]).expect(15).says("nobody's");
 }
 
+fn named(told: &Finished) -> Vec<String> {
+    let summary = told.summary();
+    let findings = summary["findings"].as_array().unwrap();
+    findings.iter().map(|finding| finding["path"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_share_that_breaks_off_goes_on_before_what_is_missing() {
+    let mut world = World::local(Rclone::Current);
+    for number in 0..12 {
+        world.write(&format!("{number}"), "a version");
+    }
+    world.backup(&[]).expect(0);
+    for lost in ["5", "7"] {
+        fs::remove_file(world.mirror().join(lost)).unwrap();
+    }
+    world.before_rclone(
+        "case \"$*\" in *lsjson*--files-from-raw*) echo '{\"level\":\"error\",\"msg\":\"503 Service Unavailable\"}' >&2; \
+         exit 1;; esac",
+    );
+    verify(&world, &["--download", "--subset", "99%"]).expect(5);
+    world.stop_watching_rclone();
+    let told = verify(&world, &["--download", "--subset", "99%"]).expect(15);
+    assert_eq!(named(&told), ["5", "7"], "{told}");
+}
+
+#[test]
+fn shares_of_a_folder_cover_it() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(100, 4).plant(&world.source().join("apart"));
+    for number in 0..40 {
+        world.write(&format!("folder/{number}"), "a version");
+    }
+    world.backup(&[]).expect(0);
+    fs::remove_dir_all(world.mirror().join("folder")).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..12 {
+        seen.extend(named(&verify(&world, &["--subset", "1/10", "folder"]).expect(15)));
+    }
+    assert_eq!(seen.len(), 40, "{seen:?}");
+}
+
 #[test]
 fn a_flipped_byte_on_the_remote_is_found_by_its_content() {
     for (protocol, rclone) in [

@@ -6,6 +6,7 @@ use super::import_snapshot::lines::parse_line;
 use super::quarantine::Quarantine;
 use super::source_memory::SourceMemory;
 use super::take_over::put_in_order;
+use super::tree_walk::Selection;
 use super::verify::last_verified::{LastVerified, PARTS};
 use super::{committed, last_run, notification};
 use crate::commit::{SideFile, StateDir};
@@ -19,7 +20,7 @@ pub fn side_files_read(state: &StateDir, now_seconds: i64) -> usize {
     let source = SourceMemory::read(state).map(|memory| memory.skip_settled(1, now_seconds));
     let last = last_run::read(state).map(|last| last.map(|last| last.unprotected()));
     let verified = LastVerified::load(state).map(|mut verified| {
-        let kind = verified.of(super::verify::What::Source);
+        let kind = verified.of(super::verify::What::Source, &Selection::new(&[]));
         let oldest = kind.oldest(&[1; PARTS], PARTS as u64);
         kind.note(oldest, now_seconds);
     });

@@ -90,7 +90,8 @@ pub(super) fn expired_runs(committed: &Committed<'_>, job: &Job, now: i64) -> (V
         let counted_from = match later {
             None => stored.record.finished_seconds,
             Some((run, counted_from)) if run == id => counted_from,
-            Some((run, _)) => run.started_seconds,
+            // A clock that was ahead for one run makes nothing older than that younger than what came after.
+            Some((run, counted_from)) => run.started_seconds.min(counted_from),
         };
         if stored.moved_away_count > 0 && counted_from < before_seconds && expired.last() != Some(&id) {
             expired.push(id);

@@ -102,6 +102,11 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
+    /// The last one that was handed over.
+    pub(super) fn last(&self) -> Option<&TreePath> {
+        self.last.as_ref()
+    }
+
     /// Hashes what waits.
     pub(super) fn finish(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
         self.check(verifying)?;

@@ -9,10 +9,15 @@ use crate::commit::{SideFile, StateDir};
 use crate::disk::Disk;
 use crate::model::TreePath;
 use crate::workflow::halt::Halt;
+use crate::workflow::tree_walk::Selection;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Into so many parts files fall.
 pub(in crate::workflow) const PARTS: usize = 4_096;
+
+/// So many selections of paths are remembered, the latest.
+const SELECTIONS_MAX: usize = 16;
 
 /// `ledger`, as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +26,8 @@ pub(in crate::workflow) struct LastVerified {
     source: OfKind,
     listing: OfKind,
     download: OfKind,
+    /// Shares of some paths only, which say nothing of the rest: by kind and paths.
+    of_paths: BTreeMap<String, OfKind>,
 }
 
 /// For one kind of verification.
@@ -70,12 +77,30 @@ impl LastVerified {
         state.write_side_file(disk, SideFile::Ledger, &bytes).map_err(Halt::fatal)
     }
 
-    pub(in crate::workflow) fn of(&mut self, what: What) -> &mut OfKind {
+    pub(in crate::workflow) fn of(&mut self, what: What, selection: &Selection) -> &mut OfKind {
+        if !selection.is_all() {
+            return self.of_selected(what, selection);
+        }
         match what {
             What::Source => &mut self.source,
             What::Listing => &mut self.listing,
             What::Download => &mut self.download,
         }
+    }
+
+    fn of_selected(&mut self, what: What, selection: &Selection) -> &mut OfKind {
+        let mut hasher = blake3::Hasher::new();
+        for path in selection.paths() {
+            hasher.update(path.as_bytes()).update(b"\0");
+        }
+        let key = format!("{what:?} {}", hasher.finalize().to_hex());
+        if self.of_paths.len() >= SELECTIONS_MAX && !self.of_paths.contains_key(&key) {
+            let oldest = self.of_paths.iter().min_by_key(|(_, kind)| kind.verified_seconds.iter().max());
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.of_paths.remove(&oldest);
+            }
+        }
+        self.of_paths.entry(key).or_default()
     }
 }
 

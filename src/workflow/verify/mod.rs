@@ -252,8 +252,8 @@ fn verify_one(
         What::Source => source::verify(verifying),
         What::Listing | What::Download => remote::verify(verifying),
     };
-    if selection.is_all() {
-        let kind = ledger.of(options.what);
+    if selection.is_all() || options.subset != Subset::All {
+        let kind = ledger.of(options.what, &selection);
         match (&verified, done) {
             (Ok(()), _) => kind.note(parts, surroundings.now_seconds()),
             (Err(_), Some(done)) if options.subset != Subset::All => {
@@ -280,10 +280,10 @@ fn choose(
 ) -> Result<(Chooser, Vec<u16>), Halt> {
     let mut weights = Weights::new();
     if options.subset == Subset::All {
-        let all = weights.choose(Subset::All, ledger.of(options.what));
+        let all = weights.choose(Subset::All, ledger.of(options.what, selection));
         return Ok((Chooser::default(), all));
     }
-    if let Some(unfinished) = ledger.of(options.what).unfinished.clone().filter(|_| selection.is_all()) {
+    if let Some(unfinished) = ledger.of(options.what, selection).unfinished.clone() {
         return Ok((Chooser::new(&unfinished.parts, unfinished.done()), unfinished.parts));
     }
     walk(tree, selection, &mut |path, visit| {
@@ -295,7 +295,7 @@ fn choose(
         }
         Ok(Next::Into)
     })?;
-    let parts = weights.choose(options.subset, ledger.of(options.what));
+    let parts = weights.choose(options.subset, ledger.of(options.what, selection));
     Ok((Chooser::new(&parts, None), parts))
 }
 

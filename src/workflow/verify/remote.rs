@@ -46,17 +46,17 @@ pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
         encoding,
         by_line: BTreeMap::new(),
         missing,
+        before_missing: None,
         open: Vec::new(),
         links: BTreeSet::new(),
         unmatched: SortedListing::new(&surroundings.temporary_directory),
         verifying,
     };
-    while let Some(portion) = progress.portions.get(progress.done).cloned() {
-        comparing.allow(&portion, &progress)?;
-        comparing.portion(&portion, &mut progress, &way)?;
+    let compared = comparing.all(&mut progress, &way);
+    if compared.is_err() {
+        comparing.hold_back();
     }
-    comparing.contents.finish(&mut comparing.verifying)?;
-    comparing.name_missing(&way)
+    compared
 }
 
 /// What an earlier run left of the check, or all of it.
@@ -153,6 +153,8 @@ struct Comparing<'a> {
     encoding: NameEncoding,
     by_line: BTreeMap<String, Vec<Option<u64>>>,
     missing: Vec<TreePath>,
+    /// Once something is missing: the file before the first such, if there is one.
+    before_missing: Option<Option<TreePath>>,
     /// The open folders of the walk, the root first.
     open: Vec<Answered>,
     /// Where uploaded symlinks lie on the mirror.
@@ -169,6 +171,25 @@ struct Answered {
 }
 
 impl Comparing<'_> {
+    fn all(&mut self, progress: &mut CheckProgress, way: &Way<'_>) -> Result<(), Halt> {
+        while let Some(portion) = progress.portions.get(progress.done).cloned() {
+            self.allow(&portion, progress)?;
+            self.portion(&portion, progress, way)?;
+        }
+        self.contents.finish(&mut self.verifying)?;
+        self.name_missing(way)
+    }
+
+    /// A share that breaks off goes on behind what is done, and what is missing is named at the
+    /// end: it goes on before the first of those.
+    fn hold_back(&mut self) {
+        if let Some(before) = self.before_missing.take()
+            && *self.verifying.done > before
+        {
+            *self.verifying.done = before;
+        }
+    }
+
     /// A portion comes to its end once it is begun: it is begun only where there is room for it.
     fn allow(&self, portion: &Portion, progress: &CheckProgress) -> Result<(), Halt> {
         let Some(budget) = self.verifying.check else { return Ok(()) };
@@ -293,6 +314,9 @@ impl Comparing<'_> {
 
     fn compare(&mut self, path: &TreePath, entry: &Entry<'_>, listed: Option<Listed>) -> Result<(), Halt> {
         let Some((_, size)) = listed else {
+            if self.before_missing.is_none() {
+                self.before_missing = Some(self.contents.last().cloned());
+            }
             if self.missing.len() < WRONG_MAX {
                 self.missing.push(path.clone());
             } else {
@@ -361,7 +385,7 @@ impl Comparing<'_> {
     }
 
     /// Looks once more, one by one, for what was not listed.
-    fn name_missing(mut self, way: &Way<'_>) -> Result<(), Halt> {
+    fn name_missing(&mut self, way: &Way<'_>) -> Result<(), Halt> {
         let missing = std::mem::take(&mut self.missing);
         let mut found = vec![false; missing.len()];
         if !missing.is_empty() && missing.len() <= SECOND_LOOKS_MAX {
