@@ -322,3 +322,24 @@ fn restoring_by_hand_is_a_plain_copy() {
     let mode = fs::metadata(world.configuration.state_dir.join(JOB)).unwrap().permissions().mode();
     assert_eq!(mode & 0o007, 0, "the index names every file: others must not read it");
 }
+
+#[test]
+fn only_small_files_on_a_local_mirror_go_in_place() {
+    let in_place = |world: &World| -> Vec<bool> {
+        let calls = world.rclone_calls();
+        calls.iter().filter(|call| call.starts_with("copy ")).map(|call| call.contains("--inplace")).collect()
+    };
+    let local = World::local(Rclone::Current);
+    let served = World::served(Protocol::Webdav, Rclone::Current);
+    let oldest = World::local(Rclone::Oldest);
+    for world in [&local, &served, &oldest] {
+        world.write("small", "a few bytes");
+        fs::write(world.source().join("large"), vec![7; 3 << 20]).unwrap();
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+    }
+    assert_eq!(in_place(&local), [true, false], "{:?}", local.rclone_calls());
+    for world in [&served, &oldest] {
+        assert_eq!(in_place(world), [false, false], "{:?}", world.rclone_calls());
+    }
+}

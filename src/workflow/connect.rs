@@ -104,7 +104,9 @@ impl<'a> Connector<'a> {
         check_place_beside_bucket(self.job, &features)?;
         let remotes =
             Remotes { source: self.job.source.clone(), mirror, companion: self.job.companion.to_string() };
-        let transfer = Transfer::new(session, remotes, run).following_links(self.job.links == Links::Follow);
+        let transfer = Transfer::new(session, remotes, run)
+            .following_links(self.job.links == Links::Follow)
+            .to_a_local_folder(features.is_local);
         let looking = rclone.session(session.encoding(), &self.looking, observer).map_err(Halt::fatal)?;
         Ok(Connection { features, transfer, session, looking })
     }
