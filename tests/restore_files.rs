@@ -8,8 +8,9 @@ use crate::support::trees::{Plan, beyond_the_oldest_rclone, files_below, odd_nam
 use crate::support::world::World;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// `treeferry --json restore --to <world>/restored ARGUMENTS`.
 fn restore(world: &World, arguments: &[&str]) -> Finished {
@@ -336,4 +337,34 @@ fn without_an_index_the_exit_code_says_so() {
     restore(&world, &[]).expect(10);
     world.program.run(&["snapshots"]).expect(10);
     world.program.run(&["ls"]).expect(10);
+}
+
+#[test]
+fn files_come_back_where_their_owner_cannot_be_set() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::local(Rclone::Current);
+    for file in ["folder/one", "folder/two"] {
+        world.write(file, file);
+        chown(world.source().join(file), Some(1234), Some(1234)).unwrap();
+    }
+    chmod(&world.source().join("folder/two"), 0o4755);
+    symlink("one", world.source().join("folder/link")).unwrap();
+    lchown(world.source().join("folder/link"), Some(1234), Some(1234)).unwrap();
+    world.backup(&[]).expect(0);
+
+    let to = target(&world);
+    let restore = world.program.command(&["--json", "restore", "--to", to.to_str().unwrap()]);
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-chown", "--inh-caps", "-chown", "--"]);
+    command.arg(restore.get_program()).args(restore.get_args()).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("the owner of 3 files, folders or symlinks could not be set"), "{told}");
+    assert_eq!(fs::read_to_string(to.join("folder/one")).unwrap(), "folder/one");
+    let two = to.join("folder/two").metadata().unwrap();
+    assert_eq!((two.uid(), two.mode() & 0o7777), (0, 0o755), "no set-user-ID for another owner");
+    assert_eq!(fs::read_link(to.join("folder/link")).unwrap(), Path::new("one"));
 }

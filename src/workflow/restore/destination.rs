@@ -41,8 +41,85 @@ pub(super) struct Destination {
     _mark: File,
     /// The folder was made by this run: it takes the attributes of the root.
     is_new: bool,
-    may_change_owner: bool,
+    owners: Owners,
     last: Option<(TreePath, OwnedFd)>,
+}
+
+/// Whose files become, and where that was refused: by the system (root without
+/// the capability), or by a file system that knows no owners.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    may_change: bool,
+    /// Files, folders and symlinks that belong to somebody else now.
+    refused: u64,
+    /// The first reason; the others are alike.
+    reason: Option<Errno>,
+}
+
+impl Owners {
+    fn of_this_process() -> Self {
+        Owners { may_change: rustix::process::geteuid().is_root(), ..Owners::default() }
+    }
+
+    /// True when what is open belongs to whom it should now. A refusal is no
+    /// error: the content is what people want back.
+    fn give(&mut self, open: &OwnedFd, permissions: &Permissions) -> Result<bool, Refusal> {
+        if !self.may_change {
+            return Ok(permissions.uid == rustix::process::geteuid().as_raw());
+        }
+        let (uid, gid) = owner(permissions);
+        let errno = match rustix::fs::fchown(open, uid, gid) {
+            Ok(()) => return Ok(true),
+            Err(errno) => errno,
+        };
+        // Asked for what is so already, some refuse as well.
+        if is_refusal(errno)
+            && rustix::fs::fstat(open)
+                .is_ok_and(|found| (found.st_uid, found.st_gid) == (permissions.uid, permissions.gid))
+        {
+            return Ok(true);
+        }
+        self.note(errno).map(|()| false)
+    }
+
+    /// The same for a symlink.
+    fn give_link(
+        &mut self,
+        folder: &OwnedFd,
+        name: &std::ffi::CStr,
+        permissions: &Permissions,
+    ) -> Result<(), Refusal> {
+        if !self.may_change {
+            return Ok(());
+        }
+        let (uid, gid) = owner(permissions);
+        chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).or_else(|errno| self.note(errno))
+    }
+
+    fn note(&mut self, errno: Errno) -> Result<(), Refusal> {
+        if !is_refusal(errno) {
+            return Err(refused("setting its owner", errno));
+        }
+        self.refused += 1;
+        self.reason.get_or_insert(errno);
+        Ok(())
+    }
+
+    /// What people should know, if there is anything.
+    pub(super) fn warning(&self) -> Option<String> {
+        let reason = std::io::Error::from(self.reason?);
+        Some(format!(
+            "the owner of {} files, folders or symlinks could not be set: {reason}; they are there, without \
+             set-user-ID and set-group-ID bits, and belong to whom the system gave them",
+            self.refused
+        ))
+    }
+}
+
+/// How systems say that owners are not for this process, or not for this file
+/// system: exFAT, CIFS, NFS with root_squash, an id that a container does not know.
+fn is_refusal(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
 }
 
 /// Opens without reading: enough to reach what is below.
@@ -62,8 +139,8 @@ impl Destination {
         std::fs::create_dir(staging.path().join(STAGING_FILES))?;
         let open = |path: &Path| openat(CWD, path, REACH, Mode::empty());
         let staged = open(&staging.path().join(STAGING_FILES))?;
-        let may_change_owner = rustix::process::geteuid().is_root();
-        Ok(Destination { root, staging, staged, _mark: mark, is_new, may_change_owner, last: None })
+        let owners = Owners::of_this_process();
+        Ok(Destination { root, staging, staged, _mark: mark, is_new, owners, last: None })
     }
 
     /// The empty folder that rclone writes into.
@@ -119,11 +196,10 @@ impl Destination {
         if path.is_root() && !self.is_new {
             return Ok(());
         }
-        let may_change_owner = self.may_change_owner;
-        let Some(folder) = self.reach(path, false)? else { return Ok(()) };
+        let Some(folder) = reach(&self.root, &mut self.last, path, false)? else { return Ok(()) };
         let open = openat(folder, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| refused("opening the folder", errno))?;
-        set_attributes(&open, &attributes.permissions, attributes.mtime, may_change_owner)
+        set_attributes(&open, &attributes.permissions, attributes.mtime, &mut self.owners)
     }
 
     /// Gives a checked file from the staging folder its mode, owner and time, and
@@ -144,7 +220,7 @@ impl Destination {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(staged_folder, &*name, flags, Mode::empty())
             .map_err(|errno| refused("opening the fetched file", errno))?;
-        set_attributes(&file, permissions, mtime, self.may_change_owner)?;
+        set_attributes(&file, permissions, mtime, &mut self.owners)?;
         drop(file);
         let folder =
             reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
@@ -159,12 +235,11 @@ impl Destination {
         mtime: Timestamp,
     ) -> Result<(), Refusal> {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else { return Ok(()) };
-        let may_change_owner = self.may_change_owner;
-        let Some(folder) = self.reach(&parent, false)? else { return Ok(()) };
+        let Some(folder) = reach(&self.root, &mut self.last, &parent, false)? else { return Ok(()) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(folder, &*name, flags, Mode::empty())
             .map_err(|errno| refused("opening the file", errno))?;
-        set_attributes(&file, permissions, mtime, may_change_owner)
+        set_attributes(&file, permissions, mtime, &mut self.owners)
     }
 
     /// The target of the symlink at `path`; `None` when there is none.
@@ -191,14 +266,16 @@ impl Destination {
         let beside = openat(CWD, self.staging.path(), REACH, Mode::empty()).map_err(making)?;
         let _ = rustix::fs::unlinkat(&beside, c"link", AtFlags::empty());
         symlinkat(&*target, &beside, c"link").map_err(making)?;
-        if self.may_change_owner {
-            let (uid, gid) = owner(permissions);
-            chownat(&beside, c"link", uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(making)?;
-        }
+        self.owners.give_link(&beside, c"link", permissions)?;
         utimensat(&beside, c"link", &times(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(making)?;
         let folder =
             reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
         give_name(&beside, c"link", folder, &name, replace)
+    }
+
+    /// What became of the owners.
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// Everything that was restored is on the disk.
@@ -325,13 +402,10 @@ fn set_attributes(
     open: &OwnedFd,
     permissions: &Permissions,
     mtime: Timestamp,
-    may_change_owner: bool,
+    owners: &mut Owners,
 ) -> Result<(), Refusal> {
     let mut mode = permissions.mode & 0o7777;
-    if may_change_owner {
-        let (uid, gid) = owner(permissions);
-        rustix::fs::fchown(open, uid, gid).map_err(|errno| refused("setting its owner", errno))?;
-    } else if permissions.uid != rustix::process::geteuid().as_raw() {
+    if !owners.give(open, permissions)? {
         // A set-user-ID bit means the owner that it was given for.
         mode &= 0o1777;
     }

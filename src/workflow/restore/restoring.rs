@@ -381,6 +381,7 @@ impl<'a> Restoring<'a> {
             }
             Ok(Next::Into)
         })?;
+        warnings.extend(destination.owners().warning());
         if let Err(error) = destination.sync() {
             warnings.push(format!("{} could not be synced: {error}", self.options.to.display()));
         }
