@@ -368,3 +368,52 @@ fn files_come_back_where_their_owner_cannot_be_set() {
     assert_eq!((two.uid(), two.mode() & 0o7777), (0, 0o755), "no set-user-ID for another owner");
     assert_eq!(fs::read_link(to.join("folder/link")).unwrap(), Path::new("one"));
 }
+
+/// A staging folder as a killed restore leaves it in the source, and names that are none.
+fn leave_staging(world: &World) {
+    for file in [".treeferry-restore-Ab3dE9/files/c", "sub/.treeferry-restore-0aB1cD/files/d"] {
+        world.write(file, "half");
+    }
+    for file in [".treeferry-restore-my-own/mine", "sub/.treeferry-restore-Ab3dE9"] {
+        world.write(file, "mine");
+    }
+}
+
+#[test]
+fn what_a_killed_restore_left_in_the_source_is_not_backed_up_and_nothing_else_is_hidden() {
+    let world = World::local(Rclone::Current);
+    world.write("a", "a");
+    world.backup(&[]).expect(0);
+    leave_staging(&world);
+    let plan = world.program.run(&["plan", "--excluded"]).expect(0);
+    let told = plan.stdout.clone();
+    for folder in [".treeferry-restore-Ab3dE9", "sub/.treeferry-restore-0aB1cD"] {
+        assert!(
+            told.contains(&format!("excluded {folder}  (by a staging folder of treeferry restore)")),
+            "{told}"
+        );
+    }
+    assert_eq!(told.matches("excluded ").count(), 2, "{told}");
+    world.backup(&[]).expect(0);
+    let found: Vec<_> = files_below(&world.mirror()).into_iter().collect();
+    let wanted = [".treeferry-restore-my-own/mine", "a", "sub/.treeferry-restore-Ab3dE9"].map(PathBuf::from);
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn the_root_gets_its_mode_and_time_and_the_same_command_goes_on() {
+    let mut world = World::local(Rclone::Current);
+    world.write("file", "1");
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    fs::File::open(world.source()).unwrap().set_times(fs::FileTimes::new().set_modified(old)).unwrap();
+    chmod(&world.source(), 0o555);
+    world.become_ordinary();
+    world.backup(&[]).expect(0);
+    restore(&world, &[]).expect(0);
+    let root = || target(&world).metadata().unwrap();
+    assert_eq!((root().mtime(), root().mode() & 0o7777), (1_000_000, 0o555));
+    assert_restored(&world.source(), &target(&world));
+    restore(&world, &[]).expect(0);
+    assert_eq!(root().mode() & 0o7777, 0o555);
+    assert_restored(&world.source(), &target(&world));
+}

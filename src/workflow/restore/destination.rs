@@ -2,25 +2,21 @@
 //! component by component, and no symlink is followed on the way: whatever was
 //! planted in the folder cannot lead out of it.
 
+use super::staging::{REACH, Staging};
 use crate::model::{DirectoryAttributes, Permissions, Timestamp, TreePath};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT,
-    Uid, chownat, fchmod, flock, futimens, mkdirat, openat, readlinkat, renameat, renameat_with, statat,
-    symlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat,
+    fchmod, futimens, mkdirat, openat, readlinkat, renameat, renameat_with, statat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Why a name was not given. For people.
 pub(super) type Refusal = String;
 
-/// Where files lie until their content was checked.
-const STAGING_PREFIX: &str = ".treeferry-restore-";
-const STAGING_FILES: &str = "files";
-const STAGING_MARK: &str = "staging folder of treeferry restore";
+const NO_STAGING: &str = "there is no staging folder any more";
 
 /// What has the name now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +31,8 @@ pub(super) enum Existing {
 /// The folder, open.
 pub(super) struct Destination {
     root: OwnedFd,
-    /// For rclone, which knows paths only.
-    staging: tempfile::TempDir,
-    staged: OwnedFd,
-    _mark: File,
+    /// `None` once all files have their names.
+    staging: Option<Staging>,
     /// The folder was made by this run: it takes the attributes of the root.
     is_new: bool,
     owners: Owners,
@@ -122,9 +116,6 @@ fn is_refusal(errno: Errno) -> bool {
     matches!(errno, Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
 }
 
-/// Opens without reading: enough to reach what is below.
-const REACH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
 impl Destination {
     /// Opens `folder`, which is made when it is not there. A symlink in its
     /// place is followed, as the user wrote it.
@@ -132,29 +123,25 @@ impl Destination {
         let is_new = !folder.exists();
         std::fs::create_dir_all(folder)?;
         let folder = std::fs::canonicalize(folder)?;
-        remove_stale_staging(&folder);
         let root = openat(CWD, &folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let staging = tempfile::Builder::new().prefix(STAGING_PREFIX).tempdir_in(&folder)?;
-        let mark = mark_staging(staging.path())?;
-        std::fs::create_dir(staging.path().join(STAGING_FILES))?;
-        let open = |path: &Path| openat(CWD, path, REACH, Mode::empty());
-        let staged = open(&staging.path().join(STAGING_FILES))?;
-        let owners = Owners::of_this_process();
-        Ok(Destination { root, staging, staged, _mark: mark, is_new, owners, last: None })
+        let staging = Some(Staging::make_in(&folder)?);
+        Ok(Destination { root, staging, is_new, owners: Owners::of_this_process(), last: None })
     }
 
     /// The empty folder that rclone writes into.
-    pub(super) fn staging(&self) -> PathBuf {
-        self.staging.path().join(STAGING_FILES)
+    pub(super) fn staging(&self) -> Option<PathBuf> {
+        self.staging.as_ref().map(Staging::path)
     }
 
     /// The staging folder is emptied of everything, also of what never arrived.
     pub(super) fn clear_staging(&mut self) -> std::io::Result<()> {
-        let path = self.staging();
-        std::fs::remove_dir_all(&path)?;
-        std::fs::create_dir(&path)?;
-        self.staged = openat(CWD, &path, REACH, Mode::empty())?;
-        Ok(())
+        self.staging.as_mut().map_or(Ok(()), Staging::clear)
+    }
+
+    /// To be called before folders are finished: removing something from the root gives it
+    /// a new time, and its mode may forbid it.
+    pub(super) fn remove_staging(&mut self) {
+        self.staging = None;
     }
 
     /// What lies at `path`; its folders need not be there.
@@ -214,9 +201,10 @@ impl Destination {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else {
             return Err("it has no name".into());
         };
-        let staged_folder = descend(&self.staged, &parent, false)
+        let staged = self.staging.as_ref().ok_or(NO_STAGING)?.files();
+        let staged_folder = descend(staged, &parent, false)
             .map_err(|(_, errno)| refused("opening the fetched file", errno))?;
-        let staged_folder = staged_folder.as_ref().unwrap_or(&self.staged);
+        let staged_folder = staged_folder.as_ref().unwrap_or(staged);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(staged_folder, &*name, flags, Mode::empty())
             .map_err(|errno| refused("opening the fetched file", errno))?;
@@ -263,14 +251,14 @@ impl Destination {
         };
         let making = |errno| refused("making the symlink", errno);
         let target = CString::new(target).map_err(|_| "its target holds a NUL byte".to_owned())?;
-        let beside = openat(CWD, self.staging.path(), REACH, Mode::empty()).map_err(making)?;
-        let _ = rustix::fs::unlinkat(&beside, c"link", AtFlags::empty());
-        symlinkat(&*target, &beside, c"link").map_err(making)?;
-        self.owners.give_link(&beside, c"link", permissions)?;
-        utimensat(&beside, c"link", &times(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(making)?;
+        let beside = self.staging.as_ref().ok_or(NO_STAGING)?.top();
+        let _ = rustix::fs::unlinkat(beside, c"link", AtFlags::empty());
+        symlinkat(&*target, beside, c"link").map_err(making)?;
+        self.owners.give_link(beside, c"link", permissions)?;
+        utimensat(beside, c"link", &times(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(making)?;
         let folder =
             reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
-        give_name(&beside, c"link", folder, &name, replace)
+        give_name(beside, c"link", folder, &name, replace)
     }
 
     /// What became of the owners.
@@ -437,29 +425,4 @@ fn c_name(path: &TreePath) -> Option<CString> {
 
 fn refused(doing: &str, errno: Errno) -> Refusal {
     format!("{doing}: {}", std::io::Error::from(errno))
-}
-
-/// Marks the staging folder as one in use, for as long as the file is open: the
-/// lock goes with the process, whatever ends it.
-fn mark_staging(folder: &Path) -> std::io::Result<File> {
-    let mark = File::create(folder.join(STAGING_MARK))?;
-    flock(&mark, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(mark)
-}
-
-/// Removes folders that a killed restore left behind.
-fn remove_stale_staging(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX)
-            && entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let mark = entry.path().join(STAGING_MARK);
-        if is_ours
-            && let Ok(mark) =
-                openat(CWD, &mark, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-            && flock(&mark, FlockOperation::NonBlockingLockExclusive).is_ok()
-        {
-            // What cannot be removed is in nobody's way.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
 }

@@ -293,7 +293,7 @@ impl<'a> Restoring<'a> {
             Some(download) => download,
             None => Download::new(self.way.session()?),
         };
-        let Some(staging) = self.destination.as_ref().map(Destination::staging) else { return Ok(()) };
+        let Some(staging) = self.destination.as_ref().and_then(Destination::staging) else { return Ok(()) };
         let cannot = |error| Halt::Fatal(format!("using the staging folder {}: {error}", staging.display()));
         let staged = RootDirectory::open(&staging).map_err(cannot)?;
         let paths: Vec<(TreePath, u64)> =
@@ -371,6 +371,7 @@ impl<'a> Restoring<'a> {
     /// Folders get their own mode and time when everything is in them.
     pub(super) fn finish_folders(&mut self, tree: &Tree<'_>, selection: &Selection) -> Result<(), Halt> {
         let Some(destination) = &mut self.destination else { return Ok(()) };
+        destination.remove_staging();
         let warnings = &mut self.report.warnings;
         walk(tree, selection, &mut |path, visit| {
             if let Visit::Leave(attributes) = visit
