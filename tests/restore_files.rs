@@ -417,3 +417,54 @@ fn the_root_gets_its_mode_and_time_and_the_same_command_goes_on() {
     assert_eq!(root().mode() & 0o7777, 0o555);
     assert_restored(&world.source(), &target(&world));
 }
+
+/// A command as a shell reads it.
+fn in_shell(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| format!("'{}' ", word.to_str().unwrap())).collect()
+}
+
+/// Runs `script` where its mounts are its own. `None`: nothing can be mounted here.
+fn with_mounts(script: &str) -> Option<Finished> {
+    let unshared = |script: &str| Command::new("unshare").args(["--mount", "sh", "-ec", script]).output();
+    let can_mount = unshared("mount -t tmpfs none /mnt").is_ok_and(|output| output.status.success());
+    can_mount.then(|| unshared(script).unwrap().into())
+}
+
+#[test]
+fn what_lies_on_another_file_system_comes_back_into_place() {
+    let mut world = World::local(Rclone::Current);
+    world.set("cross_mounts", "true");
+    world.write("m/placeholder", "");
+    world.write("plain", "plain");
+    let source = world.source();
+    let to = source.to_str().unwrap();
+    let backup = in_shell(&world.program.command(&["backup"]));
+    let restore = in_shell(&world.program.command(&["restore", "--to", to, "--overwrite", "if-different"]));
+    let script = format!(
+        "mount -t tmpfs none '{to}/m'; cd '{to}/m'; mkdir deep; echo old >f; echo old >deep/g; chmod 640 f; ln -s f link
+         {backup} >&2; echo newer >f; rm deep/g link; {restore} >&2
+         find . | sort; stat -c %a f; cat f deep/g; readlink link"
+    );
+    let Some(finished) = with_mounts(&script) else { return };
+    let finished = finished.expect(0);
+    let wanted = ".\n./deep\n./deep/g\n./f\n./link\n640\nold\nold\nf\n";
+    assert_eq!(finished.stdout, wanted, "{}", finished.stderr);
+}
+
+#[test]
+fn a_mount_that_was_not_entered_comes_back_as_a_folder_that_others_can_enter() {
+    let world = World::local(Rclone::Current);
+    world.write("m/placeholder", "");
+    world.write("plain", "plain");
+    let (source, to) = (world.source(), target(&world));
+    let backup = in_shell(&world.program.command(&["backup"]));
+    let restore = in_shell(&world.program.command(&["restore", "--to", to.to_str().unwrap()]));
+    let script = format!(
+        "mount -t tmpfs none '{}/m'; {backup} >&2; {restore} >&2; stat -c %a '{}/m'",
+        source.display(),
+        to.display()
+    );
+    let Some(finished) = with_mounts(&script) else { return };
+    assert_eq!(finished.expect(0).stdout, "755\n");
+}

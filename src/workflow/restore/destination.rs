@@ -2,7 +2,7 @@
 //! component by component, and no symlink is followed on the way: whatever was
 //! planted in the folder cannot lead out of it.
 
-use super::staging::{REACH, Staging};
+use super::staging::{REACH, Staging, copy_into};
 use crate::model::{DirectoryAttributes, Permissions, Timestamp, TreePath};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
@@ -33,6 +33,8 @@ pub(super) struct Destination {
     root: OwnedFd,
     /// `None` once all files have their names.
     staging: Option<Staging>,
+    /// One more, in the folder at this path: it lies on another file system than the root.
+    beside: Option<(TreePath, Staging)>,
     /// The folder was made by this run: it takes the attributes of the root.
     is_new: bool,
     owners: Owners,
@@ -41,7 +43,7 @@ pub(super) struct Destination {
 
 /// Whose files become, and where that was refused: by the system (root without
 /// the capability), or by a file system that knows no owners.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Owners {
     may_change: bool,
     /// Files, folders and symlinks that belong to somebody else now.
@@ -125,7 +127,7 @@ impl Destination {
         let folder = std::fs::canonicalize(folder)?;
         let root = openat(CWD, &folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let staging = Some(Staging::make_in(&folder)?);
-        Ok(Destination { root, staging, is_new, owners: Owners::of_this_process(), last: None })
+        Ok(Destination { root, staging, beside: None, is_new, owners: Owners::of_this_process(), last: None })
     }
 
     /// The empty folder that rclone writes into.
@@ -142,6 +144,7 @@ impl Destination {
     /// a new time, and its mode may forbid it.
     pub(super) fn remove_staging(&mut self) {
         self.staging = None;
+        self.beside = None;
     }
 
     /// What lies at `path`; its folders need not be there.
@@ -172,6 +175,21 @@ impl Destination {
                 .map_err(|errno| refused("opening the folder for writing", errno))?;
         }
         Ok(())
+    }
+
+    /// Makes the folder that something was mounted on. What is mounted there now stays as
+    /// it is; of the folder below a mount nothing is known but its name.
+    pub(super) fn make_mount_point(&mut self, path: &TreePath) -> Result<(), Refusal> {
+        match self.existing(path)? {
+            Existing::Folder => return Ok(()),
+            Existing::Nothing => {}
+            _ => return Err("something that is no folder is in its place".into()),
+        }
+        let folder = reach(&self.root, &mut self.last, path, true)?.ok_or("a folder could not be made")?;
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+        openat(folder, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|open| fchmod(open, mode))
+            .map_err(|errno| refused("setting its mode", errno))
     }
 
     /// Gives a folder its mode, owner and time, once everything is in it.
@@ -208,11 +226,21 @@ impl Destination {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(staged_folder, &*name, flags, Mode::empty())
             .map_err(|errno| refused("opening the fetched file", errno))?;
+        let owners_before = self.owners.clone();
         set_attributes(&file, permissions, mtime, &mut self.owners)?;
-        drop(file);
         let folder =
             reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
-        give_name(staged_folder, &name, folder, &name, replace)
+        match give_name(staged_folder, &name, folder, &name, replace) {
+            Err(Errno::XDEV) => {}
+            given => return given.map_err(not_named),
+        }
+        // What counts is whether the other file system takes the owner.
+        self.owners = owners_before;
+        let beside = staging_beside(&mut self.beside, &parent, folder)?.files();
+        let copy = copy_into(beside, &name, file)
+            .map_err(|error| format!("copying it to the file system of its folder: {error}"))?;
+        set_attributes(&copy, permissions, mtime, &mut self.owners)?;
+        give_name(beside, &name, folder, &name, replace).map_err(not_named)
     }
 
     /// Sets mode, owner and time of a file that is there with the right content.
@@ -249,16 +277,20 @@ impl Destination {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else {
             return Err("it has no name".into());
         };
-        let making = |errno| refused("making the symlink", errno);
         let target = CString::new(target).map_err(|_| "its target holds a NUL byte".to_owned())?;
-        let beside = self.staging.as_ref().ok_or(NO_STAGING)?.top();
-        let _ = rustix::fs::unlinkat(beside, c"link", AtFlags::empty());
-        symlinkat(&*target, beside, c"link").map_err(making)?;
-        self.owners.give_link(beside, c"link", permissions)?;
-        utimensat(beside, c"link", &times(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(making)?;
+        let owners_before = self.owners.clone();
+        let staging = self.staging.as_ref().ok_or(NO_STAGING)?.top();
+        make_link(staging, &target, permissions, mtime, &mut self.owners)?;
         let folder =
             reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
-        give_name(beside, c"link", folder, &name, replace)
+        match give_name(staging, LINK, folder, &name, replace) {
+            Err(Errno::XDEV) => {}
+            given => return given.map_err(not_named),
+        }
+        self.owners = owners_before;
+        let beside = staging_beside(&mut self.beside, &parent, folder)?.top();
+        make_link(beside, &target, permissions, mtime, &mut self.owners)?;
+        give_name(beside, LINK, folder, &name, replace).map_err(not_named)
     }
 
     /// What became of the owners.
@@ -276,6 +308,39 @@ impl Destination {
     fn reach(&mut self, path: &TreePath, make: bool) -> Result<Option<&OwnedFd>, Refusal> {
         reach(&self.root, &mut self.last, path, make)
     }
+}
+
+/// How a symlink is called until it gets its name.
+const LINK: &std::ffi::CStr = c"link";
+
+fn make_link(
+    folder: &OwnedFd,
+    target: &CString,
+    permissions: &Permissions,
+    mtime: Timestamp,
+    owners: &mut Owners,
+) -> Result<(), Refusal> {
+    let making = |errno| refused("making the symlink", errno);
+    let _ = rustix::fs::unlinkat(folder, LINK, AtFlags::empty());
+    symlinkat(&**target, folder, LINK).map_err(making)?;
+    owners.give_link(folder, LINK, permissions)?;
+    utimensat(folder, LINK, &times(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(making)
+}
+
+/// The staging folder in `folder` itself, which is open and lies at `path`. Remembered for
+/// the next file; the one before is removed.
+fn staging_beside<'b>(
+    last: &'b mut Option<(TreePath, Staging)>,
+    path: &TreePath,
+    folder: &OwnedFd,
+) -> Result<&'b Staging, Refusal> {
+    if last.as_ref().is_none_or(|(of, _)| of != path) {
+        *last = None;
+        let staging = Staging::make_in_open(folder)
+            .map_err(|error| format!("its folder lies on another file system, and staging there: {error}"))?;
+        *last = Some((path.clone(), staging));
+    }
+    Ok(last.as_ref().map(|(_, staging)| staging).ok_or(NO_STAGING)?)
 }
 
 /// What lies at `path` below `folder`, for those who change nothing.
@@ -362,8 +427,8 @@ fn give_name(
     to: impl AsFd,
     new: &std::ffi::CStr,
     replace: bool,
-) -> Result<(), Refusal> {
-    let renamed = if replace {
+) -> Result<(), Errno> {
+    if replace {
         renameat(&from, old, &to, new)
     } else {
         match renameat_with(&from, old, &to, new, RenameFlags::NOREPLACE) {
@@ -377,13 +442,15 @@ fn give_name(
             }
             renamed => renamed,
         }
-    };
-    renamed.map_err(|errno| match errno {
+    }
+}
+
+fn not_named(errno: Errno) -> Refusal {
+    match errno {
         Errno::EXIST => "something else has this name now".into(),
         Errno::ISDIR | Errno::NOTEMPTY => "a folder is in its place".into(),
-        Errno::XDEV => "its folder lies on another file system than the folder to restore into".into(),
         errno => refused("giving it its name", errno),
-    })
+    }
 }
 
 fn set_attributes(

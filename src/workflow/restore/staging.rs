@@ -3,8 +3,10 @@
 
 use crate::scan::{STAGING_PREFIX, STAGING_RANDOM, is_staging_folder};
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, fchmod, flock, openat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, fchmod, flock, openat};
+use std::ffi::CStr;
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -23,9 +25,18 @@ pub(super) struct Staging {
     files: OwnedFd,
     _mark: File,
     _reopened: Option<Reopened>,
+    /// What the path of `folder` begins with, when it lies in a folder known by this only.
+    _above: Option<OwnedFd>,
 }
 
 impl Staging {
+    /// Makes one in a folder that is open, on the file system of that folder.
+    pub(super) fn make_in_open(folder: &OwnedFd) -> std::io::Result<Self> {
+        let above = folder.try_clone()?;
+        let path = format!("/proc/self/fd/{}", above.as_raw_fd());
+        Ok(Staging { _above: Some(above), ..Staging::make_in(Path::new(&path))? })
+    }
+
     /// Makes one in `folder`, and removes what a killed restore left there.
     pub(super) fn make_in(folder: &Path) -> std::io::Result<Self> {
         remove_stale(folder);
@@ -40,7 +51,7 @@ impl Staging {
         std::fs::create_dir(staging.path().join(FILES))?;
         let open = |path: &Path| openat(CWD, path, REACH, Mode::empty());
         let (top, files) = (open(staging.path())?, open(&staging.path().join(FILES))?);
-        Ok(Staging { folder: staging, top, files, _mark: mark, _reopened: reopened })
+        Ok(Staging { folder: staging, top, files, _mark: mark, _reopened: reopened, _above: None })
     }
 
     /// The empty folder that rclone writes into: it knows paths only.
@@ -66,6 +77,17 @@ impl Staging {
         self.files = openat(CWD, &path, REACH, Mode::empty())?;
         Ok(())
     }
+}
+
+/// Copies what is open into a new file in `folder`, as far as the disk.
+pub(super) fn copy_into(folder: &OwnedFd, name: &CStr, from: OwnedFd) -> std::io::Result<OwnedFd> {
+    let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut copy = File::from(openat(folder, name, flags, Mode::RUSR | Mode::WUSR)?);
+    std::io::copy(&mut File::from(from), &mut copy)?;
+    // The file system of the root is synced at the end; this is another one.
+    copy.sync_all()?;
+    Ok(copy.into())
 }
 
 fn temporary_in(folder: &Path) -> std::io::Result<tempfile::TempDir> {
