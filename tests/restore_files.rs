@@ -8,8 +8,9 @@ use crate::support::trees::{Plan, beyond_the_oldest_rclone, files_below, odd_nam
 use crate::support::world::World;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// `treeferry --json restore --to <world>/restored ARGUMENTS`.
 fn restore(world: &World, arguments: &[&str]) -> Finished {
@@ -336,4 +337,134 @@ fn without_an_index_the_exit_code_says_so() {
     restore(&world, &[]).expect(10);
     world.program.run(&["snapshots"]).expect(10);
     world.program.run(&["ls"]).expect(10);
+}
+
+#[test]
+fn files_come_back_where_their_owner_cannot_be_set() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::local(Rclone::Current);
+    for file in ["folder/one", "folder/two"] {
+        world.write(file, file);
+        chown(world.source().join(file), Some(1234), Some(1234)).unwrap();
+    }
+    chmod(&world.source().join("folder/two"), 0o4755);
+    symlink("one", world.source().join("folder/link")).unwrap();
+    lchown(world.source().join("folder/link"), Some(1234), Some(1234)).unwrap();
+    world.backup(&[]).expect(0);
+
+    let to = target(&world);
+    let restore = world.program.command(&["--json", "restore", "--to", to.to_str().unwrap()]);
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-chown", "--inh-caps", "-chown", "--"]);
+    command.arg(restore.get_program()).args(restore.get_args()).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("the owner of 3 files, folders or symlinks could not be set"), "{told}");
+    assert_eq!(fs::read_to_string(to.join("folder/one")).unwrap(), "folder/one");
+    let two = to.join("folder/two").metadata().unwrap();
+    assert_eq!((two.uid(), two.mode() & 0o7777), (0, 0o755), "no set-user-ID for another owner");
+    assert_eq!(fs::read_link(to.join("folder/link")).unwrap(), Path::new("one"));
+}
+
+/// A staging folder as a killed restore leaves it in the source, and names that are none.
+fn leave_staging(world: &World) {
+    for file in [".treeferry-restore-Ab3dE9/files/c", "sub/.treeferry-restore-0aB1cD/files/d"] {
+        world.write(file, "half");
+    }
+    for file in [".treeferry-restore-my-own/mine", "sub/.treeferry-restore-Ab3dE9"] {
+        world.write(file, "mine");
+    }
+}
+
+#[test]
+fn what_a_killed_restore_left_in_the_source_is_not_backed_up_and_nothing_else_is_hidden() {
+    let world = World::local(Rclone::Current);
+    world.write("a", "a");
+    world.backup(&[]).expect(0);
+    leave_staging(&world);
+    let plan = world.program.run(&["plan", "--excluded"]).expect(0);
+    let told = plan.stdout.clone();
+    for folder in [".treeferry-restore-Ab3dE9", "sub/.treeferry-restore-0aB1cD"] {
+        assert!(
+            told.contains(&format!("excluded {folder}  (by a staging folder of treeferry restore)")),
+            "{told}"
+        );
+    }
+    assert_eq!(told.matches("excluded ").count(), 2, "{told}");
+    world.backup(&[]).expect(0);
+    let found: Vec<_> = files_below(&world.mirror()).into_iter().collect();
+    let wanted = [".treeferry-restore-my-own/mine", "a", "sub/.treeferry-restore-Ab3dE9"].map(PathBuf::from);
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn the_root_gets_its_mode_and_time_and_the_same_command_goes_on() {
+    let mut world = World::local(Rclone::Current);
+    world.write("file", "1");
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    fs::File::open(world.source()).unwrap().set_times(fs::FileTimes::new().set_modified(old)).unwrap();
+    chmod(&world.source(), 0o555);
+    world.become_ordinary();
+    world.backup(&[]).expect(0);
+    restore(&world, &[]).expect(0);
+    let root = || target(&world).metadata().unwrap();
+    assert_eq!((root().mtime(), root().mode() & 0o7777), (1_000_000, 0o555));
+    assert_restored(&world.source(), &target(&world));
+    restore(&world, &[]).expect(0);
+    assert_eq!(root().mode() & 0o7777, 0o555);
+    assert_restored(&world.source(), &target(&world));
+}
+
+/// A command as a shell reads it.
+fn in_shell(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| format!("'{}' ", word.to_str().unwrap())).collect()
+}
+
+/// Runs `script` where its mounts are its own. `None`: nothing can be mounted here.
+fn with_mounts(script: &str) -> Option<Finished> {
+    let unshared = |script: &str| Command::new("unshare").args(["--mount", "sh", "-ec", script]).output();
+    let can_mount = unshared("mount -t tmpfs none /mnt").is_ok_and(|output| output.status.success());
+    can_mount.then(|| unshared(script).unwrap().into())
+}
+
+#[test]
+fn what_lies_on_another_file_system_comes_back_into_place() {
+    let mut world = World::local(Rclone::Current);
+    world.set("cross_mounts", "true");
+    world.write("m/placeholder", "");
+    world.write("plain", "plain");
+    let source = world.source();
+    let to = source.to_str().unwrap();
+    let backup = in_shell(&world.program.command(&["backup"]));
+    let restore = in_shell(&world.program.command(&["restore", "--to", to, "--overwrite", "if-different"]));
+    let script = format!(
+        "mount -t tmpfs none '{to}/m'; cd '{to}/m'; mkdir deep; echo old >f; echo old >deep/g; chmod 640 f; ln -s f link
+         {backup} >&2; echo newer >f; rm deep/g link; {restore} >&2
+         find . | sort; stat -c %a f; cat f deep/g; readlink link"
+    );
+    let Some(finished) = with_mounts(&script) else { return };
+    let finished = finished.expect(0);
+    let wanted = ".\n./deep\n./deep/g\n./f\n./link\n640\nold\nold\nf\n";
+    assert_eq!(finished.stdout, wanted, "{}", finished.stderr);
+}
+
+#[test]
+fn a_mount_that_was_not_entered_comes_back_as_a_folder_that_others_can_enter() {
+    let world = World::local(Rclone::Current);
+    world.write("m/placeholder", "");
+    world.write("plain", "plain");
+    let (source, to) = (world.source(), target(&world));
+    let backup = in_shell(&world.program.command(&["backup"]));
+    let restore = in_shell(&world.program.command(&["restore", "--to", to.to_str().unwrap()]));
+    let script = format!(
+        "mount -t tmpfs none '{}/m'; {backup} >&2; {restore} >&2; stat -c %a '{}/m'",
+        source.display(),
+        to.display()
+    );
+    let Some(finished) = with_mounts(&script) else { return };
+    assert_eq!(finished.expect(0).stdout, "755\n");
 }

@@ -25,6 +25,6 @@ pub use healthcheck::Ping;
 pub use mail::check_mail_address;
 pub use mail_program::is_mail_program;
 pub use message::Message;
-pub use secret::{Secret, SecretError};
+pub use secret::{Secret, SecretError, check_login_of_address};
 pub use settings::{Channel, Channels, Healthcheck, Mail, MailBy, Telegram, Webhook};
 pub use smtp::check_smtp_address;

@@ -129,15 +129,33 @@ impl Masks {
     }
 }
 
-/// Of `scheme://user:password@host`.
+/// Of `scheme://user:password@host`. All up to the last `@` counts, as in
+/// [`check_login_of_address`]'s refusal.
 fn user_and_password(url: &str) -> Option<(&str, Option<&str>)> {
     let start = url.find("://")? + 3;
-    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |length| start + length);
-    let user_info = &url[start..start + url[start..end].rfind('@')?];
+    let user_info = &url[start..start + url[start..].rfind('@')?];
     Some(match user_info.split_once(':') {
         Some((user, password)) => (user, Some(password)),
         None => (user_info, None),
     })
+}
+
+/// Whether user and password of an address end where everybody takes them to end. Behind an
+/// unencoded `/`, `?` or `#` they would be a path, and their beginning the host.
+///
+/// # Errors
+/// Says how to write them, without quoting the address.
+pub fn check_login_of_address(url: &str) -> Result<(), String> {
+    let login = url.rfind('@').map_or("", |at| &url[..at]);
+    let login = login.split_once("://").map_or(login, |(_, login)| login);
+    if login.contains(['/', '?', '#']) {
+        return Err(
+            "has a /, # or ? before its last @: write / as %2F, # as %23, ? as %3F in user and password \
+                    (and an @ behind the host as %40)"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 /// The address with its password masked.
@@ -198,5 +216,22 @@ mod tests {
     fn a_password_in_an_address_is_never_shown() {
         assert_eq!(without_password("smtps://me:se:c@ret@host:465/x"), "smtps://me:***@host:465/x");
         assert_eq!(without_password("smtps://me@host"), "smtps://me@host");
+        assert_eq!(without_password("socks5://u:hunter2/x@h:9"), "socks5://u:***@h:9");
+        let mut masks = Masks::default();
+        masks.hide_password_of("smtps://me:25#hunter2@host:465");
+        assert_eq!(masks.clean("login 25#hunter2 refused"), "login *** refused");
+    }
+
+    #[test]
+    fn a_password_that_would_be_a_path_is_refused_without_a_word_of_it() {
+        for address in ["socks5://u:hunter2/x@h:9", "smtps://me:25#hunter2@h", "http://u:hunter2?@h"] {
+            let reason = check_login_of_address(address).unwrap_err();
+            assert!(reason.contains("%2F") && !reason.contains("hunter2"), "{reason}");
+        }
+        for address in
+            ["socks5://u:a%2Fb@h:9", "smtp://h?tls=none", "https://h/path", "http://u:p@h/x?y#z", ""]
+        {
+            assert_eq!(check_login_of_address(address), Ok(()), "{address}");
+        }
     }
 }

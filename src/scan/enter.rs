@@ -3,6 +3,7 @@
 use crate::model::{DirectorySink, EntryFlags, TreeView};
 use crate::observe::{Counter, Event};
 use crate::scan::compare::Scratch;
+use crate::scan::exclude::is_staging_folder;
 use crate::scan::finish::result_of_error;
 use crate::scan::node::{ChildResult, LoopingLink, Node, lock};
 use crate::scan::open::{
@@ -84,6 +85,9 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         above: &OwnedFd,
         scratch: &mut Scratch,
     ) -> Result<(OwnedFd, Metadata, FileSystem), ChildResult> {
+        if !node.followed && is_staging_folder(node.name.to_bytes()) {
+            return Err(self.never_taken(node, "a staging folder of treeferry restore", scratch));
+        }
         let entering = match (node.followed, self.options.cross_mounts) {
             (true, _) => Entering::Following,
             (false, true) => Entering::AnyMount,
@@ -105,7 +109,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             return Err(self.mount(node, scratch));
         }
         if self.options.always_excluded.contains(&(metadata.device, metadata.inode)) {
-            return Err(self.own_directory(node, scratch));
+            return Err(self.never_taken(node, "treeferry's own state and logs", scratch));
         }
         if (node.followed || self.options.cross_mounts) && node.leads_back(metadata.device, metadata.inode) {
             return Err(self.leads_back(node, above, &file_system, scratch));
@@ -145,10 +149,10 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         if node.base.is_some() { self.left_scope(node, scratch) } else { ChildResult::Mount }
     }
 
-    fn own_directory(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
+    /// A directory of our own, which no exclude pattern names.
+    fn never_taken(&self, node: &Node, rule: &str, scratch: &mut Scratch) -> ChildResult {
         self.tally.excluded.fetch_add(1, Ordering::Relaxed);
         if self.options.report_excluded {
-            let rule = "treeferry's own state and logs";
             self.observer.event(&Event::Excluded { path: &node.path(), rule });
         }
         match node.base {

@@ -4,6 +4,19 @@ use crate::model::TreePath;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+/// How the folder is called in which `restore` keeps files until they were checked;
+/// [`STAGING_RANDOM`] letters and digits follow.
+pub const STAGING_PREFIX: &str = ".treeferry-restore-";
+/// How many letters and digits make the name of such a folder its own.
+pub const STAGING_RANDOM: usize = 6;
+
+/// True for the name of such a folder. Who restores into the source has one there, and keeps
+/// it when the restore is killed: it is never backed up. Other names stay what they are.
+pub fn is_staging_folder(name: &[u8]) -> bool {
+    name.strip_prefix(STAGING_PREFIX.as_bytes())
+        .is_some_and(|end| end.len() == STAGING_RANDOM && end.iter().all(u8::is_ascii_alphanumeric))
+}
+
 /// Compiled exclude rules of a job. The order counts: the last rule that
 /// matches decides, and one that begins with `!` takes a name back in, but not
 /// below a directory that is excluded itself (as git does it).
@@ -100,6 +113,16 @@ mod tests {
 
     fn path(bytes: &[u8]) -> TreePath {
         TreePath::from_bytes(bytes).unwrap()
+    }
+
+    #[test]
+    fn only_a_staging_folder_of_ours_is_one() {
+        assert!(is_staging_folder(b".treeferry-restore-Ab3dE9"));
+        for name in
+            [&b".treeferry-restore-"[..], b".treeferry-restore-my-own", b".treeferry-restore-Ab3dE9.old"]
+        {
+            assert!(!is_staging_folder(name), "{name:?}");
+        }
     }
 
     #[test]

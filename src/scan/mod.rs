@@ -33,7 +33,7 @@ mod life;
 #[cfg(test)]
 mod tests;
 
-pub use exclude::{ExcludeError, ExcludeRules};
+pub use exclude::{ExcludeError, ExcludeRules, STAGING_PREFIX, STAGING_RANDOM, is_staging_folder};
 pub use floor::{FloorSeen, floor_hash, floor_walk};
 pub use hash::is_large;
 pub use identity::{SourceIdentity, identify};

@@ -14,7 +14,7 @@ use crate::model::{
     Change, Directory, DirectoryAttributes, DirectoryPointer, EntryFlags, EntryKind, OwnedEntry, Permissions,
     ReadNodeError, Stamp, Timestamp, Totals, TreePath, TreeView,
 };
-use crate::scan::ExcludeRules;
+use crate::scan::{ExcludeRules, is_staging_folder};
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -223,7 +223,8 @@ impl<'a> TakeOver<'a> {
     /// The list names it, and the scan did not find it.
     fn without_source(&mut self, claim: &Claimed) {
         let path = claim.path.clone();
-        let verdict = if self.exclude.verdict_with_parents(&path, false).is_some() {
+        let is_staged = path.parent().is_some_and(|parent| parent.components().any(is_staging_folder));
+        let verdict = if is_staged || self.exclude.verdict_with_parents(&path, false).is_some() {
             Verdict::Kept(path, claim.as_entry(EntryFlags::NONE))
         } else if self.surplus_stays {
             Verdict::Surplus(path, claim.as_entry(EntryFlags::NONE))

@@ -11,14 +11,14 @@ fn is_secret(name: &str) -> bool {
     SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
-/// Takes the password out of `scheme://user:password@host`.
+/// Takes the password out of `scheme://user:password@host`. Whatever it holds: all up to the
+/// last `@` may belong to it, and too much masked is better than too little.
 pub fn mask_url(url: &str) -> String {
     let Some(start) = url.find("://").map(|position| position + 3) else {
         return url.to_owned();
     };
-    let authority_end =
-        url[start..].find(['/', '?', '#', '\'', '"']).map_or(url.len(), |length| start + length);
-    let Some(at) = url[start..authority_end].rfind('@').map(|length| start + length) else {
+    let end = url[start..].find(['\'', '"']).map_or(url.len(), |length| start + length);
+    let Some(at) = url[start..end].rfind('@').map(|length| start + length) else {
         return url.to_owned();
     };
     match url[start..at].find(':') {
@@ -96,6 +96,9 @@ mod tests {
             ("smtps://me:se:c@ret@host:465/x", "smtps://me:***@host:465/x"),
             ("socks5://127.0.0.1:1080", "socks5://127.0.0.1:1080"),
             ("no url", "no url"),
+            ("socks5://user:hunter2/x@127.0.0.1:9", "socks5://user:***@127.0.0.1:9"),
+            ("smtps://me:25#hunter2@host:465", "smtps://me:***@host:465"),
+            ("https://host:443/path?x=1", "https://host:443/path?x=1"),
         ] {
             assert_eq!(mask_url(url), masked);
         }
@@ -105,6 +108,7 @@ mod tests {
                 ":webdav,url='https://u:p@h:1/d',pass=x,user=me:a:b",
                 ":webdav,url='https://u:***@h:1/d',pass=***,user=me:a:b",
             ),
+            (":webdav,url='https://u:p/q@h/d':a@b", ":webdav,url='https://u:***@h/d':a@b"),
             ("s3,secret_access_key=\"a,b:c\":bucket", "s3,secret_access_key=***:bucket"),
         ] {
             assert_eq!(mask_remote(remote), masked);

@@ -38,7 +38,9 @@ fn proxy(value: &toml::de::DeValue<'_>) -> Result<Option<String>, String> {
     let schemes = ["http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"];
     match text.as_str() {
         "" => Ok(None),
-        _ if schemes.iter().any(|scheme| text.starts_with(scheme)) => Ok(Some(text)),
+        _ if schemes.iter().any(|scheme| text.starts_with(scheme)) => {
+            crate::notify::check_login_of_address(&text).map(|()| Some(text))
+        }
         _ => Err("must be a URL like \"http://host:port\" or \"socks5://host:port\"".into()),
     }
 }
@@ -60,6 +62,7 @@ fn mail(section: &Section<'_>) -> Option<Mail> {
         if !fits {
             return Err("must be a URL like \"smtps://user@host:465\"".into());
         }
+        crate::notify::check_login_of_address(&url)?;
         crate::notify::check_smtp_address(&url).map(|()| url)
     });
     let password = secret(section, "password");
@@ -125,7 +128,10 @@ fn filled(value: &toml::de::DeValue<'_>) -> Result<String, String> {
 fn http_url(value: &toml::de::DeValue<'_>) -> Result<String, String> {
     let url = values::text(value)?;
     let fits = url.starts_with("http://") || url.starts_with("https://");
-    if fits { Ok(url) } else { Err("must be a URL that begins with http:// or https://".into()) }
+    if !fits {
+        return Err("must be a URL that begins with http:// or https://".into());
+    }
+    crate::notify::check_login_of_address(&url).map(|()| url)
 }
 
 /// Reads `name`, `name_file` or `name_command`; more than one is a problem.

@@ -276,6 +276,26 @@ fn half_a_notification_is_refused() {
 }
 
 #[test]
+fn a_login_that_an_address_cannot_hold_is_refused_and_not_shown() {
+    let telegram = "[notify.telegram]\nbot_token = \"x\"\nchat_id = 1\napi_base = \"https://u:hunter2?x@h\"";
+    let mail = "[notify.mail]\nto = \"a@b\"\nfrom = \"a@b\"\nsmtp = \"smtps://me:25#hunter2@host:465\"";
+    for (key, text) in [
+        ("proxy", "[notify]\nproxy = \"socks5://user:hunter2/x@127.0.0.1:9\""),
+        ("smtp", mail),
+        ("api_base", telegram),
+    ] {
+        let told = parse(&format!("{JOB}{text}\n")).unwrap_err().to_string();
+        assert!(
+            told.contains(&format!("`{key}` has a /, # or ? before its last @: write / as %2F")),
+            "{told}"
+        );
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let encoded = format!("{JOB}[notify]\nproxy = \"socks5://user:hunter2%2Fx@127.0.0.1:9\"\n");
+    assert!(parse(&encoded).unwrap().show().contains("socks5://user:***@127.0.0.1:9"));
+}
+
+#[test]
 fn what_is_shown_reads_back_and_holds_no_secret() {
     let text = format!(
         "[rclone]\nflags = [\"--webdav-pass=flag-secret\"]\n{JOB}max_delete = 7\nexclude = [\"a \\\"b\\\"\", \"图\"]\nscan.skip_settled = \"off\"\n"

@@ -4,7 +4,7 @@ use super::literal::Literal;
 use super::rclone::shell_words;
 use super::script::Script;
 use super::written::Written;
-use crate::notify::is_mail_program;
+use crate::notify::{check_login_of_address, is_mail_program};
 use std::path::Path;
 
 /// All constants of notifications.
@@ -26,7 +26,9 @@ pub(super) fn sections(script: &mut Script) -> String {
     let mut notify = Written::section("[notify]");
     if let Some(proxy) = script.text("PROXY_URL") {
         let schemes = ["http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"];
-        if schemes.iter().any(|scheme| proxy.starts_with(scheme)) {
+        if let Err(reason) = check_login_of_address(&proxy) {
+            script.leave("PROXY_URL", &format!("it {reason}"));
+        } else if schemes.iter().any(|scheme| proxy.starts_with(scheme)) {
             script.done("PROXY_URL");
             notify.key("proxy", proxy, "PROXY_URL");
         } else {

@@ -14,51 +14,102 @@ pub(super) struct Constant {
     pub(super) value: Result<Literal, String>,
 }
 
-/// The constants (names in capitals) of a script, each once, with the value that
-/// was assigned last. What is added to a list later belongs to it. What is changed in a
-/// way that only Python can follow is not known any more, and says so.
-pub(super) fn constants(source: &str) -> Vec<Constant> {
+/// `from module import *`: it may set anything, and is not read.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StarImport {
+    module: String,
+    /// From 1.
+    pub(super) line: usize,
+}
+
+impl StarImport {
+    /// Why a constant that is not set below it is not known, in words that follow "it is".
+    pub(super) fn reason(&self) -> String {
+        let StarImport { module, line } = self;
+        format!("not certain: it may be set by `from {module} import *` in line {line}, which is not read")
+    }
+}
+
+/// What a script says of its constants.
+#[derive(Debug, Default)]
+pub(super) struct Constants {
+    /// Names in capitals, each once, with the value that was assigned last. What is added to a
+    /// list later belongs to it. What is changed in a way that only Python can follow is not
+    /// known any more, and says so.
+    pub(super) found: Vec<Constant>,
+    /// Set in a block only.
+    inside: Vec<Constant>,
+    /// The last one.
+    pub(super) star: Option<StarImport>,
+    is_in_definition: bool,
+}
+
+/// The constants of a script.
+pub(super) fn constants(source: &str) -> Constants {
     let tokens = tokens(source);
-    let mut found: Vec<Constant> = Vec::new();
-    let mut inside: Vec<Constant> = Vec::new();
-    let mut is_in_definition = false;
-    for statement in tokens.split(|token| token.kind == TokenKind::EndOfStatement) {
-        let [first, ..] = statement else { continue };
-        if first.at_top_level {
-            is_in_definition = begins_with(statement, &DEFINITIONS);
+    let mut constants = Constants::default();
+    let (mut starts_line, mut is_behind_block) = (true, false);
+    for piece in tokens.split_inclusive(is_end) {
+        let statement = piece.split_last().filter(|(last, _)| is_end(last)).map_or(piece, |(_, rest)| rest);
+        if starts_line {
+            is_behind_block = begins_with(statement, &DEFINITIONS) || behind_colon(statement).is_some();
         }
-        let body = behind_colon(statement);
-        let is_conditional = body.is_some() || !first.at_top_level;
-        let statement = body.unwrap_or(statement);
-        change(statement, is_conditional, &mut found);
+        constants.take(statement, starts_line, is_behind_block);
+        starts_line = piece.last().is_some_and(|last| last.kind == TokenKind::EndOfLine);
+    }
+    let Constants { found, inside, .. } = &mut constants;
+    inside.retain(|constant| !found.iter().any(|known| known.name == constant.name));
+    found.append(inside);
+    found.sort_by_key(|constant| constant.line);
+    constants
+}
+
+fn is_end(token: &Token) -> bool {
+    matches!(token.kind, TokenKind::EndOfLine | TokenKind::Semicolon)
+}
+
+impl Constants {
+    /// What one statement does. `is_behind_block`: its line begins with a block or is one, and
+    /// what stands behind a `;` there belongs to it.
+    fn take(&mut self, statement: &[Token], starts_line: bool, is_behind_block: bool) {
+        let [first, ..] = statement else { return };
+        if first.at_top_level && starts_line {
+            self.is_in_definition = begins_with(statement, &DEFINITIONS);
+        }
+        let is_conditional = is_behind_block || !first.at_top_level;
+        let statement = behind_colon(statement).unwrap_or(statement);
+        change(statement, is_conditional, &mut self.found);
         for name in names_of_global(statement) {
-            if let Some(known) = found.iter_mut().find(|known| known.name == name) {
+            if let Some(known) = self.found.iter_mut().find(|known| known.name == name) {
                 known.value = Err(changed(first.line));
             }
         }
+        if let Some(star) = star_import(statement) {
+            self.found.iter_mut().for_each(|known| known.value = Err(star.reason()));
+            self.star = Some(star);
+        }
         for constant in assignments(statement).into_iter().chain(imports(statement)) {
-            let known = found.iter_mut().find(|known| known.name == constant.name);
-            match (is_conditional, known) {
-                (false, _) => {
-                    found.retain(|known| known.name != constant.name);
-                    found.push(constant);
-                }
-                // Of its own in there.
-                (true, Some(_)) if is_in_definition => {}
-                (true, Some(known)) => known.value = Err(changed(constant.line)),
-                (true, None) if inside.iter().any(|known| known.name == constant.name) => {}
-                (true, None) => {
-                    let reason =
-                        "set inside a block (a class, a function, an `if`), and the script is not run";
-                    inside.push(Constant { value: Err(reason.into()), ..constant });
-                }
+            self.set(constant, is_conditional);
+        }
+    }
+
+    fn set(&mut self, constant: Constant, is_conditional: bool) {
+        let known = self.found.iter_mut().find(|known| known.name == constant.name);
+        match (is_conditional, known) {
+            (false, _) => {
+                self.found.retain(|known| known.name != constant.name);
+                self.found.push(constant);
+            }
+            // Of its own in there.
+            (true, Some(_)) if self.is_in_definition => {}
+            (true, Some(known)) => known.value = Err(changed(constant.line)),
+            (true, None) if self.inside.iter().any(|known| known.name == constant.name) => {}
+            (true, None) => {
+                let reason = "set inside a block (a class, a function, an `if`), and the script is not run";
+                self.inside.push(Constant { value: Err(reason.into()), ..constant });
             }
         }
     }
-    inside.retain(|constant| !found.iter().any(|known| known.name == constant.name));
-    found.append(&mut inside);
-    found.sort_by_key(|constant| constant.line);
-    found
 }
 
 /// What begins a block with names of its own.
@@ -233,6 +284,19 @@ fn imports(statement: &[Token]) -> Vec<Constant> {
     names.filter_map(|name| constant(&name[name.len().saturating_sub(1)..], Err(reason().into()))).collect()
 }
 
+/// `from module import *`
+fn star_import(statement: &[Token]) -> Option<StarImport> {
+    let is_import = |token: &Token| token.kind == TokenKind::Name("import".into());
+    let at = statement.iter().position(is_import).filter(|_| begins_with(statement, &["from"]))?;
+    let [Token { kind: TokenKind::Mark('*'), line, .. }] = &statement[at + 1..] else { return None };
+    let module = statement[1..at].iter().map(|token| match &token.kind {
+        TokenKind::Name(name) => name.clone(),
+        TokenKind::Mark(mark) => mark.to_string(),
+        _ => String::new(),
+    });
+    Some(StarImport { module: module.collect(), line: *line })
+}
+
 /// `global NAME, NAME`: what a function sets, the others see.
 fn names_of_global(statement: &[Token]) -> impl Iterator<Item = &str> {
     let names = if begins_with(statement, &["global"]) { &statement[1..] } else { &[] };
@@ -292,6 +356,10 @@ fn constant(target: &[Token], value: Result<Literal, String>) -> Option<Constant
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    fn constants(source: &str) -> Vec<Constant> {
+        super::constants(source).found
+    }
 
     fn value(source: &str) -> Result<Literal, String> {
         let mut found = constants(&format!("X = {source}\n"));
@@ -457,6 +525,38 @@ mod tests {
         let found = constants("A = 1\ntry:\n    from conf import A\nexcept ImportError:\n    pass\n");
         assert!(found[0].value.as_ref().unwrap_err().contains("changed in line"), "{found:?}");
         assert!(constants("import os, A\nfrom a import b\n").is_empty());
+    }
+
+    #[test]
+    fn what_another_file_may_set_is_known_only_if_it_is_set_below() {
+        for import in [
+            "from local_settings import *",
+            "try:\n    from local_settings import *\nexcept ImportError:\n    pass",
+            "if x: y = 1; from local_settings import *",
+        ] {
+            let read = super::constants(&format!("A = 1\nB = 2\n{import}\nB = 3\n"));
+            let reason = read.found[0].value.as_ref().unwrap_err();
+            assert!(reason.contains("may be set by `from local_settings import *` in line "), "{reason}");
+            assert_eq!(read.found[1].value, Ok(Literal::Number("3".into())), "{import}");
+            assert!(read.star.is_some());
+        }
+        let star = super::constants("from .conf.local import *\n").star.unwrap();
+        assert!(star.reason().contains("`from .conf.local import *` in line 1"), "{star:?}");
+        assert_eq!(super::constants("from conf import A\nB = 2 * 3\n").star, None);
+    }
+
+    #[test]
+    fn what_stands_behind_a_semicolon_belongs_to_the_block_of_its_line() {
+        for block in ["if x: y = 1; A = 2", "for x in y: pass; A = 2", "else: pass; z = 1; A = 2"] {
+            let found = constants(&format!("A = 1\n{block}\n"));
+            assert!(found[0].value.as_ref().unwrap_err().contains("changed in line 2"), "{block}: {found:?}");
+            let found = constants(&format!("{block}\n"));
+            assert!(found[0].value.as_ref().unwrap_err().contains("inside a block"), "{block}: {found:?}");
+        }
+        let found = constants("A = 1\ndef f(): y = 1; A = 2\nclass C: y = 1; A = 3\nB = 1; A = 4\n");
+        assert_eq!(found.iter().map(|constant| constant.value.is_ok()).collect::<Vec<_>>(), [true, true]);
+        let found = constants("A = 1\ndef f(): y = 1; A = 2\n");
+        assert_eq!(found[0].value, Ok(Literal::Number("1".into())));
     }
 
     #[test]

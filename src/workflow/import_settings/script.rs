@@ -1,7 +1,7 @@
 //! The constants of the script, and what became of each.
 
 use super::literal::Literal;
-use super::python::{Constant, constants};
+use super::python::{Constant, StarImport, constants};
 use super::written::shown;
 
 /// Constants that mean nothing here, and why.
@@ -14,6 +14,8 @@ const NEEDLESS: &[(&str, &str)] = &[
 /// The script while it is being taken over.
 pub(super) struct Script {
     constants: Vec<Constant>,
+    /// What may set those that are not there.
+    star: Option<StarImport>,
     /// Names of those that were dealt with.
     done: Vec<String>,
     left: Vec<(usize, String)>,
@@ -23,8 +25,14 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn read(source: &str) -> Self {
-        let constants = constants(source);
-        let mut script = Script { constants, done: Vec::new(), left: Vec::new(), unreadable: Vec::new() };
+        let read = constants(source);
+        let mut script = Script {
+            constants: read.found,
+            star: read.star,
+            done: Vec::new(),
+            left: Vec::new(),
+            unreadable: Vec::new(),
+        };
         if script.constants.is_empty() {
             script.left.push((0, "there is no constant at the top level of this file".into()));
         }
@@ -33,7 +41,8 @@ impl Script {
 
     /// The constant's value; what cannot be read is left behind, and `None`.
     pub(super) fn value(&mut self, name: &str) -> Option<Literal> {
-        let constant = self.constants.iter().find(|constant| constant.name == name)?.clone();
+        let constant = self.constants.iter().find(|constant| constant.name == name).cloned();
+        let constant = constant.or_else(|| self.set_elsewhere(name))?;
         match constant.value {
             Ok(literal) => Some(literal),
             Err(reason) => {
@@ -42,6 +51,14 @@ impl Script {
                 None
             }
         }
+    }
+
+    /// A constant that the script does not set, but a file may that it imports whole.
+    fn set_elsewhere(&mut self, name: &str) -> Option<Constant> {
+        let star = self.star.as_ref()?;
+        let constant = Constant { name: name.to_owned(), line: star.line, value: Err(star.reason()) };
+        self.constants.push(constant.clone());
+        Some(constant)
     }
 
     pub(super) fn done(&mut self, name: &str) {

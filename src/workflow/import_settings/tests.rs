@@ -118,6 +118,28 @@ fn what_becomes_of_deleted_files_follows_the_script() {
 }
 
 #[test]
+fn what_another_file_or_a_condition_may_say_of_deletion_is_not_believed() {
+    let pairs = "SYNC_PAIRS = ['/a:r:b']\n";
+    let (imported, read) = import(&format!("from local_settings import *\n{pairs}"));
+    assert_eq!(read.jobs[0].on_delete, OnDelete::Keep);
+    let left = imported.left_behind.join("\n");
+    for name in ["PROTECT_MODE", "REMOTE_TRASH"] {
+        let word =
+            format!("{name} (line 1): it is not certain: it may be set by `from local_settings import *`");
+        assert!(left.contains(&word), "{left}");
+    }
+    let below = format!("from local_settings import *\n{pairs}PROTECT_MODE = False\nREMOTE_TRASH = 'x'\n");
+    assert_eq!(import(&below).1.jobs[0].on_delete, OnDelete::Trash);
+    let behind =
+        format!("{pairs}PROTECT_MODE = True\nif len(sys.argv) > 1: DEBUG = 1; PROTECT_MODE = False\n");
+    assert_eq!(import(&behind).1.jobs[0].on_delete, OnDelete::Keep);
+    let behind = format!("{pairs}if len(sys.argv) > 1: DEBUG = 1; REMOTE_TRASH = 'trash'\n");
+    let (imported, read) = import(&behind);
+    assert_eq!((read.jobs[0].on_delete, read.jobs[0].legacy_trash.clone()), (OnDelete::Trash, None));
+    assert!(imported.left_behind.join("\n").contains("REMOTE_TRASH (line 2): it is set inside a block"));
+}
+
+#[test]
 fn what_cannot_be_read_about_deletion_goes_the_way_that_deletes_nothing() {
     let of = |more: &str| {
         let (imported, read) = import(&format!("SYNC_PAIRS = ['/a:r:b']\n{more}\n"));

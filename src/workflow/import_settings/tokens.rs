@@ -11,8 +11,10 @@ pub(super) enum TokenKind {
     Formatted,
     /// One character of punctuation.
     Mark(char),
-    /// A line end outside brackets, or `;`.
-    EndOfStatement,
+    /// A line end outside brackets.
+    EndOfLine,
+    /// `;`: what follows belongs to the same block.
+    Semicolon,
     /// Cannot be understood, for this reason.
     Broken(String),
 }
@@ -62,7 +64,7 @@ impl<'s> Lexer<'s> {
             '\n' => {
                 self.take(1);
                 if self.depth == 0 {
-                    self.push(TokenKind::EndOfStatement, self.line - 1);
+                    self.push(TokenKind::EndOfLine, self.line - 1);
                     self.at_line_start = true;
                     self.is_indented = false;
                 }
@@ -88,7 +90,7 @@ impl<'s> Lexer<'s> {
             }
             ';' if self.depth == 0 => {
                 self.take(1);
-                self.push(TokenKind::EndOfStatement, self.line);
+                self.push(TokenKind::Semicolon, self.line);
             }
             _ => {
                 match character {

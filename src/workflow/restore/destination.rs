@@ -2,25 +2,21 @@
 //! component by component, and no symlink is followed on the way: whatever was
 //! planted in the folder cannot lead out of it.
 
+use super::staging::{REACH, Staging, copy_into};
 use crate::model::{DirectoryAttributes, Permissions, Timestamp, TreePath};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT,
-    Uid, chownat, fchmod, flock, futimens, mkdirat, openat, readlinkat, renameat, renameat_with, statat,
-    symlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat,
+    fchmod, futimens, mkdirat, openat, readlinkat, renameat, renameat_with, statat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Why a name was not given. For people.
 pub(super) type Refusal = String;
 
-/// Where files lie until their content was checked.
-const STAGING_PREFIX: &str = ".treeferry-restore-";
-const STAGING_FILES: &str = "files";
-const STAGING_MARK: &str = "staging folder of treeferry restore";
+const NO_STAGING: &str = "there is no staging folder any more";
 
 /// What has the name now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,18 +31,92 @@ pub(super) enum Existing {
 /// The folder, open.
 pub(super) struct Destination {
     root: OwnedFd,
-    /// For rclone, which knows paths only.
-    staging: tempfile::TempDir,
-    staged: OwnedFd,
-    _mark: File,
+    /// `None` once all files have their names.
+    staging: Option<Staging>,
+    /// One more, in the folder at this path: it lies on another file system than the root.
+    beside: Option<(TreePath, Staging)>,
     /// The folder was made by this run: it takes the attributes of the root.
     is_new: bool,
-    may_change_owner: bool,
+    owners: Owners,
     last: Option<(TreePath, OwnedFd)>,
 }
 
-/// Opens without reading: enough to reach what is below.
-const REACH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// Whose files become, and where that was refused: by the system (root without
+/// the capability), or by a file system that knows no owners.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Owners {
+    may_change: bool,
+    /// Files, folders and symlinks that belong to somebody else now.
+    refused: u64,
+    /// The first reason; the others are alike.
+    reason: Option<Errno>,
+}
+
+impl Owners {
+    fn of_this_process() -> Self {
+        Owners { may_change: rustix::process::geteuid().is_root(), ..Owners::default() }
+    }
+
+    /// True when what is open belongs to whom it should now. A refusal is no
+    /// error: the content is what people want back.
+    fn give(&mut self, open: &OwnedFd, permissions: &Permissions) -> Result<bool, Refusal> {
+        if !self.may_change {
+            return Ok(permissions.uid == rustix::process::geteuid().as_raw());
+        }
+        let (uid, gid) = owner(permissions);
+        let errno = match rustix::fs::fchown(open, uid, gid) {
+            Ok(()) => return Ok(true),
+            Err(errno) => errno,
+        };
+        // Asked for what is so already, some refuse as well.
+        if is_refusal(errno)
+            && rustix::fs::fstat(open)
+                .is_ok_and(|found| (found.st_uid, found.st_gid) == (permissions.uid, permissions.gid))
+        {
+            return Ok(true);
+        }
+        self.note(errno).map(|()| false)
+    }
+
+    /// The same for a symlink.
+    fn give_link(
+        &mut self,
+        folder: &OwnedFd,
+        name: &std::ffi::CStr,
+        permissions: &Permissions,
+    ) -> Result<(), Refusal> {
+        if !self.may_change {
+            return Ok(());
+        }
+        let (uid, gid) = owner(permissions);
+        chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).or_else(|errno| self.note(errno))
+    }
+
+    fn note(&mut self, errno: Errno) -> Result<(), Refusal> {
+        if !is_refusal(errno) {
+            return Err(refused("setting its owner", errno));
+        }
+        self.refused += 1;
+        self.reason.get_or_insert(errno);
+        Ok(())
+    }
+
+    /// What people should know, if there is anything.
+    pub(super) fn warning(&self) -> Option<String> {
+        let reason = std::io::Error::from(self.reason?);
+        Some(format!(
+            "the owner of {} files, folders or symlinks could not be set: {reason}; they are there, without \
+             set-user-ID and set-group-ID bits, and belong to whom the system gave them",
+            self.refused
+        ))
+    }
+}
+
+/// How systems say that owners are not for this process, or not for this file
+/// system: exFAT, CIFS, NFS with root_squash, an id that a container does not know.
+fn is_refusal(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
+}
 
 impl Destination {
     /// Opens `folder`, which is made when it is not there. A symlink in its
@@ -55,29 +125,26 @@ impl Destination {
         let is_new = !folder.exists();
         std::fs::create_dir_all(folder)?;
         let folder = std::fs::canonicalize(folder)?;
-        remove_stale_staging(&folder);
         let root = openat(CWD, &folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let staging = tempfile::Builder::new().prefix(STAGING_PREFIX).tempdir_in(&folder)?;
-        let mark = mark_staging(staging.path())?;
-        std::fs::create_dir(staging.path().join(STAGING_FILES))?;
-        let open = |path: &Path| openat(CWD, path, REACH, Mode::empty());
-        let staged = open(&staging.path().join(STAGING_FILES))?;
-        let may_change_owner = rustix::process::geteuid().is_root();
-        Ok(Destination { root, staging, staged, _mark: mark, is_new, may_change_owner, last: None })
+        let staging = Some(Staging::make_in(&folder)?);
+        Ok(Destination { root, staging, beside: None, is_new, owners: Owners::of_this_process(), last: None })
     }
 
     /// The empty folder that rclone writes into.
-    pub(super) fn staging(&self) -> PathBuf {
-        self.staging.path().join(STAGING_FILES)
+    pub(super) fn staging(&self) -> Option<PathBuf> {
+        self.staging.as_ref().map(Staging::path)
     }
 
     /// The staging folder is emptied of everything, also of what never arrived.
     pub(super) fn clear_staging(&mut self) -> std::io::Result<()> {
-        let path = self.staging();
-        std::fs::remove_dir_all(&path)?;
-        std::fs::create_dir(&path)?;
-        self.staged = openat(CWD, &path, REACH, Mode::empty())?;
-        Ok(())
+        self.staging.as_mut().map_or(Ok(()), Staging::clear)
+    }
+
+    /// To be called before folders are finished: removing something from the root gives it
+    /// a new time, and its mode may forbid it.
+    pub(super) fn remove_staging(&mut self) {
+        self.staging = None;
+        self.beside = None;
     }
 
     /// What lies at `path`; its folders need not be there.
@@ -110,6 +177,21 @@ impl Destination {
         Ok(())
     }
 
+    /// Makes the folder that something was mounted on. What is mounted there now stays as
+    /// it is; of the folder below a mount nothing is known but its name.
+    pub(super) fn make_mount_point(&mut self, path: &TreePath) -> Result<(), Refusal> {
+        match self.existing(path)? {
+            Existing::Folder => return Ok(()),
+            Existing::Nothing => {}
+            _ => return Err("something that is no folder is in its place".into()),
+        }
+        let folder = reach(&self.root, &mut self.last, path, true)?.ok_or("a folder could not be made")?;
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+        openat(folder, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|open| fchmod(open, mode))
+            .map_err(|errno| refused("setting its mode", errno))
+    }
+
     /// Gives a folder its mode, owner and time, once everything is in it.
     pub(super) fn finish_folder(
         &mut self,
@@ -119,11 +201,10 @@ impl Destination {
         if path.is_root() && !self.is_new {
             return Ok(());
         }
-        let may_change_owner = self.may_change_owner;
-        let Some(folder) = self.reach(path, false)? else { return Ok(()) };
+        let Some(folder) = reach(&self.root, &mut self.last, path, false)? else { return Ok(()) };
         let open = openat(folder, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| refused("opening the folder", errno))?;
-        set_attributes(&open, &attributes.permissions, attributes.mtime, may_change_owner)
+        set_attributes(&open, &attributes.permissions, attributes.mtime, &mut self.owners)
     }
 
     /// Gives a checked file from the staging folder its mode, owner and time, and
@@ -138,17 +219,28 @@ impl Destination {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else {
             return Err("it has no name".into());
         };
-        let staged_folder = descend(&self.staged, &parent, false)
+        let staged = self.staging.as_ref().ok_or(NO_STAGING)?.files();
+        let staged_folder = descend(staged, &parent, false)
             .map_err(|(_, errno)| refused("opening the fetched file", errno))?;
-        let staged_folder = staged_folder.as_ref().unwrap_or(&self.staged);
+        let staged_folder = staged_folder.as_ref().unwrap_or(staged);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(staged_folder, &*name, flags, Mode::empty())
             .map_err(|errno| refused("opening the fetched file", errno))?;
-        set_attributes(&file, permissions, mtime, self.may_change_owner)?;
-        drop(file);
+        let owners_before = self.owners.clone();
+        set_attributes(&file, permissions, mtime, &mut self.owners)?;
         let folder =
             reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
-        give_name(staged_folder, &name, folder, &name, replace)
+        match give_name(staged_folder, &name, folder, &name, replace) {
+            Err(Errno::XDEV) => {}
+            given => return given.map_err(not_named),
+        }
+        // What counts is whether the other file system takes the owner.
+        self.owners = owners_before;
+        let beside = staging_beside(&mut self.beside, &parent, folder)?.files();
+        let copy = copy_into(beside, &name, file)
+            .map_err(|error| format!("copying it to the file system of its folder: {error}"))?;
+        set_attributes(&copy, permissions, mtime, &mut self.owners)?;
+        give_name(beside, &name, folder, &name, replace).map_err(not_named)
     }
 
     /// Sets mode, owner and time of a file that is there with the right content.
@@ -159,12 +251,11 @@ impl Destination {
         mtime: Timestamp,
     ) -> Result<(), Refusal> {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else { return Ok(()) };
-        let may_change_owner = self.may_change_owner;
-        let Some(folder) = self.reach(&parent, false)? else { return Ok(()) };
+        let Some(folder) = reach(&self.root, &mut self.last, &parent, false)? else { return Ok(()) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(folder, &*name, flags, Mode::empty())
             .map_err(|errno| refused("opening the file", errno))?;
-        set_attributes(&file, permissions, mtime, may_change_owner)
+        set_attributes(&file, permissions, mtime, &mut self.owners)
     }
 
     /// The target of the symlink at `path`; `None` when there is none.
@@ -186,19 +277,25 @@ impl Destination {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else {
             return Err("it has no name".into());
         };
-        let making = |errno| refused("making the symlink", errno);
         let target = CString::new(target).map_err(|_| "its target holds a NUL byte".to_owned())?;
-        let beside = openat(CWD, self.staging.path(), REACH, Mode::empty()).map_err(making)?;
-        let _ = rustix::fs::unlinkat(&beside, c"link", AtFlags::empty());
-        symlinkat(&*target, &beside, c"link").map_err(making)?;
-        if self.may_change_owner {
-            let (uid, gid) = owner(permissions);
-            chownat(&beside, c"link", uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(making)?;
-        }
-        utimensat(&beside, c"link", &times(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(making)?;
+        let owners_before = self.owners.clone();
+        let staging = self.staging.as_ref().ok_or(NO_STAGING)?.top();
+        make_link(staging, &target, permissions, mtime, &mut self.owners)?;
         let folder =
             reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
-        give_name(&beside, c"link", folder, &name, replace)
+        match give_name(staging, LINK, folder, &name, replace) {
+            Err(Errno::XDEV) => {}
+            given => return given.map_err(not_named),
+        }
+        self.owners = owners_before;
+        let beside = staging_beside(&mut self.beside, &parent, folder)?.top();
+        make_link(beside, &target, permissions, mtime, &mut self.owners)?;
+        give_name(beside, LINK, folder, &name, replace).map_err(not_named)
+    }
+
+    /// What became of the owners.
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// Everything that was restored is on the disk.
@@ -211,6 +308,39 @@ impl Destination {
     fn reach(&mut self, path: &TreePath, make: bool) -> Result<Option<&OwnedFd>, Refusal> {
         reach(&self.root, &mut self.last, path, make)
     }
+}
+
+/// How a symlink is called until it gets its name.
+const LINK: &std::ffi::CStr = c"link";
+
+fn make_link(
+    folder: &OwnedFd,
+    target: &CString,
+    permissions: &Permissions,
+    mtime: Timestamp,
+    owners: &mut Owners,
+) -> Result<(), Refusal> {
+    let making = |errno| refused("making the symlink", errno);
+    let _ = rustix::fs::unlinkat(folder, LINK, AtFlags::empty());
+    symlinkat(&**target, folder, LINK).map_err(making)?;
+    owners.give_link(folder, LINK, permissions)?;
+    utimensat(folder, LINK, &times(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(making)
+}
+
+/// The staging folder in `folder` itself, which is open and lies at `path`. Remembered for
+/// the next file; the one before is removed.
+fn staging_beside<'b>(
+    last: &'b mut Option<(TreePath, Staging)>,
+    path: &TreePath,
+    folder: &OwnedFd,
+) -> Result<&'b Staging, Refusal> {
+    if last.as_ref().is_none_or(|(of, _)| of != path) {
+        *last = None;
+        let staging = Staging::make_in_open(folder)
+            .map_err(|error| format!("its folder lies on another file system, and staging there: {error}"))?;
+        *last = Some((path.clone(), staging));
+    }
+    Ok(last.as_ref().map(|(_, staging)| staging).ok_or(NO_STAGING)?)
 }
 
 /// What lies at `path` below `folder`, for those who change nothing.
@@ -297,8 +427,8 @@ fn give_name(
     to: impl AsFd,
     new: &std::ffi::CStr,
     replace: bool,
-) -> Result<(), Refusal> {
-    let renamed = if replace {
+) -> Result<(), Errno> {
+    if replace {
         renameat(&from, old, &to, new)
     } else {
         match renameat_with(&from, old, &to, new, RenameFlags::NOREPLACE) {
@@ -312,26 +442,25 @@ fn give_name(
             }
             renamed => renamed,
         }
-    };
-    renamed.map_err(|errno| match errno {
+    }
+}
+
+fn not_named(errno: Errno) -> Refusal {
+    match errno {
         Errno::EXIST => "something else has this name now".into(),
         Errno::ISDIR | Errno::NOTEMPTY => "a folder is in its place".into(),
-        Errno::XDEV => "its folder lies on another file system than the folder to restore into".into(),
         errno => refused("giving it its name", errno),
-    })
+    }
 }
 
 fn set_attributes(
     open: &OwnedFd,
     permissions: &Permissions,
     mtime: Timestamp,
-    may_change_owner: bool,
+    owners: &mut Owners,
 ) -> Result<(), Refusal> {
     let mut mode = permissions.mode & 0o7777;
-    if may_change_owner {
-        let (uid, gid) = owner(permissions);
-        rustix::fs::fchown(open, uid, gid).map_err(|errno| refused("setting its owner", errno))?;
-    } else if permissions.uid != rustix::process::geteuid().as_raw() {
+    if !owners.give(open, permissions)? {
         // A set-user-ID bit means the owner that it was given for.
         mode &= 0o1777;
     }
@@ -363,29 +492,4 @@ fn c_name(path: &TreePath) -> Option<CString> {
 
 fn refused(doing: &str, errno: Errno) -> Refusal {
     format!("{doing}: {}", std::io::Error::from(errno))
-}
-
-/// Marks the staging folder as one in use, for as long as the file is open: the
-/// lock goes with the process, whatever ends it.
-fn mark_staging(folder: &Path) -> std::io::Result<File> {
-    let mark = File::create(folder.join(STAGING_MARK))?;
-    flock(&mark, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(mark)
-}
-
-/// Removes folders that a killed restore left behind.
-fn remove_stale_staging(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX)
-            && entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let mark = entry.path().join(STAGING_MARK);
-        if is_ours
-            && let Ok(mark) =
-                openat(CWD, &mark, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-            && flock(&mark, FlockOperation::NonBlockingLockExclusive).is_ok()
-        {
-            // What cannot be removed is in nobody's way.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
 }

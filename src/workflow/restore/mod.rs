@@ -4,6 +4,7 @@
 mod destination;
 mod options;
 mod restoring;
+mod staging;
 
 pub use options::{Overwrite, RestoreOptions, RestoreReport};
 

@@ -1,7 +1,7 @@
 //! A restore under way: what is there already, what is fetched, and what became
 //! of it.
 
-use super::destination::{Destination, Existing, existing_below};
+use super::destination::{Destination, Existing, Refusal, existing_below};
 use super::options::{Overwrite, RestoreOptions, RestoreReport};
 use crate::index::{Finder, Tree};
 use crate::model::{
@@ -116,7 +116,7 @@ impl<'a> Restoring<'a> {
         walk(tree, selection, &mut |path, visit| {
             self.way.surroundings.halt_if_stopped()?;
             match visit {
-                Visit::Enter(_) => return Ok(self.folder(path)),
+                Visit::Enter(_) => return Ok(self.folder(path, Destination::make_folder)),
                 Visit::Entry(entry) => self.entry(path, entry)?,
                 Visit::Leave(_) => {}
                 Visit::Damaged(reason) => self.fail(path, &format!("the index is damaged here: {reason}")),
@@ -127,12 +127,16 @@ impl<'a> Restoring<'a> {
         places.into_iter().try_for_each(|place| self.fetch(place))
     }
 
-    fn folder(&mut self, path: &TreePath) -> Next {
+    fn folder(
+        &mut self,
+        path: &TreePath,
+        make: fn(&mut Destination, &TreePath) -> Result<(), Refusal>,
+    ) -> Next {
         if path.is_root() {
             return Next::Into;
         }
         let made = match &mut self.destination {
-            Some(destination) => destination.make_folder(path),
+            Some(destination) => make(destination, path),
             None => match existing_below(&self.options.to, path) {
                 Ok(Existing::Nothing | Existing::Folder) => Ok(()),
                 Ok(_) => Err("something that is no folder is in its place".into()),
@@ -160,7 +164,7 @@ impl<'a> Restoring<'a> {
             }
             // What was mounted there was not backed up; its place is.
             EntryKind::Mount | EntryKind::Directory => {
-                self.folder(path);
+                self.folder(path, Destination::make_mount_point);
                 Ok(())
             }
             EntryKind::Special => {
@@ -293,7 +297,7 @@ impl<'a> Restoring<'a> {
             Some(download) => download,
             None => Download::new(self.way.session()?),
         };
-        let Some(staging) = self.destination.as_ref().map(Destination::staging) else { return Ok(()) };
+        let Some(staging) = self.destination.as_ref().and_then(Destination::staging) else { return Ok(()) };
         let cannot = |error| Halt::Fatal(format!("using the staging folder {}: {error}", staging.display()));
         let staged = RootDirectory::open(&staging).map_err(cannot)?;
         let paths: Vec<(TreePath, u64)> =
@@ -371,6 +375,7 @@ impl<'a> Restoring<'a> {
     /// Folders get their own mode and time when everything is in them.
     pub(super) fn finish_folders(&mut self, tree: &Tree<'_>, selection: &Selection) -> Result<(), Halt> {
         let Some(destination) = &mut self.destination else { return Ok(()) };
+        destination.remove_staging();
         let warnings = &mut self.report.warnings;
         walk(tree, selection, &mut |path, visit| {
             if let Visit::Leave(attributes) = visit
@@ -381,6 +386,7 @@ impl<'a> Restoring<'a> {
             }
             Ok(Next::Into)
         })?;
+        warnings.extend(destination.owners().warning());
         if let Err(error) = destination.sync() {
             warnings.push(format!("{} could not be synced: {error}", self.options.to.display()));
         }
