@@ -285,6 +285,29 @@ fn what_cannot_be_read_is_named_and_its_old_copy_stays() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_read_is_not_protected_though_nothing_changed() {
+    let mut world = World::local(Rclone::Current);
+    Plan::plain(40, 14).plant(&world.source());
+    world.write("closed/inside", "held");
+    world.become_ordinary();
+    world.backup(&[]).expect(0);
+    chmod(&world.source().join("closed"), 0o000);
+    for number in 0..2 {
+        let told = world.backup(&[]).expect(3).says("closed").says("cannot be read");
+        assert_eq!(told.number("files_unprotected"), 1, "{told}");
+        world.program.run(&["plan"]).expect(3).says("closed");
+        world.program.run(&["status"]).expect(3).says("closed");
+        world.write(&format!("new {number}"), "another change");
+    }
+    assert!(world.mirror().join("new 0").exists() && world.mirror().join("closed/inside").exists());
+    assert_eq!(world.trash().len(), 0, "an error was taken for a deletion");
+    chmod(&world.source().join("closed"), 0o755);
+    world.backup(&[]).expect(0);
+    world.program.run(&["status"]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
 fn a_file_that_changes_while_it_is_sent_is_not_taken_for_confirmed() {
     let world = World::served(Protocol::Webdav, Rclone::Current);
     let big = world.source().join("big");

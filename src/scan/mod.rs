@@ -43,7 +43,7 @@ pub use read::{FileReader, FolderReader, ReadFile, ReadFileError, Reading, read_
 pub use settled::SkipSettled;
 pub use walk::scan;
 
-use crate::model::{DirectoryPointer, Timestamp, Totals, WriteNodeError};
+use crate::model::{DirectoryPointer, Timestamp, Totals, TreePath, WriteNodeError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -105,6 +105,8 @@ pub struct ScanReport {
     /// Names that could not be looked at or listed; each was reported as
     /// unprotected.
     pub files_unreadable: u64,
+    /// The first of them in path order, with the reasons; at most [`ScanReport::UNREADABLE_NAMED_MAX`].
+    pub unreadable: Vec<(TreePath, String)>,
     /// Files that the base knows and that are no longer in scope.
     pub out_of_scope: u64,
     /// Names left out by rules that were met in this scan, directories counted as one.
@@ -124,6 +126,11 @@ pub struct ScanReport {
     pub directories_skipped: u64,
     /// Nothing at all lies in the source, excluded or not.
     pub root_is_empty: bool,
+}
+
+impl ScanReport {
+    /// How many of the names that could not be looked at are kept: a dead disk must not fill the memory.
+    pub const UNREADABLE_NAMED_MAX: usize = 1_000;
 }
 
 /// A source could not be scanned at all.

@@ -172,10 +172,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
     fn tell(&self, node: &Node, result: &mut Merged, names: usize) {
         for note in result.notes.drain(..) {
             match note {
-                Note::Unprotected(path, reason) => {
-                    self.tally.unreadable.fetch_add(1, Ordering::Relaxed);
-                    self.observer.event(&Event::Unprotected { path: &path, reason: &reason });
-                }
+                Note::Unprotected(path, reason) => self.unprotected(&path, &reason),
                 Note::Excluded(path, rule) => {
                     self.observer.event(&Event::Excluded { path: &path, rule: &rule })
                 }

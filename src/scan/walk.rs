@@ -63,6 +63,7 @@ pub fn scan<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized>(
         seed: u64::from(started.nanoseconds) ^ started.seconds as u64,
         handles_max: handles_max(options),
         tally: Tally::default(),
+        unreadable: Mutex::new(Vec::new()),
         skip_wrong: AtomicBool::new(false),
         scratches: Mutex::new(Vec::new()),
         failure: Mutex::new(None),
@@ -116,6 +117,8 @@ pub(crate) struct Walk<'a, Base: ?Sized, Sink: ?Sized> {
     pub(crate) handles_max: u64,
     pub(crate) distrusted_from: Option<Timestamp>,
     pub(crate) tally: Tally,
+    /// The first of those that were counted as unreadable, and why.
+    unreadable: Mutex<Vec<(TreePath, String)>>,
     /// A directory that looked settled had other names: no more skips.
     pub(crate) skip_wrong: AtomicBool,
     /// Not thread-locals: a worker may take up another directory while it waits
@@ -238,6 +241,10 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
     pub(crate) fn unprotected(&self, path: &TreePath, reason: &str) {
         self.tally.unreadable.fetch_add(1, Ordering::Relaxed);
         self.observer.event(&Event::Unprotected { path, reason });
+        let mut named = lock(&self.unreadable);
+        if named.len() < ScanReport::UNREADABLE_NAMED_MAX {
+            named.push((path.clone(), reason.to_owned()));
+        }
     }
 
     /// Notes that a directory is open, for what lies below it.
@@ -257,12 +264,15 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         }
         let Some((root, totals)) = *lock(&self.outcome) else { return Err(ScanError::Stopped) };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut unreadable = std::mem::take(&mut *lock(&self.unreadable));
+        unreadable.sort();
         Ok(ScanReport {
             root,
             totals,
             identity,
             started,
             files_unreadable: count(&self.tally.unreadable),
+            unreadable,
             out_of_scope: count(&self.tally.out_of_scope),
             excluded: count(&self.tally.excluded),
             specials: count(&self.tally.specials),

@@ -29,7 +29,8 @@ pub(super) fn scan(
     let scope_digest = scope_digest(job, &exclude);
     let is_dry_run = options.dry_run;
     let mut memory = SourceMemory::read(committed.state).map_err(Halt::fatal)?;
-    let file_system = scan::identify(&job.source).map_err(cannot_scan)?.file_system;
+    let file_system =
+        scan::identify(&job.source).map_err(|error| cannot_scan(error, surroundings))?.file_system;
     let skip_settled = match job.skip_settled {
         SkipSettled::Off => scan::SkipSettled::Off,
         // A look cannot write down that everything was listed, and would do so each time.
@@ -57,7 +58,8 @@ pub(super) fn scan(
         open_directories_max: 0,
     };
     let base = Tree::new(committed.nodes, committed.docket.base, observer);
-    let scanned = scan::scan(&job.source, &base, store, &options, observer).map_err(cannot_scan)?;
+    let scanned = scan::scan(&job.source, &base, store, &options, observer)
+        .map_err(|error| cannot_scan(error, surroundings))?;
     let before = memory.clone();
     if let Some(sentence) = memory.learn(&scanned, skip_settled, surroundings.now_seconds()) {
         observer.event(&Event::Warning(sentence));
@@ -66,6 +68,11 @@ pub(super) fn scan(
     if memory != before && !is_dry_run {
         memory.write(committed.state, observer).map_err(Halt::fatal)?;
     }
+    // Told when they were met; what is behind them stays as it is, and is not what the source has now.
+    for (path, reason) in &scanned.unreadable {
+        report.unprotected.add(path.clone(), reason.clone());
+    }
+    report.unprotected.total += scanned.files_unreadable - scanned.unreadable.len() as u64;
     report.files_scanned = scanned.totals.files;
     report.directories_scanned = scanned.totals.directories;
     report.bytes_scanned = scanned.totals.bytes;
@@ -103,9 +110,16 @@ fn scope_digest(job: &Job, exclude: &ExcludeRules) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// A source that can't be scanned at all is never "everything was deleted".
-fn cannot_scan(error: ScanError) -> Halt {
-    Halt::Guard { guard: None, message: format!("{error}. Nothing is deleted because of that") }
+/// A source that can't be scanned at all is never "everything was deleted". What went wrong beside
+/// it, here, is no question for a person.
+fn cannot_scan(error: ScanError, surroundings: &Surroundings<'_>) -> Halt {
+    match (error, surroundings.stop.signal()) {
+        (ScanError::Stopped, Some(signal)) => Halt::Interrupted { signal },
+        (error @ (ScanError::Write(_) | ScanError::Threads(_)), _) => Halt::fatal(error),
+        (error, _) => {
+            Halt::Guard { guard: None, message: format!("{error}. Nothing is deleted because of that") }
+        }
+    }
 }
 
 /// The source was there a moment ago.
