@@ -339,3 +339,40 @@ fn trash_older_than_n_days_is_purged_also_that_of_the_script() {
     assert_eq!(left, expected);
     world.assert_mirror_equals_source();
 }
+
+fn restore(world: &World, to: &str, more: &[&str]) -> PathBuf {
+    let to = world.root().join(to);
+    let mut arguments = vec!["restore", "--to", to.to_str().unwrap()];
+    arguments.extend(more);
+    world.program.run(&arguments).expect(0);
+    to
+}
+
+#[test]
+fn the_first_state_comes_back_after_later_runs_have_read_its_files() {
+    let world = World::local(Rclone::Current);
+    for name in ["stays", "changes", "goes"] {
+        world.write(name, name);
+    }
+    world.copy_with_plain_rclone();
+    import(&world, &snapshot(&world), &[]).expect(0);
+    // The margin below which no stamp is trusted.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    world.backup(&[]).expect(0);
+    assert!(world.backup(&[]).expect(0).number("index_bytes_written") > 0, "the hashes");
+    let assert_first = |to: &str| {
+        let restored = restore(&world, to, &["--at", "1"]);
+        for name in ["stays", "changes", "goes"] {
+            assert_eq!(fs::read_to_string(restored.join(name)).unwrap(), name);
+        }
+        for name in ["stays", "changes", "goes"] {
+            let told = world.program.run(&["log", name]).expect(0);
+            assert!(!told.stdout.contains("cannot be had"), "{told}");
+        }
+    };
+    assert_first("at once");
+    world.write("changes", "another content");
+    fs::remove_file(world.source().join("goes")).unwrap();
+    world.backup(&[]).expect(0);
+    assert_first("later");
+}

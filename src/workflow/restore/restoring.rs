@@ -5,7 +5,7 @@ use super::destination::{Destination, Existing, existing_below};
 use super::options::{Overwrite, RestoreOptions, RestoreReport};
 use crate::index::{Finder, Tree};
 use crate::model::{
-    Content, ContentDigest, Entry, EntryKind, Failure, Permissions, RunId, Timestamp, TreePath,
+    Content, ContentDigest, Entry, EntryKind, Failure, OwnedEntry, Permissions, RunId, Timestamp, TreePath,
 };
 use crate::observe::Event;
 use crate::scan::{RootDirectory, read_file};
@@ -230,7 +230,7 @@ impl<'a> Restoring<'a> {
             return Ok(());
         }
         let Some(replace) = self.gives_way(path, existing) else { return Ok(()) };
-        let place = match self.locator.locate(path, entry.digest()) {
+        let place = match self.locator.locate(path, &OwnedEntry::from(entry)) {
             Location::Mirror => None,
             Location::Trash(run) => Some(run),
             Location::Gone(reason) => {
