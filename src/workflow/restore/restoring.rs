@@ -1,12 +1,10 @@
 //! A restore under way: what is there already, what is fetched, and what became
 //! of it.
 
-use super::destination::{Destination, Existing, existing_below};
+use super::destination::{Attributes, Destination, Existing, existing_below};
 use super::options::{Overwrite, RestoreOptions, RestoreReport};
 use crate::index::{Finder, Tree};
-use crate::model::{
-    Content, ContentDigest, Entry, EntryKind, Failure, OwnedEntry, Permissions, RunId, Timestamp, TreePath,
-};
+use crate::model::{Content, ContentDigest, Entry, EntryKind, Failure, OwnedEntry, RunId, TreePath};
 use crate::observe::Event;
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::{Download, Fetched, is_corrupted};
@@ -30,8 +28,7 @@ const NO_ROOM: [&str; 4] =
 struct Wanted {
     path: TreePath,
     size: u64,
-    mtime: Timestamp,
-    permissions: Permissions,
+    attributes: Attributes,
     digest: Option<ContentDigest>,
     replace: bool,
 }
@@ -116,7 +113,7 @@ impl<'a> Restoring<'a> {
         walk(tree, selection, &mut |path, visit| {
             self.way.surroundings.halt_if_stopped()?;
             match visit {
-                Visit::Enter(_) => return Ok(self.folder(path)),
+                Visit::Enter(attributes) => return Ok(self.folder(path, attributes.into())),
                 Visit::Entry(entry) => self.entry(path, entry)?,
                 Visit::Leave(_) => {}
                 Visit::Damaged(reason) => self.fail(path, &format!("the index is damaged here: {reason}")),
@@ -127,12 +124,12 @@ impl<'a> Restoring<'a> {
         places.into_iter().try_for_each(|place| self.fetch(place))
     }
 
-    fn folder(&mut self, path: &TreePath) -> Next {
+    fn folder(&mut self, path: &TreePath, attributes: Attributes) -> Next {
         if path.is_root() {
             return Next::Into;
         }
         let made = match &mut self.destination {
-            Some(destination) => destination.make_folder(path),
+            Some(destination) => destination.make_folder(path, attributes),
             None => match existing_below(&self.options.to, path) {
                 Ok(Existing::Nothing | Existing::Folder) => Ok(()),
                 Ok(_) => Err("something that is no folder is in its place".into()),
@@ -160,7 +157,7 @@ impl<'a> Restoring<'a> {
             }
             // What was mounted there was not backed up; its place is.
             EntryKind::Mount | EntryKind::Directory => {
-                self.folder(path);
+                self.folder(path, entry.into());
                 Ok(())
             }
             EntryKind::Special => {
@@ -249,8 +246,7 @@ impl<'a> Restoring<'a> {
         waiting.files.push(Wanted {
             path: path.clone(),
             size: entry.stamp.size,
-            mtime: entry.stamp.mtime,
-            permissions: entry.permissions,
+            attributes: entry.into(),
             digest: entry.digest(),
             replace,
         });
@@ -277,7 +273,7 @@ impl<'a> Restoring<'a> {
     fn keep_unchanged(&mut self, path: &TreePath, entry: &Entry<'_>) {
         if let Some(destination) = &mut self.destination
             && self.options.overwrite == Overwrite::IfDifferent
-            && let Err(refusal) = destination.touch_up(path, &entry.permissions, entry.stamp.mtime)
+            && let Err(refusal) = destination.touch_up(path, entry.into())
         {
             return self.fail(path, &format!("its content is right, but: {refusal}"));
         }
@@ -358,7 +354,7 @@ impl<'a> Restoring<'a> {
             None => self.report.files_unchecked += 1,
         }
         let Some(destination) = &mut self.destination else { return Ok(()) };
-        destination.place_file(&wanted.path, &wanted.permissions, wanted.mtime, wanted.replace)
+        destination.place_file(&wanted.path, wanted.attributes, wanted.replace)
     }
 
     /// Names something that was asked for and is not there.
@@ -374,7 +370,7 @@ impl<'a> Restoring<'a> {
         let warnings = &mut self.report.warnings;
         walk(tree, selection, &mut |path, visit| {
             if let Visit::Leave(attributes) = visit
-                && let Err(refusal) = destination.finish_folder(path, attributes)
+                && let Err(refusal) = destination.finish_folder(path, attributes.into())
                 && warnings.len() < WARNINGS_MAX
             {
                 warnings.push(format!("{path}: the folder did not get its mode and time: {refusal}"));
