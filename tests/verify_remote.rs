@@ -235,3 +235,29 @@ fn a_rotten_file_does_not_stand_in_for_what_the_mirror_lost() {
     assert_eq!(told.messages("summary").last().unwrap()["files_repaired"], 1, "{told}");
     assert!(!world.mirror().join("rotten").exists() && world.mirror().join("lost").exists());
 }
+
+#[test]
+fn a_link_that_the_mirror_lost_is_named_until_it_is_sent_again() {
+    let mut world = World::local(Rclone::Current);
+    world.set("links", "\"upload\"");
+    let (link, lost) = (world.source().join("link"), world.mirror().join("link.rclonelink"));
+    world.write("file", "content");
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    world.backup(&[]).expect(0);
+    fs::remove_file(&lost).unwrap();
+    verify(&world, &[]).expect(15).says("link");
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 1);
+
+    let told = verify(&world, &["--repair"]).expect(0);
+    assert_eq!(told.messages("summary").last().unwrap()["files_repaired"], 1, "{told}");
+    assert_eq!(fs::read(&lost).unwrap(), b"file");
+    world.backup(&[]).expect(0);
+    verify(&world, &[]).expect(0);
+
+    // One that leads elsewhere by now is another version.
+    fs::remove_file(&lost).unwrap();
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &link).unwrap();
+    verify(&world, &["--repair"]).expect(15).says("does not have this version any more");
+    assert!(!lost.exists());
+}

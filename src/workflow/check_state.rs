@@ -6,7 +6,7 @@ use super::verify::Wrong;
 use crate::commit::{SideFile, StateDir};
 use crate::disk::Disk;
 use crate::index::{Finder, Tree};
-use crate::model::{EntryKind, OwnedEntry, TreePath};
+use crate::model::{OwnedEntry, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ impl Remembered {
     /// The index still says the same of it.
     pub(super) fn is_still(&self, known: &OwnedEntry) -> bool {
         let stamp = (known.stamp.size, (known.stamp.mtime.seconds, known.stamp.mtime.nanoseconds));
-        known.kind == EntryKind::File
+        known.is_on_mirror()
             && match (&self.digest, known.digest) {
                 (Some(then), Some(now)) => *then == now.to_string(),
                 _ => stamp == (self.size, self.mtime),
@@ -134,7 +134,7 @@ impl CheckState {
         let mut finder = Finder::new(tree);
         for (path, wrong) in wrong.iter().filter(|(path, _)| !known.contains(path.as_bytes())) {
             let entry = finder.find(path).map_err(Halt::fatal)?;
-            let Some(entry) = entry.filter(|entry| entry.kind == EntryKind::File) else { continue };
+            let Some(entry) = entry.filter(OwnedEntry::is_on_mirror) else { continue };
             self.wrong_total += 1;
             if self.wrong.len() < REMEMBERED_MAX {
                 self.wrong.push(Remembered::new(path, *wrong, by_content, &entry));
