@@ -32,6 +32,10 @@ pub(super) fn run_if_due(
 ) {
     // A backup that did not come to its end has told why; the next one checks.
     if !matches!(report.outcome, JobOutcome::Protected | JobOutcome::Unprotected) {
+        // Without a look at the source, `status` goes on with what was known before.
+        if report.forecast.is_some() && !options.dry_run {
+            name_beside_the_outcome(configuration, job, surroundings, report);
+        }
         return;
     }
     let done = match options.dry_run {
@@ -39,6 +43,9 @@ pub(super) fn run_if_due(
         false => run(configuration, job, options, surroundings, report),
     };
     report.finished = verify::now(surroundings);
+    if done.is_err() && !options.dry_run {
+        name_beside_the_outcome(configuration, job, surroundings, report);
+    }
     match done {
         Ok(()) => {}
         // Another run is at work by now, and sees to it.
@@ -136,6 +143,24 @@ fn name_what_is_still_wrong(
         surroundings.observer.event(&Event::Unprotected { path: &path, reason: &reason });
     }
     Ok(())
+}
+
+/// The same for a run that something ended early: only a budget is a lesser thing than a file that is not
+/// protected.
+fn name_beside_the_outcome(
+    configuration: &Configuration,
+    job: &Job,
+    surroundings: &Surroundings<'_>,
+    report: &mut JobReport,
+) {
+    let outcome = report.outcome.clone();
+    if let Err(halt) = name_what_is_still_wrong(configuration, job, surroundings, report) {
+        report.warnings.push(format!("what is still wrong on the mirror could not be looked up: {halt}"));
+    }
+    let gives_way = matches!(outcome, JobOutcome::Protected | JobOutcome::BudgetSpent { .. });
+    if !gives_way {
+        report.outcome = outcome;
+    }
 }
 
 /// Counts it as unprotected in the report, and gives back the paths and why.
