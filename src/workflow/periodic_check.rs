@@ -178,7 +178,7 @@ fn add_what_is_still_wrong(
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let mut still = Vec::new();
     for (path, wrong) in check.still_wrong(&tree)? {
-        let found = match wrong {
+        let found = match wrong.wrong() {
             Wrong::Missing => "the last check of the mirror did not find it there",
             Wrong::Damaged => "the last check of the mirror found something else in its place",
         };
@@ -191,8 +191,7 @@ fn add_what_is_still_wrong(
             known.clone_from(&both);
             both
         } else {
-            let reason =
-                format!("{found} (`treeferry verify {} --remote --repair` sends it again)", job.name);
+            let reason = format!("{found} (`{}` sends it again)", wrong.remedy(&job.name));
             report.unprotected.add(path.clone(), reason.clone());
             reason
         };

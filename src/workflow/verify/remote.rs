@@ -330,7 +330,11 @@ impl Comparing<'_> {
         let opened = self.verifying.opened;
         let kept = Tree::new(&opened.nodes, opened.docket.kept, self.verifying.surroundings.observer);
         while let Some((path, _)) = rest.next_if(|_| true).map_err(cannot_sort)? {
-            let is_known = self.links.remove(&path).is_some()
+            let link = self.links.remove(&path);
+            if let Some(link) = &link {
+                self.verifying.note_good(link);
+            }
+            let is_known = link.is_some()
                 || opened.doubts.contains(&path)
                 || matches!(find(&kept, &path), Ok(Some(entry)) if entry.is_on_mirror())
                 || self.is_kept_link(&kept, &path);
