@@ -339,3 +339,75 @@ fn trash_older_than_n_days_is_purged_also_that_of_the_script() {
     assert_eq!(left, expected);
     world.assert_mirror_equals_source();
 }
+
+fn restore(world: &World, to: &str, more: &[&str]) -> PathBuf {
+    let to = world.root().join(to);
+    let mut arguments = vec!["restore", "--to", to.to_str().unwrap()];
+    arguments.extend(more);
+    world.program.run(&arguments).expect(0);
+    to
+}
+
+#[test]
+fn the_first_state_comes_back_after_later_runs_have_read_its_files() {
+    let world = World::local(Rclone::Current);
+    for name in ["stays", "changes", "goes"] {
+        world.write(name, name);
+    }
+    world.copy_with_plain_rclone();
+    import(&world, &snapshot(&world), &[]).expect(0);
+    // The margin below which no stamp is trusted.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    world.backup(&[]).expect(0);
+    assert!(world.backup(&[]).expect(0).number("index_bytes_written") > 0, "the hashes");
+    let assert_first = |to: &str| {
+        let restored = restore(&world, to, &["--at", "1"]);
+        for name in ["stays", "changes", "goes"] {
+            assert_eq!(fs::read_to_string(restored.join(name)).unwrap(), name);
+        }
+        for name in ["stays", "changes", "goes"] {
+            let told = world.program.run(&["log", name]).expect(0);
+            assert!(!told.stdout.contains("cannot be had"), "{told}");
+        }
+    };
+    assert_first("at once");
+    world.write("changes", "another content");
+    fs::remove_file(world.source().join("goes")).unwrap();
+    world.backup(&[]).expect(0);
+    assert_first("later");
+}
+
+#[test]
+fn what_only_the_list_knew_comes_back_with_the_modes_of_new_files() {
+    let world = World::local(Rclone::Current);
+    world.write("a", "a");
+    world.write("gone/x", "x");
+    let listed = fs::metadata(world.source().join("a")).unwrap().mtime();
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    world.write("a", "changed");
+    fs::remove_dir_all(world.source().join("gone")).unwrap();
+    import(&world, &file, &[]).expect(0);
+    fs::create_dir(world.root().join("new folder")).unwrap();
+    fs::write(world.root().join("new folder/file"), "x").unwrap();
+    let facts = |path: PathBuf| {
+        let found = fs::metadata(path).unwrap();
+        (found.mode(), found.uid(), found.gid())
+    };
+    let (folder, new) = (world.root().join("new folder"), world.root().join("new folder/file"));
+    let assert_as_new = |restored: &Path| {
+        assert_eq!(facts(restored.join("a")), facts(new.clone()));
+        assert_eq!(facts(restored.join("gone/x")), facts(new.clone()));
+        assert_eq!(facts(restored.join("gone")), facts(folder.clone()));
+        assert_eq!(fs::metadata(restored.join("a")).unwrap().mtime(), listed, "this the list knew");
+        assert!(fs::metadata(restored.join("gone")).unwrap().mtime() >= listed, "not of 1970");
+    };
+    assert_as_new(&restore(&world, "at once", &[]));
+    world.backup(&[]).expect(0);
+    assert_as_new(&restore(&world, "later", &["--at", "1"]));
+    // A folder that was there before stays as closed as it was.
+    fs::create_dir_all(world.root().join("closed/gone")).unwrap();
+    crate::support::program::chmod(&world.root().join("closed/gone"), 0o700);
+    let restored = restore(&world, "closed", &["--at", "1"]);
+    assert_eq!(fs::metadata(restored.join("gone")).unwrap().mode() & 0o777, 0o700);
+}

@@ -117,10 +117,12 @@ fn what_a_check_misses_is_named_in_every_run_until_it_is_sent_again() {
 
 #[test]
 fn a_file_that_is_rotten_here_and_damaged_there_is_one_file_that_is_not_protected() {
-    let world = checked(World::local(Rclone::Current), "warn");
+    let mut world = checked(World::local(Rclone::Current), "warn");
     // Once more with the clock of the files, so that their content is known to have settled.
     std::thread::sleep(std::time::Duration::from_millis(50));
+    world.set("check_every_days", "0");
     world.backup(&[]).expect(0);
+    world.set("check_every_days", "7");
     let file = world.source().join("album/3");
     let mtime = fs::metadata(&file).unwrap().modified().unwrap();
     fs::write(&file, "pictore 3").unwrap();
@@ -131,6 +133,33 @@ fn a_file_that_is_rotten_here_and_damaged_there_is_one_file_that_is_not_protecte
 
     let told = world.backup(&[]).expect(3).says("bit rot").says("something else in its place");
     assert_eq!(told.number("files_unprotected"), 1, "{told}");
+}
+
+#[test]
+fn what_is_known_to_be_wrong_is_named_also_when_the_check_that_is_due_is_not_made() {
+    let world = checked(World::served(Protocol::Wsgidav, Rclone::Current), "warn");
+    fs::remove_file(world.mirror().join("album/3")).unwrap();
+    assert!(matches!(on_day(&world, 7, false).outcome, JobOutcome::Damaged { .. }));
+    let limits = BudgetLimits { requests: Some(1), ..BudgetLimits::default() };
+    let assert_named = |report: &JobReport| {
+        assert_eq!((report.unprotected.total, report.was_protected), (1, false), "{report:?}");
+        assert!(report.unprotected.named.iter().any(|(path, _)| path.as_bytes() == b"album/3"));
+        world.program.run(&["status"]).says("album/3");
+    };
+    let report = within(&world, 14, false, limits);
+    assert_eq!(report.outcome, JobOutcome::Unprotected, "{report:?}");
+    assert_named(&report);
+    // The backup itself has not enough room.
+    world.write("new/file", "content");
+    let report = within(&world, 14, false, limits);
+    assert_eq!(report.outcome, JobOutcome::Unprotected, "{report:?}");
+    assert!(report.unprotected.named.iter().any(|(path, _)| path.as_bytes() == b"album/3"));
+    fs::remove_dir_all(world.source().join("new")).unwrap();
+
+    world.proxy.as_ref().unwrap().fail(|_| Some(Fault::Status(500)));
+    let report = on_day(&world, 14, false);
+    assert!(matches!(report.outcome, JobOutcome::RemoteUnwell { .. }), "{report:?}");
+    assert_named(&report);
 }
 
 #[test]

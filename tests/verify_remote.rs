@@ -277,3 +277,72 @@ fn a_rotten_file_does_not_stand_in_for_what_the_mirror_lost() {
     assert_eq!(told.messages("summary").last().unwrap()["files_repaired"], 1, "{told}");
     assert!(!world.mirror().join("rotten").exists() && world.mirror().join("lost").exists());
 }
+
+#[test]
+fn a_link_that_the_mirror_lost_is_named_until_it_is_sent_again() {
+    let mut world = World::local(Rclone::Current);
+    world.set("links", "\"upload\"");
+    let (link, lost) = (world.source().join("link"), world.mirror().join("link.rclonelink"));
+    world.write("file", "content");
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    world.backup(&[]).expect(0);
+    fs::remove_file(&lost).unwrap();
+    verify(&world, &[]).expect(15).says("link");
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 1);
+
+    let told = verify(&world, &["--repair"]).expect(0);
+    assert_eq!(told.messages("summary").last().unwrap()["files_repaired"], 1, "{told}");
+    assert_eq!(fs::read(&lost).unwrap(), b"file");
+    world.backup(&[]).expect(0);
+    verify(&world, &[]).expect(0);
+
+    // One that leads elsewhere by now is another version.
+    fs::remove_file(&lost).unwrap();
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &link).unwrap();
+    verify(&world, &["--repair"]).expect(15).says("does not have this version any more");
+    assert!(!lost.exists());
+}
+
+/// Four files on a mirror, of which one has another content of the same size.
+fn with_another_content(name: &str) -> World {
+    let world = World::local(Rclone::Current);
+    for file in ["1", "2", "3", "4"] {
+        world.write(file, file);
+    }
+    world.backup(&[]).expect(0);
+    fs::write(world.mirror().join(name), "x").unwrap();
+    world
+}
+
+#[test]
+fn the_advice_for_another_content_names_the_command_that_sees_it() {
+    let world = with_another_content("2");
+    verify(&world, &["--download"]).expect(15);
+    world.backup(&[]).expect(3).says("--remote --download --repair");
+    world.program.run(&["status"]).expect(3).says("--remote --download --repair");
+    verify(&world, &["--repair"]).expect(0);
+    world.backup(&[]).expect(3);
+    verify(&world, &["--download", "--repair", "2"]).expect(0);
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn what_was_put_right_by_hand_is_forgotten_by_the_verification_that_sees_it() {
+    let world = with_another_content("3");
+    fs::remove_file(world.mirror().join("1")).unwrap();
+    verify(&world, &["--download"]).expect(15);
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 2);
+    for name in ["1", "3"] {
+        fs::copy(world.source().join(name), world.mirror().join(name)).unwrap();
+    }
+    verify(&world, &["3"]).expect(0);
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 2, "no listing sees that");
+    verify(&world, &["--download", "3"]).expect(0);
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 1);
+    verify(&world, &["2"]).expect(0);
+    world.backup(&[]).expect(3);
+    verify(&world, &["1"]).expect(0);
+    world.backup(&[]).expect(0);
+}

@@ -6,7 +6,7 @@ use super::verify::Wrong;
 use crate::commit::{SideFile, StateDir};
 use crate::disk::Disk;
 use crate::index::{Finder, Tree};
-use crate::model::{EntryKind, OwnedEntry, TreePath};
+use crate::model::{OwnedEntry, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,6 +61,14 @@ impl Remembered {
         TreePath::from_bytes(self.path.clone()).ok()
     }
 
+    /// What sees it again and sends it again, for people.
+    pub(super) fn remedy(&self, job: &str) -> String {
+        match self.by_content {
+            true => format!("treeferry verify {job} --remote --download --repair PATH"),
+            false => format!("treeferry verify {job} --remote --repair"),
+        }
+    }
+
     pub(super) fn wrong(&self) -> Wrong {
         if self.is_missing { Wrong::Missing } else { Wrong::Damaged }
     }
@@ -68,7 +76,7 @@ impl Remembered {
     /// The index still says the same of it.
     pub(super) fn is_still(&self, known: &OwnedEntry) -> bool {
         let stamp = (known.stamp.size, (known.stamp.mtime.seconds, known.stamp.mtime.nanoseconds));
-        known.kind == EntryKind::File
+        known.is_on_mirror()
             && match (&self.digest, known.digest) {
                 (Some(then), Some(now)) => *then == now.to_string(),
                 _ => stamp == (self.size, self.mtime),
@@ -117,6 +125,26 @@ impl CheckState {
         self.wrong_total = self.wrong_total.saturating_sub((before - self.wrong.len()) as u64);
     }
 
+    /// The paths that are remembered.
+    pub(super) fn paths(&self) -> BTreeSet<TreePath> {
+        self.wrong.iter().filter_map(Remembered::path).collect()
+    }
+
+    /// How many of them only a look at the content can find again.
+    pub(super) fn wrong_by_content(&self) -> usize {
+        self.wrong.iter().filter(|one| one.by_content).count()
+    }
+
+    /// Forgets what was looked at, as closely as when it was found to be wrong, and is as it should be.
+    pub(super) fn forget_good(&mut self, good: &BTreeSet<TreePath>, by_content: bool) {
+        let before = self.wrong.len();
+        self.wrong.retain(|one| {
+            let is_close_enough = by_content || !one.by_content;
+            !(is_close_enough && one.path().is_some_and(|path| good.contains(&path)))
+        });
+        self.wrong_total = self.wrong_total.saturating_sub((before - self.wrong.len()) as u64);
+    }
+
     /// Forgets what a look at the whole mirror would have seen again.
     pub(super) fn begin_anew(&mut self, by_content: bool) {
         self.wrong.retain(|one| one.by_content && !by_content);
@@ -134,7 +162,7 @@ impl CheckState {
         let mut finder = Finder::new(tree);
         for (path, wrong) in wrong.iter().filter(|(path, _)| !known.contains(path.as_bytes())) {
             let entry = finder.find(path).map_err(Halt::fatal)?;
-            let Some(entry) = entry.filter(|entry| entry.kind == EntryKind::File) else { continue };
+            let Some(entry) = entry.filter(OwnedEntry::is_on_mirror) else { continue };
             self.wrong_total += 1;
             if self.wrong.len() < REMEMBERED_MAX {
                 self.wrong.push(Remembered::new(path, *wrong, by_content, &entry));
@@ -160,7 +188,7 @@ impl CheckState {
     }
 
     /// What is still wrong, by what the index says now; forgets the rest.
-    pub(super) fn still_wrong(&mut self, tree: &Tree<'_>) -> Result<Vec<(TreePath, Wrong)>, Halt> {
+    pub(super) fn still_wrong(&mut self, tree: &Tree<'_>) -> Result<Vec<(TreePath, Remembered)>, Halt> {
         let mut finder = Finder::new(tree);
         let mut still = Vec::new();
         let before = self.wrong.len();
@@ -175,7 +203,7 @@ impl CheckState {
                 }
             };
             if is_still {
-                still.push((path, remembered.wrong()));
+                still.push((path, remembered.clone()));
             }
             is_still
         });

@@ -8,7 +8,9 @@ use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
 use crate::index::{Finder, MovedAway, Root, RunCounts, StoredRunRecord, Tree, run_records};
-use crate::model::{ContentDigest, EntryKind, ReadNodeError, RunId, Timestamp, TreePath};
+use crate::model::{
+    ContentDigest, EntryFlags, EntryKind, OwnedEntry, ReadNodeError, RunId, Timestamp, TreePath,
+};
 use crate::observe::Observer;
 use std::iter::Peekable;
 
@@ -296,16 +298,14 @@ impl<'a> Locator<'a> {
         }
     }
 
-    /// Where the version of the state with this content lies.
-    pub(super) fn locate(&mut self, path: &TreePath, digest: Option<ContentDigest>) -> Location {
-        if self.is_latest {
-            return Location::Mirror;
-        }
+    /// Where `version`, which is what the state has at `path`, lies.
+    pub(super) fn locate(&mut self, path: &TreePath, version: &OwnedEntry) -> Location {
         // First: what a repair found in the place of this version lies in the trash without a digest,
         // and looks like any version of the path.
-        if digest.is_some() && self.is_on_mirror(path, digest) {
+        if self.is_latest || self.is_on_mirror(path, version) {
             return Location::Mirror;
         }
+        let digest = version.digest;
         for (run, rows) in &mut self.moved_by {
             while rows.next_if(|row| row.as_ref().is_ok_and(|row| row.path < *path)).is_some() {}
             let Some(Ok(row)) = rows.peek() else { continue };
@@ -318,16 +318,25 @@ impl<'a> Locator<'a> {
             }
             return Location::Trash(*run);
         }
-        if digest.is_none() && self.is_on_mirror(path, None) {
-            return Location::Mirror;
-        }
         Location::Gone("this version was not kept".into())
     }
 
-    /// The mirror holds exactly this content under the path now.
-    fn is_on_mirror(&mut self, path: &TreePath, digest: Option<ContentDigest>) -> bool {
-        [&mut self.newest, &mut self.kept].into_iter().any(|held| {
-            matches!(held.find(path), Ok(Some(entry)) if entry.kind == EntryKind::File && entry.digest == digest)
-        })
+    /// The mirror holds exactly this version under the path now.
+    fn is_on_mirror(&mut self, path: &TreePath, version: &OwnedEntry) -> bool {
+        [&mut self.newest, &mut self.kept]
+            .into_iter()
+            .any(|held| matches!(held.find(path), Ok(Some(held)) if is_held_as(version, &held)))
     }
+}
+
+/// `held` is `version`. One that was taken over without a hash is known by its size and time, also
+/// when it was read since; but not what only a list told of: no file that was read is that one.
+fn is_held_as(version: &OwnedEntry, held: &OwnedEntry) -> bool {
+    let stamp = |entry: &OwnedEntry| (entry.stamp.size, entry.stamp.mtime);
+    held.kind == EntryKind::File
+        && match (version.digest, held.digest) {
+            (None, Some(_)) if version.flags.contains(EntryFlags::RACY) => false,
+            (None, _) => stamp(version) == stamp(held),
+            (Some(wanted), held) => held == Some(wanted),
+        }
 }

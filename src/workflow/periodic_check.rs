@@ -32,6 +32,10 @@ pub(super) fn run_if_due(
 ) {
     // A backup that did not come to its end has told why; the next one checks.
     if !matches!(report.outcome, JobOutcome::Protected | JobOutcome::Unprotected) {
+        // Without a look at the source, `status` goes on with what was known before.
+        if report.forecast.is_some() && !options.dry_run {
+            name_beside_the_outcome(configuration, job, surroundings, report);
+        }
         return;
     }
     let done = match options.dry_run {
@@ -39,6 +43,9 @@ pub(super) fn run_if_due(
         false => run(configuration, job, options, surroundings, report),
     };
     report.finished = verify::now(surroundings);
+    if done.is_err() && !options.dry_run {
+        name_beside_the_outcome(configuration, job, surroundings, report);
+    }
     match done {
         Ok(()) => {}
         // Another run is at work by now, and sees to it.
@@ -138,6 +145,24 @@ fn name_what_is_still_wrong(
     Ok(())
 }
 
+/// The same for a run that something ended early: only a budget is a lesser thing than a file that is not
+/// protected.
+fn name_beside_the_outcome(
+    configuration: &Configuration,
+    job: &Job,
+    surroundings: &Surroundings<'_>,
+    report: &mut JobReport,
+) {
+    let outcome = report.outcome.clone();
+    if let Err(halt) = name_what_is_still_wrong(configuration, job, surroundings, report) {
+        report.warnings.push(format!("what is still wrong on the mirror could not be looked up: {halt}"));
+    }
+    let gives_way = matches!(outcome, JobOutcome::Protected | JobOutcome::BudgetSpent { .. });
+    if !gives_way {
+        report.outcome = outcome;
+    }
+}
+
 /// Counts it as unprotected in the report, and gives back the paths and why.
 fn add_what_is_still_wrong(
     configuration: &Configuration,
@@ -153,7 +178,7 @@ fn add_what_is_still_wrong(
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let mut still = Vec::new();
     for (path, wrong) in check.still_wrong(&tree)? {
-        let found = match wrong {
+        let found = match wrong.wrong() {
             Wrong::Missing => "the last check of the mirror did not find it there",
             Wrong::Damaged => "the last check of the mirror found something else in its place",
         };
@@ -166,8 +191,7 @@ fn add_what_is_still_wrong(
             known.clone_from(&both);
             both
         } else {
-            let reason =
-                format!("{found} (`treeferry verify {} --remote --repair` sends it again)", job.name);
+            let reason = format!("{found} (`{}` sends it again)", wrong.remedy(&job.name));
             report.unprotected.add(path.clone(), reason.clone());
             reason
         };

@@ -101,9 +101,10 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
     }
     status.last_check = check.checked_seconds.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
     if check.wrong_total > 0 {
+        let by_content = if check.wrong_by_content() > 0 { " --download" } else { "" };
         status.notes.push(format!(
-            "the last check found {} files missing or damaged on the mirror (`treeferry verify {} --remote --repair` \
-             sends them again)",
+            "the last check found {} files missing or damaged on the mirror \
+             (`treeferry verify {} --remote{by_content} --repair` sends them again)",
             check.wrong_total, job.name
         ));
     }

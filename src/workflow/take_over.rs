@@ -59,7 +59,8 @@ impl Claimed {
             }
     }
 
-    /// What the index knows of a version that it never saw.
+    /// What the index knows of a version that it never saw: no ctime, mode or owner, by which `restore` tells
+    /// it from others.
     fn as_entry(&self, flags: EntryFlags) -> OwnedEntry {
         let mtime = match self.time {
             ClaimedTime::Unknown => Timestamp::default(),

@@ -3,7 +3,7 @@
 //! planted in the folder cannot lead out of it.
 
 use super::staging::{REACH, Staging, copy_into};
-use crate::model::{DirectoryAttributes, Permissions, Timestamp, TreePath};
+use crate::model::{DirectoryAttributes, Entry, Permissions, Timestamp, TreePath};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat,
@@ -26,6 +26,45 @@ pub(super) enum Existing {
     Link,
     Folder,
     Other,
+}
+
+/// What a name gets beside its content; `None` is left as it came about here.
+///
+/// A version of which only the list of an `import` or `adopt` told was never looked at, nor were its
+/// folders. The index has no place that says so: such a one has no ctime, which nothing that was looked at
+/// lacks, and neither mode nor owner. The list may have known the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attributes {
+    permissions: Option<Permissions>,
+    mtime: Option<Timestamp>,
+}
+
+impl Attributes {
+    fn new(permissions: Permissions, mtime: Timestamp, ctime: Timestamp) -> Self {
+        let was_seen = ctime != Timestamp::default() || permissions != Permissions::default();
+        Attributes {
+            permissions: was_seen.then_some(permissions),
+            mtime: (was_seen || mtime != Timestamp::default()).then_some(mtime),
+        }
+    }
+
+    /// The mode of a folder until everything is in it: for us alone, unless its own is not known. Then it
+    /// is that of any new folder.
+    fn first_mode(&self) -> Mode {
+        if self.permissions.is_some() { Mode::RWXU } else { Mode::RWXU | Mode::RWXG | Mode::RWXO }
+    }
+}
+
+impl From<&Entry<'_>> for Attributes {
+    fn from(entry: &Entry<'_>) -> Self {
+        Attributes::new(entry.permissions, entry.stamp.mtime, entry.stamp.ctime)
+    }
+}
+
+impl From<&DirectoryAttributes> for Attributes {
+    fn from(of: &DirectoryAttributes) -> Self {
+        Attributes::new(of.permissions, of.mtime, of.ctime)
+    }
 }
 
 /// The folder, open.
@@ -150,7 +189,7 @@ impl Destination {
     /// What lies at `path`; its folders need not be there.
     pub(super) fn existing(&mut self, path: &TreePath) -> Result<Existing, Refusal> {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else { return Ok(Existing::Folder) };
-        let folder = match self.reach(&parent, false) {
+        let folder = match self.reach(&parent, None) {
             Ok(Some(folder)) => folder,
             Ok(None) => return Ok(Existing::Nothing),
             Err(refusal) => return Err(refusal),
@@ -159,8 +198,8 @@ impl Destination {
     }
 
     /// Makes the folder at `path`, and lets us write into it for now.
-    pub(super) fn make_folder(&mut self, path: &TreePath) -> Result<(), Refusal> {
-        let folder = self.reach(path, true)?.ok_or("a folder could not be made")?;
+    pub(super) fn make_folder(&mut self, path: &TreePath, attributes: Attributes) -> Result<(), Refusal> {
+        let folder = self.reach(path, Some(attributes.first_mode()))?.ok_or("a folder could not be made")?;
         let open =
             match openat(folder, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
                 Ok(open) => open,
@@ -185,7 +224,8 @@ impl Destination {
             Existing::Nothing => {}
             _ => return Err("something that is no folder is in its place".into()),
         }
-        let folder = reach(&self.root, &mut self.last, path, true)?.ok_or("a folder could not be made")?;
+        let folder =
+            reach(&self.root, &mut self.last, path, Some(Mode::RWXU))?.ok_or("a folder could not be made")?;
         let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
         openat(folder, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .and_then(|open| fchmod(open, mode))
@@ -193,18 +233,14 @@ impl Destination {
     }
 
     /// Gives a folder its mode, owner and time, once everything is in it.
-    pub(super) fn finish_folder(
-        &mut self,
-        path: &TreePath,
-        attributes: &DirectoryAttributes,
-    ) -> Result<(), Refusal> {
+    pub(super) fn finish_folder(&mut self, path: &TreePath, attributes: Attributes) -> Result<(), Refusal> {
         if path.is_root() && !self.is_new {
             return Ok(());
         }
-        let Some(folder) = reach(&self.root, &mut self.last, path, false)? else { return Ok(()) };
+        let Some(folder) = reach(&self.root, &mut self.last, path, None)? else { return Ok(()) };
         let open = openat(folder, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| refused("opening the folder", errno))?;
-        set_attributes(&open, &attributes.permissions, attributes.mtime, &mut self.owners)
+        set_attributes(&open, attributes, &mut self.owners)
     }
 
     /// Gives a checked file from the staging folder its mode, owner and time, and
@@ -212,24 +248,23 @@ impl Destination {
     pub(super) fn place_file(
         &mut self,
         path: &TreePath,
-        permissions: &Permissions,
-        mtime: Timestamp,
+        attributes: Attributes,
         replace: bool,
     ) -> Result<(), Refusal> {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else {
             return Err("it has no name".into());
         };
         let staged = self.staging.as_ref().ok_or(NO_STAGING)?.files();
-        let staged_folder = descend(staged, &parent, false)
+        let staged_folder = descend(staged, &parent, None)
             .map_err(|(_, errno)| refused("opening the fetched file", errno))?;
         let staged_folder = staged_folder.as_ref().unwrap_or(staged);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(staged_folder, &*name, flags, Mode::empty())
             .map_err(|errno| refused("opening the fetched file", errno))?;
         let owners_before = self.owners.clone();
-        set_attributes(&file, permissions, mtime, &mut self.owners)?;
-        let folder =
-            reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
+        set_attributes(&file, attributes, &mut self.owners)?;
+        let folder = reach(&self.root, &mut self.last, &parent, Some(Mode::RWXU))?
+            .ok_or("its folder could not be made")?;
         match give_name(staged_folder, &name, folder, &name, replace) {
             Err(Errno::XDEV) => {}
             given => return given.map_err(not_named),
@@ -239,29 +274,24 @@ impl Destination {
         let beside = staging_beside(&mut self.beside, &parent, folder)?.files();
         let copy = copy_into(beside, &name, file)
             .map_err(|error| format!("copying it to the file system of its folder: {error}"))?;
-        set_attributes(&copy, permissions, mtime, &mut self.owners)?;
+        set_attributes(&copy, attributes, &mut self.owners)?;
         give_name(beside, &name, folder, &name, replace).map_err(not_named)
     }
 
     /// Sets mode, owner and time of a file that is there with the right content.
-    pub(super) fn touch_up(
-        &mut self,
-        path: &TreePath,
-        permissions: &Permissions,
-        mtime: Timestamp,
-    ) -> Result<(), Refusal> {
+    pub(super) fn touch_up(&mut self, path: &TreePath, attributes: Attributes) -> Result<(), Refusal> {
         let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else { return Ok(()) };
-        let Some(folder) = reach(&self.root, &mut self.last, &parent, false)? else { return Ok(()) };
+        let Some(folder) = reach(&self.root, &mut self.last, &parent, None)? else { return Ok(()) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(folder, &*name, flags, Mode::empty())
             .map_err(|errno| refused("opening the file", errno))?;
-        set_attributes(&file, permissions, mtime, &mut self.owners)
+        set_attributes(&file, attributes, &mut self.owners)
     }
 
     /// The target of the symlink at `path`; `None` when there is none.
     pub(super) fn link_target(&mut self, path: &TreePath) -> Option<Vec<u8>> {
         let (parent, name) = (path.parent()?, c_name(path)?);
-        let folder = self.reach(&parent, false).ok()??;
+        let folder = self.reach(&parent, None).ok()??;
         Some(readlinkat(folder, &*name, Vec::new()).ok()?.into_bytes())
     }
 
@@ -281,8 +311,8 @@ impl Destination {
         let owners_before = self.owners.clone();
         let staging = self.staging.as_ref().ok_or(NO_STAGING)?.top();
         make_link(staging, &target, permissions, mtime, &mut self.owners)?;
-        let folder =
-            reach(&self.root, &mut self.last, &parent, true)?.ok_or("its folder could not be made")?;
+        let folder = reach(&self.root, &mut self.last, &parent, Some(Mode::RWXU))?
+            .ok_or("its folder could not be made")?;
         match give_name(staging, LINK, folder, &name, replace) {
             Err(Errno::XDEV) => {}
             given => return given.map_err(not_named),
@@ -305,7 +335,7 @@ impl Destination {
         Ok(rustix::fs::syncfs(open)?)
     }
 
-    fn reach(&mut self, path: &TreePath, make: bool) -> Result<Option<&OwnedFd>, Refusal> {
+    fn reach(&mut self, path: &TreePath, make: Option<Mode>) -> Result<Option<&OwnedFd>, Refusal> {
         reach(&self.root, &mut self.last, path, make)
     }
 }
@@ -351,7 +381,7 @@ pub(super) fn existing_below(folder: &Path, path: &TreePath) -> Result<Existing,
         Err(errno) => return Err(refused("opening the folder to restore into", errno)),
     };
     let (Some(parent), Some(name)) = (path.parent(), c_name(path)) else { return Ok(Existing::Folder) };
-    match reach(&root, &mut None, &parent, false)? {
+    match reach(&root, &mut None, &parent, None)? {
         Some(folder) => look(folder, &name),
         None => Ok(Existing::Nothing),
     }
@@ -362,7 +392,7 @@ fn reach<'d>(
     root: &'d OwnedFd,
     last: &'d mut Option<(TreePath, OwnedFd)>,
     path: &TreePath,
-    make: bool,
+    make: Option<Mode>,
 ) -> Result<Option<&'d OwnedFd>, Refusal> {
     if path.is_root() {
         return Ok(Some(root));
@@ -382,23 +412,24 @@ fn reach<'d>(
     Ok(last.as_ref().map(|(_, folder)| folder))
 }
 
-/// Down from `root`, through folders only.
-fn descend(root: &OwnedFd, path: &TreePath, make: bool) -> Result<Option<OwnedFd>, (TreePath, Errno)> {
+/// Down from `root`, through folders only; those that are not there are made with this mode.
+fn descend(
+    root: &OwnedFd,
+    path: &TreePath,
+    make: Option<Mode>,
+) -> Result<Option<OwnedFd>, (TreePath, Errno)> {
     let mut reached: Option<OwnedFd> = None;
     let mut walked = TreePath::root();
     for component in path.components() {
         walked.push(component);
         let name = CString::new(component).map_err(|_| (walked.clone(), Errno::INVAL))?;
         let from = reached.as_ref().unwrap_or(root);
-        let opened = match openat(from, &*name, REACH, Mode::empty()) {
-            Err(Errno::NOENT) if make => {
-                // For us alone until its own mode is set, at the end.
-                match mkdirat(from, &*name, Mode::RWXU) {
-                    Ok(()) | Err(Errno::EXIST) => openat(from, &*name, REACH, Mode::empty()),
-                    Err(errno) => Err(errno),
-                }
-            }
-            opened => opened,
+        let opened = match (openat(from, &*name, REACH, Mode::empty()), make) {
+            (Err(Errno::NOENT), Some(mode)) => match mkdirat(from, &*name, mode) {
+                Ok(()) | Err(Errno::EXIST) => openat(from, &*name, REACH, Mode::empty()),
+                Err(errno) => Err(errno),
+            },
+            (opened, _) => opened,
         };
         reached = Some(opened.map_err(|errno| (walked.clone(), errno))?);
     }
@@ -453,19 +484,21 @@ fn not_named(errno: Errno) -> Refusal {
     }
 }
 
-fn set_attributes(
-    open: &OwnedFd,
-    permissions: &Permissions,
-    mtime: Timestamp,
-    owners: &mut Owners,
-) -> Result<(), Refusal> {
+fn set_attributes(open: &OwnedFd, attributes: Attributes, owners: &mut Owners) -> Result<(), Refusal> {
+    if let Some(permissions) = attributes.permissions {
+        set_permissions(open, &permissions, owners)?;
+    }
+    let Some(mtime) = attributes.mtime else { return Ok(()) };
+    futimens(open, &times(mtime)).map_err(|errno| refused("setting its time", errno))
+}
+
+fn set_permissions(open: &OwnedFd, permissions: &Permissions, owners: &mut Owners) -> Result<(), Refusal> {
     let mut mode = permissions.mode & 0o7777;
     if !owners.give(open, permissions)? {
         // A set-user-ID bit means the owner that it was given for.
         mode &= 0o1777;
     }
-    fchmod(open, Mode::from_raw_mode(mode)).map_err(|errno| refused("setting its mode", errno))?;
-    futimens(open, &times(mtime)).map_err(|errno| refused("setting its time", errno))
+    fchmod(open, Mode::from_raw_mode(mode)).map_err(|errno| refused("setting its mode", errno))
 }
 
 /// Opens a folder of ours that its mode closes to us.
@@ -492,4 +525,21 @@ fn c_name(path: &TreePath) -> Option<CString> {
 
 fn refused(doing: &str, errno: Errno) -> Refusal {
     format!("{doing}: {}", std::io::Error::from(errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_nobody_may_read_is_told_from_one_that_nobody_looked_at() {
+        let (never, once) = (Timestamp::default(), Timestamp { seconds: 7, nanoseconds: 0 });
+        let closed = Permissions::default();
+        let of_root = Attributes::new(closed, never, once);
+        assert_eq!((of_root.permissions, of_root.mtime), (Some(closed), Some(never)));
+        let listed = Attributes::new(closed, once, never);
+        assert_eq!((listed.permissions, listed.mtime), (None, Some(once)));
+        let folder = Attributes::from(&DirectoryAttributes::default());
+        assert_eq!((folder.permissions, folder.mtime), (None, None));
+    }
 }

@@ -1,12 +1,10 @@
 //! A restore under way: what is there already, what is fetched, and what became
 //! of it.
 
-use super::destination::{Destination, Existing, Refusal, existing_below};
+use super::destination::{Attributes, Destination, Existing, Refusal, existing_below};
 use super::options::{Overwrite, RestoreOptions, RestoreReport};
 use crate::index::{Finder, Tree};
-use crate::model::{
-    Content, ContentDigest, Entry, EntryKind, Failure, Permissions, RunId, Timestamp, TreePath,
-};
+use crate::model::{Content, ContentDigest, Entry, EntryKind, Failure, OwnedEntry, RunId, TreePath};
 use crate::observe::Event;
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::{Download, Fetched, is_corrupted};
@@ -30,8 +28,7 @@ const NO_ROOM: [&str; 4] =
 struct Wanted {
     path: TreePath,
     size: u64,
-    mtime: Timestamp,
-    permissions: Permissions,
+    attributes: Attributes,
     digest: Option<ContentDigest>,
     replace: bool,
 }
@@ -116,7 +113,11 @@ impl<'a> Restoring<'a> {
         walk(tree, selection, &mut |path, visit| {
             self.way.surroundings.halt_if_stopped()?;
             match visit {
-                Visit::Enter(_) => return Ok(self.folder(path, Destination::make_folder)),
+                Visit::Enter(attributes) => {
+                    let make =
+                        |destination: &mut Destination| destination.make_folder(path, attributes.into());
+                    return Ok(self.folder(path, &make));
+                }
                 Visit::Entry(entry) => self.entry(path, entry)?,
                 Visit::Leave(_) => {}
                 Visit::Damaged(reason) => self.fail(path, &format!("the index is damaged here: {reason}")),
@@ -127,16 +128,12 @@ impl<'a> Restoring<'a> {
         places.into_iter().try_for_each(|place| self.fetch(place))
     }
 
-    fn folder(
-        &mut self,
-        path: &TreePath,
-        make: fn(&mut Destination, &TreePath) -> Result<(), Refusal>,
-    ) -> Next {
+    fn folder(&mut self, path: &TreePath, make: &dyn Fn(&mut Destination) -> Result<(), Refusal>) -> Next {
         if path.is_root() {
             return Next::Into;
         }
         let made = match &mut self.destination {
-            Some(destination) => make(destination, path),
+            Some(destination) => make(destination),
             None => match existing_below(&self.options.to, path) {
                 Ok(Existing::Nothing | Existing::Folder) => Ok(()),
                 Ok(_) => Err("something that is no folder is in its place".into()),
@@ -164,7 +161,7 @@ impl<'a> Restoring<'a> {
             }
             // What was mounted there was not backed up; its place is.
             EntryKind::Mount | EntryKind::Directory => {
-                self.folder(path, Destination::make_mount_point);
+                self.folder(path, &|destination| destination.make_mount_point(path));
                 Ok(())
             }
             EntryKind::Special => {
@@ -234,7 +231,7 @@ impl<'a> Restoring<'a> {
             return Ok(());
         }
         let Some(replace) = self.gives_way(path, existing) else { return Ok(()) };
-        let place = match self.locator.locate(path, entry.digest()) {
+        let place = match self.locator.locate(path, &OwnedEntry::from(entry)) {
             Location::Mirror => None,
             Location::Trash(run) => Some(run),
             Location::Gone(reason) => {
@@ -253,8 +250,7 @@ impl<'a> Restoring<'a> {
         waiting.files.push(Wanted {
             path: path.clone(),
             size: entry.stamp.size,
-            mtime: entry.stamp.mtime,
-            permissions: entry.permissions,
+            attributes: entry.into(),
             digest: entry.digest(),
             replace,
         });
@@ -281,7 +277,7 @@ impl<'a> Restoring<'a> {
     fn keep_unchanged(&mut self, path: &TreePath, entry: &Entry<'_>) {
         if let Some(destination) = &mut self.destination
             && self.options.overwrite == Overwrite::IfDifferent
-            && let Err(refusal) = destination.touch_up(path, &entry.permissions, entry.stamp.mtime)
+            && let Err(refusal) = destination.touch_up(path, entry.into())
         {
             return self.fail(path, &format!("its content is right, but: {refusal}"));
         }
@@ -362,7 +358,7 @@ impl<'a> Restoring<'a> {
             None => self.report.files_unchecked += 1,
         }
         let Some(destination) = &mut self.destination else { return Ok(()) };
-        destination.place_file(&wanted.path, &wanted.permissions, wanted.mtime, wanted.replace)
+        destination.place_file(&wanted.path, wanted.attributes, wanted.replace)
     }
 
     /// Names something that was asked for and is not there.
@@ -379,7 +375,7 @@ impl<'a> Restoring<'a> {
         let warnings = &mut self.report.warnings;
         walk(tree, selection, &mut |path, visit| {
             if let Visit::Leave(attributes) = visit
-                && let Err(refusal) = destination.finish_folder(path, attributes)
+                && let Err(refusal) = destination.finish_folder(path, attributes.into())
                 && warnings.len() < WARNINGS_MAX
             {
                 warnings.push(format!("{path}: the folder did not get its mode and time: {refusal}"));

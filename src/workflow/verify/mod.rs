@@ -134,6 +134,10 @@ struct Found {
     dark: BTreeSet<TreePath>,
     /// What a repair saw to: the index admits it, and runs name it by themselves.
     sent_again: BTreeSet<TreePath>,
+    /// What was found to be wrong before.
+    known_wrong: BTreeSet<TreePath>,
+    /// Of those, what is as it should be now.
+    good_again: BTreeSet<TreePath>,
     /// When the check began of which this is the end.
     began_seconds: Option<i64>,
 }
@@ -172,6 +176,7 @@ fn conclude_check(
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let by_content = options.what == What::Download;
     check.forget(&found.sent_again);
+    check.forget_good(&found.good_again, by_content);
     if options.subset == Subset::All && options.paths.is_empty() {
         check.begin_anew(by_content);
         check.note_dark(&found.dark);
@@ -220,6 +225,9 @@ fn verify_one(
 ) -> Result<(), Halt> {
     let opened = open_with_index(configuration, job, surroundings)?;
     report.snapshot = opened.docket.facts.last_run;
+    if options.what != What::Source {
+        found.known_wrong = CheckState::load(&opened.state)?.paths();
+    }
     let observer = surroundings.observer;
     let tree = Tree::new(&opened.nodes, opened.docket.base, observer);
     let selection = Selection::new(&options.paths);
@@ -339,10 +347,18 @@ impl Verifying<'_> {
         self.report.findings.add(path.clone(), reason);
     }
 
+    /// What was wrong before and was put right since need not be named any more.
+    fn note_good(&mut self, path: &TreePath) {
+        if self.found.known_wrong.contains(path) {
+            self.found.good_again.insert(path.clone());
+        }
+    }
+
     /// A file is as it should be.
     fn good(&mut self, path: &TreePath, bytes: u64) {
         self.report.files_verified += 1;
         self.report.bytes_verified += bytes;
+        self.note_good(path);
         self.surroundings.observer.event(&Event::FileDone { path, bytes });
     }
 }

@@ -4,13 +4,14 @@
 use super::content::Contents;
 use super::portions::{FOLDERS_MAX, FOLDERS_MIN, Portion, cut};
 use super::progress::CheckProgress;
-use super::repair::{WRONG_MAX, Wrong};
+use super::repair::{WRONG_MAX, Wrong, looks};
 use super::sorted_listing::{Listed, Merged, SortedListing};
 use super::{Verifying, What, is_chosen};
 use crate::disk::RealDisk;
 use crate::index::{Tree, find};
 use crate::model::{Entry, EntryFlags, EntryKind, TreePath};
 use crate::observe::Event;
+use crate::plan::mirror_path;
 use crate::transfer::{NameEncoding, Place, as_listed};
 use crate::workflow::budget::Cost;
 use crate::workflow::halt::Halt;
@@ -48,7 +49,7 @@ pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
         missing,
         before_missing: None,
         open: Vec::new(),
-        links: BTreeSet::new(),
+        links: BTreeMap::new(),
         unmatched: SortedListing::new(&surroundings.temporary_directory),
         verifying,
     };
@@ -152,13 +153,14 @@ struct Comparing<'a> {
     contents: Contents<'a>,
     encoding: NameEncoding,
     by_line: BTreeMap<String, Vec<Option<u64>>>,
+    /// Not listed, by the paths that the index has.
     missing: Vec<TreePath>,
     /// Once something is missing: the file before the first such, if there is one.
     before_missing: Option<Option<TreePath>>,
     /// The open folders of the walk, the root first.
     open: Vec<Answered>,
-    /// Where uploaded symlinks lie on the mirror.
-    links: BTreeSet<TreePath>,
+    /// Where uploaded symlinks lie on the mirror, each with its own path.
+    links: BTreeMap<TreePath, TreePath>,
     /// What the remote lists and the base does not know.
     unmatched: SortedListing,
 }
@@ -273,9 +275,7 @@ impl Comparing<'_> {
                     }
                 }
                 Visit::Entry(entry) if entry.flags.contains(EntryFlags::UPLOADED_LINK) => {
-                    let mut place = path.as_bytes().to_vec();
-                    place.extend_from_slice(b".rclonelink");
-                    self.links.extend(TreePath::from_bytes(place).ok());
+                    self.links.insert(mirror_path(path, true), path.clone());
                 }
                 Visit::Enter(_) => self.open.push(Answered::default()),
                 Visit::Leave(_) => self.leave(path, portion),
@@ -354,7 +354,11 @@ impl Comparing<'_> {
         let opened = self.verifying.opened;
         let kept = Tree::new(&opened.nodes, opened.docket.kept, self.verifying.surroundings.observer);
         while let Some((path, _)) = rest.next_if(|_| true).map_err(cannot_sort)? {
-            let is_known = self.links.remove(&path)
+            let link = self.links.remove(&path);
+            if let Some(link) = &link {
+                self.verifying.note_good(link);
+            }
+            let is_known = link.is_some()
                 || opened.doubts.contains(&path)
                 || matches!(find(&kept, &path), Ok(Some(entry)) if entry.is_on_mirror())
                 || self.is_kept_link(&kept, &path);
@@ -373,7 +377,7 @@ impl Comparing<'_> {
             }
         }
         if self.verifying.chooser.is_all() {
-            self.missing.extend(std::mem::take(&mut self.links));
+            self.missing.extend(std::mem::take(&mut self.links).into_values());
         }
         Ok(())
     }
@@ -389,7 +393,7 @@ impl Comparing<'_> {
         let missing = std::mem::take(&mut self.missing);
         let mut found = vec![false; missing.len()];
         if !missing.is_empty() && missing.len() <= SECOND_LOOKS_MAX {
-            let paths: Vec<_> = missing.iter().map(|path| (path.clone(), false)).collect();
+            let paths = looks(&missing, &self.verifying.tree)?;
             let looked = way
                 .looking()?
                 .look(Place::Mirror, &paths)

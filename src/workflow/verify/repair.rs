@@ -24,6 +24,7 @@ use crate::workflow::surroundings::Surroundings;
 use crate::workflow::way::{Way, control_for_looking};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::os::unix::ffi::OsStrExt;
 
 /// More are left for the next time.
 pub(super) const WRONG_MAX: usize = 100_000;
@@ -69,7 +70,8 @@ pub(super) fn repair(
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let mut finder = Finder::new(&tree);
     for path in &repaired {
-        if matches!(finder.find(path), Ok(Some(entry)) if entry.digest.is_some()) {
+        if matches!(finder.find(path), Ok(Some(entry)) if entry.digest.is_some() || entry.kind == EntryKind::Symlink)
+        {
             report.files_repaired += 1;
         }
     }
@@ -86,15 +88,13 @@ fn look_again(
     wrong: &BTreeMap<TreePath, Wrong>,
     surroundings: &Surroundings<'_>,
 ) -> Result<(), Halt> {
-    let missing: Vec<_> = wrong
-        .iter()
-        .filter(|(_, wrong)| **wrong == Wrong::Missing)
-        .map(|(path, _)| (path.clone(), false))
-        .collect();
+    let missing: Vec<_> =
+        wrong.iter().filter(|(_, wrong)| **wrong == Wrong::Missing).map(|(path, _)| path.clone()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let opened = open_with_index(configuration, job, surroundings)?;
+    let missing = looks(&missing, &Tree::new(&opened.nodes, opened.docket.base, surroundings.observer))?;
     let control = control_for_looking(surroundings);
     let way = Way::new(job, &opened.docket, &control, surroundings);
     let failed = |failure| Halt::from_failure("looking again for what is missing", &failure);
@@ -124,6 +124,16 @@ fn look_again(
     Ok(())
 }
 
+/// The files to look for, and whether each lies there as a link.
+pub(super) fn looks(paths: &[TreePath], tree: &Tree<'_>) -> Result<Vec<(TreePath, bool)>, Halt> {
+    let mut finder = Finder::new(tree);
+    let look = |path: &TreePath| {
+        let known = finder.find(path).map_err(Halt::fatal)?;
+        Ok((path.clone(), known.is_some_and(|known| known.kind == EntryKind::Symlink)))
+    };
+    paths.iter().map(look).collect()
+}
+
 /// Makes the index admit what was found. Gives back the paths that the next
 /// backup will send.
 fn admit(
@@ -148,12 +158,10 @@ fn admit(
     let mut finder = Finder::new(&tree);
     for (path, wrong) in wrong {
         surroundings.halt_if_stopped()?;
-        let Some(known) =
-            finder.find(path).map_err(Halt::fatal)?.filter(|known| known.kind == EntryKind::File)
-        else {
+        let Some(known) = finder.find(path).map_err(Halt::fatal)?.filter(OwnedEntry::is_on_mirror) else {
             continue;
         };
-        if !is_in_source(&root, path, &known, surroundings) {
+        if !is_in_source(job, &root, path, &known, surroundings) {
             report.warnings.push(format!("{path}: the source does not have this version any more either"));
             continue;
         }
@@ -176,11 +184,16 @@ fn unknown_content(known: &OwnedEntry) -> OwnedEntry {
 /// The source has the very version that the mirror should have: a rotten file
 /// must not stand in for it.
 fn is_in_source(
+    job: &Job,
     root: &RootDirectory,
     path: &TreePath,
     known: &OwnedEntry,
     surroundings: &Surroundings<'_>,
 ) -> bool {
+    if known.kind == EntryKind::Symlink {
+        let target = std::fs::read_link(path.below(&job.source));
+        return target.is_ok_and(|target| known.target.as_deref() == Some(target.as_os_str().as_bytes()));
+    }
     let followed = known.flags.contains(EntryFlags::FOLLOWED);
     let read = read_file(root, path, followed, surroundings.observer);
     read.is_ok_and(|read| match known.digest {
