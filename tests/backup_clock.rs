@@ -6,11 +6,12 @@ use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 use treeferry::index::{DataId, Docket, MapMode, NodeFile, live_bytes};
-use treeferry::observe::{Counter, Recorder};
+use treeferry::model::{Lane, Outcome};
+use treeferry::observe::{Counter, Event, Observer, Phase, Recorder};
 use treeferry::workflow::configuration::{Configuration, Defaults};
 use treeferry::workflow::options::{BackupOptions, Guard, Stop};
 use treeferry::workflow::report::{JobOutcome, JobReport};
@@ -25,7 +26,7 @@ fn back_up(
     world: &World,
     clock: &(dyn Fn() -> i64 + Sync),
     accept: &[Guard],
-    recorder: &Recorder,
+    observer: &dyn Observer,
 ) -> JobReport {
     let defaults = Defaults { state_home: None, check_rclone_flags };
     let text = world.configuration.text();
@@ -33,7 +34,7 @@ fn back_up(
     let machine =
         Machine { environment: std::env::vars_os().collect(), temporary_directory: std::env::temp_dir() };
     let stop = Stop::default();
-    let surroundings = Surroundings::new(&configuration, machine, &stop, clock, recorder);
+    let surroundings = Surroundings::new(&configuration, machine, &stop, clock, observer);
     let options = BackupOptions { accept: accept.to_vec(), ..BackupOptions::default() };
     backup(&configuration, configuration.job(JOB).unwrap(), &options, &surroundings)
 }
@@ -226,6 +227,50 @@ fn checkpoints_in_between_change_nothing_about_the_end() {
     let report = back_up(&world, &clock, &[], &recorder);
     assert_eq!((report.files_uploaded, report.index_bytes_written), (0, 0));
     assert_eq!(recorder.counted(Counter::RcloneProcesses), 0);
+}
+
+/// From the first confirmed upload to the end of the lanes no docket can be written.
+struct NoDocketForAWhile {
+    obstacle: PathBuf,
+}
+
+impl Observer for NoDocketForAWhile {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Settled { lane: Lane::Upload, outcome: Outcome::Confirmed, .. } => {
+                fs::create_dir(&self.obstacle).unwrap();
+            }
+            Event::PhaseStarted(Phase::Commit) => fs::remove_dir(&self.obstacle).unwrap_or_default(),
+            _ => {}
+        }
+    }
+
+    fn count(&self, _counter: Counter, _amount: u64) {}
+}
+
+/// What a checkpoint could not write down is in the journal, and only there.
+#[test]
+fn after_a_checkpoint_that_failed_the_run_commits_nothing_and_the_next_one_knows_what_was_sent() {
+    let time = AtomicI64::new(START);
+    let clock = || time.fetch_add(16 * 60, Ordering::Relaxed);
+    let world = World::local(Rclone::Current);
+    Plan::plain(20, 1).plant(&world.source().join("elsewhere"));
+    world.write("it", "the first version");
+    let report = back_up(&world, &clock, &[], &Recorder::default());
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+
+    world.write("it", "the second version, longer");
+    let state = world.configuration.state_dir.join(JOB);
+    let obstacle = state.join(".docket.new");
+    let report = back_up(&world, &clock, &[], &NoDocketForAWhile { obstacle: obstacle.clone() });
+    assert!(matches!(report.outcome, JobOutcome::Fatal { .. }), "{report:?}");
+    let _ = fs::remove_dir(obstacle);
+    assert!(state.join("journal").exists(), "what was confirmed is nowhere");
+
+    let report = back_up(&world, &clock, &[], &Recorder::default());
+    assert_eq!(report.outcome, JobOutcome::Protected, "{report:?}");
+    world.assert_mirror_equals_source();
+    assert_eq!(world.trashed("it"), ["the first version"]);
 }
 
 /// A run that takes a week replaces versions until its end, and each of its records knows some.

@@ -1,11 +1,14 @@
 //! A remote, or a source, that is for a while not what it was: nothing that is
 //! known to be held may be lost over it.
 
-use crate::support::proxy::Fault;
+use crate::support::proxy::{Fault, Manners, Seen};
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::Plan;
-use crate::support::world::World;
+use crate::support::world::{JOB, World};
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use treeferry::index::Docket;
 
 /// A driver behind a relay that answers 404 for one folder (OpenList does, for any error).
 fn a_folder_denies_itself(folder: &'static str, has_sibling: bool) {
@@ -53,6 +56,62 @@ fn a_folder_that_denies_its_files_is_not_believed() {
 #[test]
 fn a_folder_that_denies_its_only_file_is_not_believed_while_it_is_listed_above() {
     a_folder_denies_itself("up/down", false);
+}
+
+/// While `is_armed`: from the first version that leaves `folder` on, which does leave, nothing is there.
+struct DeniesFromTheFirstMove {
+    folder: &'static str,
+    is_armed: Arc<AtomicBool>,
+    denies: AtomicBool,
+}
+
+impl Manners for DeniesFromTheFirstMove {
+    fn instead(&self, seen: &Seen) -> Option<u16> {
+        let is_denied = self.is_armed.load(Ordering::SeqCst) && self.denies.load(Ordering::SeqCst);
+        (is_denied && seen.method != "MOVE" && seen.path.contains(self.folder)).then_some(404)
+    }
+
+    fn reply(&self, seen: &Seen, status: u16) -> u16 {
+        let is_move = seen.method == "MOVE" && seen.path.contains(self.folder);
+        if !is_move || !self.is_armed.load(Ordering::SeqCst) {
+            return status;
+        }
+        self.denies.store(true, Ordering::SeqCst);
+        404
+    }
+}
+
+/// As after a run with checkpoints: what the index reaches is not measured yet, and the
+/// end of the next run puts that into the docket.
+fn forget_how_much_of_the_index_is_alive(world: &World) {
+    let path = world.configuration.state_dir.join(JOB).join("docket");
+    let docket = Docket::decode(&fs::read(&path).unwrap()).unwrap();
+    fs::write(path, Docket { live_bytes: Docket::LIVE_BYTES_UNKNOWN, ..docket }.encode()).unwrap();
+}
+
+#[test]
+fn a_version_that_left_unseen_is_found_whatever_else_the_run_wanted_to_write_down() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(20, 1).plant(&world.source().join("elsewhere"));
+    world.write("up/down/changed", "the first version");
+    world.write("up/down/beside", "stays as it is");
+    world.backup(&[]).expect(0);
+    forget_how_much_of_the_index_is_alive(&world);
+
+    world.write("up/down/changed", "the second version, longer");
+    let is_armed = Arc::new(AtomicBool::new(true));
+    world.proxy.as_ref().unwrap().set_manners(DeniesFromTheFirstMove {
+        folder: "up/down",
+        is_armed: Arc::clone(&is_armed),
+        denies: AtomicBool::new(false),
+    });
+    world.backup(&[]).expect(5).says("up/down/changed");
+    assert_eq!(world.trashed("up/down/changed"), ["the first version"], "the server did move it");
+    is_armed.store(false, Ordering::SeqCst);
+
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    world.program.run(&["log", "up/down/changed"]).expect(0).says("in the trash of 000002-");
 }
 
 #[test]

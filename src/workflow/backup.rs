@@ -131,10 +131,11 @@ fn back_up_one(
         return Ok(());
     }
     run.halt_if_all_was_refused()?;
-    let denied = run.halt_if_denied();
+    // Before anything that changes the docket: the journal that names what was denied belongs to it.
+    run.halt_if_denied()?;
     prune::expired_trash(&mut run)?;
     legacy_trash::purge_expired(&mut run)?;
     hash_fill::fill_in(&mut run)?;
     housekeeping::compact_if_needed(run);
-    denied
+    Ok(())
 }

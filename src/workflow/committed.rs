@@ -30,6 +30,8 @@ pub(super) struct Committed<'a> {
     /// Paths at which the mirror may hold junk of an upload that was not confirmed.
     pub(super) doubts: BTreeSet<TreePath>,
     pub(super) observer: &'a dyn Observer,
+    /// A commit failed: what it was to hold is in the journal only, so this process commits no other.
+    pub(super) has_failed: bool,
     disk: &'a RealDisk<'a>,
     /// Of the docket as it is on disk, whatever was changed in memory since.
     digest_on_disk: [u8; 32],
@@ -61,6 +63,7 @@ impl<'a> Committed<'a> {
             is_claimed: opened.is_claimed,
             doubts: opened.doubts.clone(),
             observer: connector.surroundings.observer,
+            has_failed: false,
             disk: &connector.disk,
             digest_on_disk: opened.digest_on_disk,
         }
@@ -183,6 +186,18 @@ impl<'a> Committed<'a> {
     /// Commits: nodes, record, sync, then the one rename. Gives back the bytes
     /// appended to the index; 0 when nothing had to be written.
     pub(super) fn commit<E: Display>(
+        &mut self,
+        edits: impl IntoIterator<Item = Result<Edit, E>>,
+        aside: Aside,
+        facts: Facts,
+        note: &CommitNote,
+    ) -> Result<u64, Halt> {
+        let written = self.append_and_promote(edits, aside, facts, note);
+        self.has_failed |= written.is_err();
+        written
+    }
+
+    fn append_and_promote<E: Display>(
         &mut self,
         edits: impl IntoIterator<Item = Result<Edit, E>>,
         aside: Aside,

@@ -337,6 +337,9 @@ impl<'a> JobRun<'a> {
     }
 
     /// Commits what is confirmed so far. The scan's own facts wait for the end.
+    ///
+    /// # Errors
+    /// When it fails, the ledger is gone: the journal stays as it is, and the run commits nothing more.
     pub(super) fn checkpoint(&mut self) -> Result<(), Halt> {
         let mut ledger = std::mem::take(&mut self.ledger);
         ledger.counts = self.counts_to_record();
@@ -383,6 +386,12 @@ impl<'a> JobRun<'a> {
     /// the commit of everything that is confirmed.
     /// The owner file is written when the lanes came to their end, be it that of the budget.
     pub(super) fn finish(&mut self, driven: &Result<(), Halt>) -> Result<(), Halt> {
+        if self.committed.has_failed {
+            // Without what that commit was to hold, another one would leave the journal behind that knows it.
+            return Err(Halt::Fatal(
+                "a commit failed: the next run takes what was sent from the journal".into(),
+            ));
+        }
         let ended_in_order = matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_)));
         let mut facts = self.facts();
         facts.complete = driven.is_ok() && self.report.unprotected.total == 0 && !self.has_not_reached;
