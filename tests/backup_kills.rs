@@ -7,7 +7,7 @@ use crate::support::program::Finished;
 use crate::support::proxy::{Fault, Seen};
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, edit, files_below};
-use crate::support::world::World;
+use crate::support::world::{JOB, World};
 use crate::support::{Dice, is_long};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
@@ -17,6 +17,10 @@ use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use treeferry::disk::RealDisk;
+use treeferry::journal::{self, JournalWriter, Settled};
+use treeferry::model::{BatchItem, Lane};
+use treeferry::observe::Silent;
 
 type Versions = BTreeSet<(PathBuf, Vec<u8>)>;
 
@@ -351,4 +355,54 @@ fn killed_in_an_upload_that_fails_no_late_deletion_hits_what_the_next_run_confir
         assert_eq!(deletions.count(), 0, "{late:#?}");
         assert_two_runs_heal(&world);
     }
+}
+
+/// A receipt that a bad disk has eaten: the intent of the upload behind it says as much.
+#[test]
+fn a_move_whose_receipt_is_lost_is_known_by_the_upload_that_followed_it() {
+    for upload_is_confirmed in [true, false] {
+        let mut world = world(None);
+        world.write("f1", "the first version");
+        world.write("f2", "as it is");
+        world.backup(&[]).expect(0);
+        world.write("f1", "another version");
+        let all = world.configuration.rclone.clone();
+        world.before_rclone(
+            "case \"$*\" in *copy*files-from-raw*) \"$real\" \"$@\"; status=$?; kill -9 $PPID; exit $status;; esac",
+        );
+        assert_ne!(world.backup(&[]).code, 0);
+        world.configuration.rclone = all;
+        world.write_configuration();
+        forget_receipts(&world, upload_is_confirmed);
+        let finished = world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+        assert!(world.trashed("f1").contains(&"the first version".to_owned()), "{finished}");
+        let told = world.program.run(&["log", "f1"]).expect(0);
+        assert!(!told.stdout.contains("cannot be had"), "confirmed {upload_is_confirmed}: {told}");
+        let before = world.root().join("before");
+        let to = before.to_str().unwrap();
+        world.program.run(&["restore", "--at", "1", "--to", to]).expect(0);
+        assert_eq!(fs::read_to_string(before.join("f1")).unwrap(), "the first version");
+    }
+}
+
+/// Writes the journal again without what it says of moves, and, for `is_confirmed`, with a
+/// receipt for every upload.
+fn forget_receipts(world: &World, is_confirmed: bool) {
+    let path = world.configuration.state_dir.join(JOB).join("journal");
+    let replay = journal::replay(&path).unwrap().unwrap();
+    let batches: Vec<_> = replay.batches().map(Result::unwrap).collect();
+    assert_eq!(batches.iter().map(|one| one.batch.lane).collect::<Vec<_>>(), [Lane::Trash, Lane::Upload]);
+    let disk = RealDisk::new(&Silent);
+    fs::remove_file(&path).unwrap();
+    let mut writer = JournalWriter::create(&disk, &path, &replay.header()).unwrap();
+    for one in batches {
+        writer.append_intent(one.number, &one.batch).unwrap();
+        let BatchItem { stamp, permissions, digest, .. } = one.batch.items[0].clone();
+        if one.batch.lane == Lane::Upload && is_confirmed {
+            let confirmed = Settled::Confirmed { stamp, permissions, digest, racy: false };
+            writer.append_outcomes(one.number, &[(0, confirmed)], Instant::now()).unwrap();
+        }
+    }
+    writer.sync().unwrap();
 }

@@ -1,6 +1,7 @@
 //! What happens to old versions: the trash beside the mirror, and the six ways
 //! of `on_delete` and `keep_versions`.
 
+use crate::support::program::chmod;
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::Plan;
 use crate::support::world::World;
@@ -119,6 +120,75 @@ fn what_is_newly_excluded_stays_on_the_mirror_until_that_is_accepted() {
     world.backup(&["--accept", "excluded"]).expect(0);
     assert_eq!(held(&world, "deep/changed"), None);
     assert_eq!(world.trashed("deep/changed"), ["old version"]);
+}
+
+/// `secret/` and `keep/` are on the mirror, and `secret/` is excluded since.
+fn newly_excluded() -> World {
+    let mut world = World::local(Rclone::Current);
+    world.write("secret/s1", "secret");
+    world.write("keep/k1", "kept");
+    world.backup(&[]).expect(0);
+    world.set("exclude", "[\"/secret/\"]");
+    world
+}
+
+#[test]
+fn what_is_newly_excluded_leaves_the_backup_though_the_first_run_ended_early() {
+    let world = newly_excluded();
+    for name in ["n1", "n2"] {
+        world.write(name, &"x".repeat(5000));
+    }
+    world.backup(&["--max-transfer", "6000"]).expect(4);
+    assert_eq!(world.backup(&[]).expect(0).number("files_out_of_scope"), 1);
+    world.write("secret/s1", "another secret");
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
+    assert_eq!(held(&world, "secret/s1").as_deref(), Some("secret"));
+}
+
+#[test]
+fn what_is_newly_excluded_leaves_the_backup_though_a_folder_could_not_be_read_at_first() {
+    let mut world = World::local(Rclone::Current);
+    world.write("folder/secret", "secret");
+    world.write("folder/keep", "kept");
+    world.write("bad/file", "never to be read again");
+    world.backup(&[]).expect(0);
+    world.set("exclude", "[\"secret\"]");
+    world.become_ordinary();
+    let backup = || {
+        let finished = world.backup(&[]);
+        assert!([0, 3].contains(&finished.code), "{finished}");
+        finished
+    };
+    let folders = ["folder", "bad"].map(|folder| world.source().join(folder));
+    folders.iter().for_each(|folder| chmod(folder, 0o000));
+    backup();
+    // A folder that can never be read costs no write in each run.
+    let (calls, bytes) = (world.rclone_calls().len(), world.index_bytes());
+    backup();
+    assert_eq!(world.rclone_calls().len(), calls);
+    assert!(world.index_bytes() == bytes, "the state was written for nothing");
+    chmod(&folders[0], 0o755);
+    assert_eq!(backup().number("files_out_of_scope"), 1);
+    world.write("folder/secret", "another secret");
+    assert_eq!(backup().number("files_uploaded"), 0);
+    chmod(&folders[1], 0o755);
+}
+
+#[test]
+fn a_file_that_is_never_protected_does_not_keep_new_rules_from_counting() {
+    let world = newly_excluded();
+    world.write("too large", &"x".repeat(5000));
+    for _ in 0..2 {
+        world.backup(&["--max-transfer", "1000"]).expect(4);
+    }
+    let bytes = world.index_bytes();
+    let calls = world.rclone_calls().len();
+    world.backup(&["--max-transfer", "1000"]).expect(4);
+    assert_eq!(world.rclone_calls().len(), calls);
+    let without_docket = |bytes: std::collections::BTreeMap<PathBuf, Vec<u8>>| {
+        bytes.into_iter().filter(|(path, _)| path != Path::new("docket")).collect::<Vec<_>>()
+    };
+    assert!(without_docket(world.index_bytes()) == without_docket(bytes), "the index grew for nothing");
 }
 
 #[test]

@@ -356,7 +356,10 @@ impl Rewriting<'_> {
             Some(pointer) => pointer,
             None => {
                 let old_pages = match &frame.old_pointer {
-                    Some(old) if frame.new.len() > PAGED_ABOVE => self.base.pages_of(old)?,
+                    // Pages that look as they did may be the very ones that are damaged.
+                    Some(old) if frame.new.len() > PAGED_ABOVE && !frame.damaged => {
+                        self.base.pages_of(old)?
+                    }
                     _ => OldPages::new(),
                 };
                 self.writer.write_over(&frame.new, frame.totals, &old_pages)?

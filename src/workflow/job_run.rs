@@ -41,6 +41,8 @@ pub(super) struct ScanFacts {
     pub(super) identity: SourceIdentity,
     pub(super) started: Timestamp,
     pub(super) scope_digest: [u8; 32],
+    /// No name of the base was passed over unread, so that none can be out of scope unseen.
+    pub(super) has_matched_all: bool,
 }
 
 /// A run under way.
@@ -55,7 +57,7 @@ pub(super) struct JobRun<'a> {
     pub(super) remote: Option<OpenRemote<'a>>,
     source: &'a RootDirectory,
     pending: &'a PendingTree<'a>,
-    scan: ScanFacts,
+    pub(super) scan: ScanFacts,
     /// Paths at or below which nothing may go up in this run.
     blocked: BTreeSet<TreePath>,
     /// What must leave the mirror before something of the same name there can go up, and what waits for it.
@@ -102,6 +104,7 @@ impl<'a> JobRun<'a> {
             identity: scanned.report.identity,
             started: scanned.report.started,
             scope_digest: scanned.scope_digest,
+            has_matched_all: scanned.report.files_unreadable == 0 || committed.docket.base.is_none(),
         };
         JobRun {
             job: connector.job,
@@ -345,7 +348,8 @@ impl<'a> JobRun<'a> {
         ledger.counts = self.counts_to_record();
         let aside = ledger.take_aside();
         let edits = ledger.base_edits().into_iter().map(Ok::<_, Infallible>);
-        let facts = self.committed.docket.facts.clone();
+        let scope_digest = self.scope_digest_under_way();
+        let facts = Facts { scope_digest, ..self.committed.docket.facts.clone() };
         let note = self.note();
         self.report.run_id = Some(note.run);
         self.report.index_bytes_written += self.committed.commit(edits, aside, facts, &note)?;
@@ -395,6 +399,7 @@ impl<'a> JobRun<'a> {
         let ended_in_order = matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_)));
         let mut facts = self.facts();
         facts.complete = driven.is_ok() && self.report.unprotected.total == 0 && !self.has_not_reached;
+        self.settle_scope(&mut facts);
         self.observer().event(&Event::PhaseStarted(Phase::Commit));
         if self.committed.is_claimed {
             // Before anything that could end the journal: it is the only other place that knows them.
@@ -457,7 +462,7 @@ impl<'a> JobRun<'a> {
             source_file_system: self.scan.identity.file_system,
             source_root_inode: self.scan.identity.root_inode,
             scan_started: self.scan.started,
-            scope_digest: self.scan.scope_digest,
+            scope_digest: self.scope_digest_if_settled(),
             ..self.committed.facts_for(self.job)
         }
     }

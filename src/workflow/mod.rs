@@ -56,6 +56,7 @@ mod recover;
 mod remembered;
 mod remote;
 mod removing;
+mod scope;
 mod settle;
 mod source;
 mod source_memory;

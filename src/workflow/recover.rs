@@ -21,6 +21,7 @@ use crate::model::{
 use crate::observe::{Event, Phase};
 use crate::plan::mirror_path;
 use crate::transfer::Place;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 /// Ends an rclone that outlived the run that started it: its late requests could
@@ -78,8 +79,23 @@ pub(super) fn fold_interrupted(committed: &mut Committed<'_>, connector: &Connec
 #[derive(Default)]
 struct Doubts {
     uploads: Vec<BatchItem>,
-    moves: Vec<BatchItem>,
+    /// The first of each path.
+    moves: BTreeMap<TreePath, BatchItem>,
+    /// Something was to go up in the place of these: that is begun behind the move only.
+    succeeded: BTreeSet<TreePath>,
     deletions: Vec<BatchItem>,
+}
+
+impl Doubts {
+    fn doubt_move(&mut self, item: BatchItem) {
+        self.moves.entry(item.path.clone()).or_insert(item);
+    }
+
+    fn note_upload(&mut self, path: &TreePath) {
+        if self.moves.contains_key(path) {
+            self.succeeded.insert(path.clone());
+        }
+    }
 }
 
 struct Folding<'r, 'a> {
@@ -110,13 +126,19 @@ impl<'r> Folding<'r, '_> {
                     self.ledger.folder_gone(folder.path.clone());
                 }
                 Some(false) => {}
-                None => doubts.moves.extend(self.base_files_below(&folder.path)?),
+                None => {
+                    let items = self.base_files_below(&folder.path)?;
+                    items.into_iter().for_each(|item| doubts.doubt_move(item));
+                }
             }
         }
         Ok(doubts)
     }
 
     fn take(&mut self, lane: Lane, item: BatchItem, settled: Settled, doubts: &mut Doubts) {
+        if lane == Lane::Upload {
+            doubts.note_upload(&item.path);
+        }
         match (lane, settled) {
             (Lane::Upload, Settled::Confirmed { .. }) => match held_entry(&self.job.source, &item, settled) {
                 Some(entry) => self.hold(item.path, entry),
@@ -126,7 +148,7 @@ impl<'r> Folding<'r, '_> {
             (_, Settled::NotDone(NotDone::NotAttempted | NotDone::Vanished)) => {}
             (Lane::Upload, Settled::NotDone(_)) => self.doubt(item.path),
             (Lane::Trash, Settled::Confirmed { .. }) => self.moved(&item),
-            (Lane::Trash, _) => doubts.moves.push(item),
+            (Lane::Trash, _) => doubts.doubt_move(item),
             (Lane::Delete, Settled::Confirmed { .. }) => self.gone(item.path),
             (Lane::Delete, _) => doubts.deletions.push(item),
             // Without an outcome it may be gone: the record must not promise it.
@@ -182,23 +204,14 @@ impl<'r> Folding<'r, '_> {
 
     /// One look for each, by list. What can't be told is treated as the worse.
     fn look_at_doubts(&mut self, doubts: &mut Doubts) -> Result<(), Halt> {
-        doubts.moves.sort_by(|a, b| a.path.cmp(&b.path));
-        doubts.moves.dedup_by(|later, earlier| later.path == earlier.path);
         self.look_at_uploads(std::mem::take(&mut doubts.uploads))?;
-        if !doubts.moves.is_empty() {
-            let mut moves = std::mem::take(&mut doubts.moves);
-            // Tried again, and the successor is confirmed: what lies there now is that.
-            moves.retain(|item| !matches!(self.ledger.state_of(&item.path), Some(PathState::Held(_))));
-            let in_mirror = self.look(Place::Mirror, &moves)?;
-            let in_trash = self.look(Place::Trash(self.run), &moves)?;
-            for ((item, in_mirror), in_trash) in moves.iter().zip(in_mirror).zip(in_trash) {
-                // In the mirror: it stays known as held, and is moved again. In neither: the
-                // next run finds no receipt for it, and settles that by its own rule.
-                if in_trash && !in_mirror {
-                    self.moved(item);
-                }
-            }
-        }
+        let (replaced, open) = std::mem::take(&mut doubts.moves).into_values().partition(|item| {
+            doubts.succeeded.contains(&item.path)
+                // Tried again, and the successor is confirmed.
+                || matches!(self.ledger.state_of(&item.path), Some(PathState::Held(_)))
+        });
+        self.look_for_replaced(replaced)?;
+        self.look_at_moves(open)?;
         if !doubts.deletions.is_empty() {
             let deletions = std::mem::take(&mut doubts.deletions);
             let in_mirror = self.look(Place::Mirror, &deletions)?;
@@ -206,6 +219,40 @@ impl<'r> Folding<'r, '_> {
                 if !in_mirror {
                     self.gone(item.path);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_moves(&mut self, moves: Vec<BatchItem>) -> Result<(), Halt> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let in_mirror = self.look(Place::Mirror, &moves)?;
+        let in_trash = self.look(Place::Trash(self.run), &moves)?;
+        for ((item, in_mirror), in_trash) in moves.iter().zip(in_mirror).zip(in_trash) {
+            // In the mirror: it stays known as held, and is moved again. In neither: the
+            // next run finds no receipt for it, and settles that by its own rule.
+            if in_trash && !in_mirror {
+                self.moved(item);
+            }
+        }
+        Ok(())
+    }
+
+    /// Old versions of which only the receipt is lost: what lies in the mirror is the
+    /// successor, or half of it, and says nothing of them.
+    fn look_for_replaced(&mut self, moves: Vec<BatchItem>) -> Result<(), Halt> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let in_trash = self.look(Place::Trash(self.run), &moves)?;
+        for item in moves.iter().zip(in_trash).filter(|(_, in_trash)| *in_trash).map(|(item, _)| item) {
+            self.ledger.moved_to_trash(moved_away(item));
+            if self.ledger.state_of(&item.path).is_none() {
+                // Its successor stays a doubt.
+                self.unkeep(&item.path);
+                self.ledger.gone(item.path.clone());
             }
         }
         Ok(())

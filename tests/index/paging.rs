@@ -52,6 +52,32 @@ fn one_change_in_a_big_directory_writes_one_page_and_the_list_of_pages() {
 }
 
 #[test]
+fn a_damaged_page_is_not_pointed_at_again() {
+    let shelf = Shelf::new();
+    let root = flat(&shelf, 5000);
+    let model = read_model(&shelf.tree(root));
+    let docket = shelf.docket(root);
+    let mut bytes = std::fs::read(shelf.path()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(shelf.path(), &bytes).unwrap();
+
+    let file = NodeFile::open_for_append(&shelf.path(), &docket, MapMode::Read).unwrap();
+    let tree = Tree::new(&file, root, &Silent);
+    assert!(try_read_model(&tree).is_err());
+    let mut names: Vec<String> = (0..5000).map(name).collect();
+    names.sort();
+    let edits =
+        names.into_iter().map(|name| Ok::<_, String>(Edit::Put { path: path(name), entry: file_of_one() }));
+    let healed = treeferry::index::rewrite(&tree, edits, &file.writer(&Silent)).unwrap();
+    assert!(try_read_model(&Tree::new(&file, healed, &Silent)).is_ok_and(|healed| healed == model));
+}
+
+fn file_of_one() -> OwnedEntry {
+    file(1, 2)
+}
+
+#[test]
 fn paging_depends_on_the_names_alone_and_c_not_even_on_paging() {
     let grown = Shelf::new();
     let mut root = flat(&grown, 5000);
