@@ -61,7 +61,7 @@ fn what_has_the_right_size_and_another_content_is_found_by_hash_where_there_is_o
             assert_eq!(compared, 0, "{adopted}");
             continue;
         }
-        assert_eq!(adopted.summary()["changed"], serde_json::json!(["图|same.bin"]), "{adopted}");
+        assert_eq!(adopted.summary()["changed"], serde_json::json!([{"path": "图|same.bin"}]), "{adopted}");
         assert_eq!(compared, by_size.number("files_held"), "{adopted}");
         let finished = world.backup(&[]);
         assert_eq!(finished.number("files_uploaded"), 1, "{finished}");
@@ -100,9 +100,9 @@ fn what_differs_is_shown_first_and_what_only_the_mirror_has_is_left_alone() {
     fs::write(world.source().join("new"), "new").unwrap();
     for arguments in [&["-n"][..], &[]] {
         let adopted = adopt(&world, arguments).expect(0);
-        assert_eq!(adopted.summary()["changed"], serde_json::json!(["grown"]));
-        assert_eq!(adopted.summary()["new"], serde_json::json!(["new"]));
-        assert_eq!(adopted.summary()["surplus"], serde_json::json!(["surplus"]));
+        assert_eq!(adopted.summary()["changed"], serde_json::json!([{"path": "grown"}]));
+        assert_eq!(adopted.summary()["new"], serde_json::json!([{"path": "new"}]));
+        assert_eq!(adopted.summary()["surplus"], serde_json::json!([{"path": "surplus"}]));
         assert_eq!(world.configuration.state_dir.join(JOB).exists(), arguments.is_empty());
     }
     let finished = world.backup(&[]).expect(0);
