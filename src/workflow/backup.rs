@@ -131,8 +131,13 @@ fn back_up_one(
         return Ok(());
     }
     run.halt_if_all_was_refused()?;
-    // Before anything that changes the docket: the journal that names what was denied belongs to it.
     run.halt_if_denied()?;
+    keep_house(run)
+}
+
+/// What can wait. It changes the docket, so it is not for a run that leaves a journal: that names moves
+/// for the next run to look at, and belongs to the docket as it is.
+fn keep_house(mut run: JobRun<'_>) -> Result<(), Halt> {
     prune::expired_trash(&mut run)?;
     legacy_trash::purge_expired(&mut run)?;
     hash_fill::fill_in(&mut run)?;
