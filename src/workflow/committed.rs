@@ -29,6 +29,8 @@ pub(super) struct Committed<'a> {
     pub(super) is_claimed: bool,
     /// Paths at which the mirror may hold junk of an upload that was not confirmed.
     pub(super) doubts: BTreeSet<TreePath>,
+    /// Paths at which it may hold what a damaged index has forgotten, as the run began.
+    pub(super) unknown: &'a BTreeSet<TreePath>,
     pub(super) observer: &'a dyn Observer,
     disk: &'a RealDisk<'a>,
     /// Of the docket as it is on disk, whatever was changed in memory since.
@@ -60,6 +62,7 @@ impl<'a> Committed<'a> {
             docket: opened.docket.clone(),
             is_claimed: opened.is_claimed,
             doubts: opened.doubts.clone(),
+            unknown: &opened.unknown,
             observer: connector.surroundings.observer,
             disk: &connector.disk,
             digest_on_disk: opened.digest_on_disk,
