@@ -12,6 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
+use treeferry::index::{Docket, MapMode, NodeFile, Tree, find};
+use treeferry::model::TreePath;
+use treeferry::observe::Silent;
 
 const FOLDERS: usize = 12;
 const FILES: usize = 12;
@@ -285,4 +288,42 @@ fn a_job_whose_index_is_damaged_goes_on_by_adopting_its_own_mirror() {
             assert!(damaged.held().contains_key(&path), "{path:?}: {content:?}");
         }
     }
+}
+
+/// The first run after the damage gets only a part of the directory done.
+#[test]
+fn what_a_damaged_directory_held_goes_to_the_trash_though_the_first_run_ends_early() {
+    let mut world = World::local(Rclone::Current);
+    world.set("max_change", "\"off\"");
+    let content = |number: u32, version: &str| format!("{version} {number} {}", "x".repeat(1000));
+    let names: Vec<String> = (1..=6).map(|number| format!("d/f{number}")).collect();
+    for (number, name) in (1..).zip(&names) {
+        world.write(name, &content(number, "old"));
+    }
+    world.backup(&[]).expect(0);
+    damage_node_of(&world, "d");
+    world.write("d/f6", &content(6, "new"));
+    world.backup(&["--max-transfer", "2500"]).expect(4).says("goes to the trash");
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    for (number, name) in (1..).zip(&names) {
+        assert_eq!(world.trashed(name), [content(number, "old")], "{name}");
+    }
+    let calls = world.rclone_calls().len();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.rclone_calls().len(), calls, "a third run still had something to do");
+}
+
+/// Flips a bit of the record of a directory.
+fn damage_node_of(world: &World, path: &str) {
+    let job = world.configuration.state_dir.join(JOB);
+    let docket = Docket::decode(&fs::read(job.join("docket")).unwrap()).unwrap();
+    let is_nodes = |path: &PathBuf| path.to_string_lossy().starts_with("nodes.");
+    let nodes = job.join(files_below(&job).into_iter().find(is_nodes).unwrap());
+    let file = NodeFile::open(&nodes, &docket, MapMode::Read).unwrap();
+    let tree = Tree::new(&file, docket.base, &Silent);
+    let entry = find(&tree, &TreePath::from_bytes(path).unwrap()).unwrap().unwrap();
+    let mut bytes = fs::read(&nodes).unwrap();
+    bytes[entry.child.unwrap().offset.0 as usize] ^= 1;
+    fs::write(nodes, bytes).unwrap();
 }

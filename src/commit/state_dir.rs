@@ -25,6 +25,8 @@ pub enum SideFile {
     Source,
     /// Paths whose state on the remote is not known.
     Doubts,
+    /// Paths at which a version may lie that a damaged index has forgotten.
+    Unknown,
     /// Files that were found rotten, and are neither trusted nor overwritten.
     Quarantine,
     /// When what was last verified.
@@ -45,6 +47,7 @@ impl SideFile {
             SideFile::LastRun => "last-run.json",
             SideFile::Source => "source.json",
             SideFile::Doubts => "doubts",
+            SideFile::Unknown => "unknown",
             SideFile::Quarantine => "quarantine",
             SideFile::Ledger => "ledger",
             SideFile::Notification => "notification.json",
@@ -61,6 +64,10 @@ impl SideFile {
             SideFile::Doubts => Some(
                 "it names paths at which the mirror may hold half a file: remove it, run `treeferry backup`, then \
                  `treeferry verify --remote`",
+            ),
+            SideFile::Unknown => Some(
+                "it names paths at which the mirror may hold versions that a damaged index has forgotten: remove it, \
+                 and the next backup replaces those without a move to the trash",
             ),
             SideFile::Quarantine => Some("remove it, then run `treeferry verify --source` again"),
             SideFile::Ledger => Some("remove it: what was verified when is then forgotten"),
@@ -411,7 +418,7 @@ mod tests {
     fn no_flipped_or_missing_byte_of_a_sealed_side_file_goes_unnoticed() {
         let root = tempfile::tempdir().unwrap();
         let state = StateDir::open(root.path(), "job").unwrap();
-        for file in [SideFile::Doubts, SideFile::Quarantine] {
+        for file in [SideFile::Doubts, SideFile::Unknown, SideFile::Quarantine] {
             state.write_side_file(&RealDisk::new(&Silent), file, b"a path\0another\0").unwrap();
             let path = state.path().join(file.name());
             let bytes = std::fs::read(&path).unwrap();

@@ -1,14 +1,17 @@
 //! What a change asks for.
 
 use crate::model::{Change, EntryFlags, EntryKind, OwnedEntry, TreePath};
+use std::collections::BTreeSet;
 
 /// What the user wants to happen with what is no longer in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct Policy<'a> {
     /// `on_delete = "keep"`: a vanished file stays on the mirror.
     pub keep_deleted: bool,
     /// `--accept excluded`: what left the scope is removed as if deleted.
     pub remove_out_of_scope: bool,
+    /// Where something may lie that a damaged index has forgotten.
+    pub unknown: &'a BTreeSet<TreePath>,
 }
 
 /// What happens to the object that the base knows at this path.
@@ -60,15 +63,15 @@ impl Decision {
 /// Decides change by change, in path order; it remembers which directory on the
 /// way was replaced by something of another type.
 #[derive(Debug)]
-pub struct Classifier {
-    policy: Policy,
+pub struct Classifier<'a> {
+    policy: Policy<'a>,
     /// A directory of the base at whose path an object must now go up.
     blocked: Option<TreePath>,
 }
 
-impl Classifier {
+impl<'a> Classifier<'a> {
     /// A classifier for one walk.
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy<'a>) -> Self {
         Classifier { policy, blocked: None }
     }
 
@@ -94,7 +97,7 @@ impl Classifier {
         }
         match (base, pending) {
             (None, None) => Decision::NOTHING,
-            (None, Some(_)) if change.base_is_unknown => {
+            (None, Some(_)) if self.is_unknown(change) => {
                 // Something may lie there: treat it as an older version, which is moved away
                 // first. Where nothing lies there, the move finds nothing and the file is new.
                 Decision { removal: Removal::None, upload: Upload::Changed }
@@ -111,6 +114,10 @@ impl Classifier {
                 Decision { removal: Removal::None, upload: compare(base, pending) }
             }
         }
+    }
+
+    fn is_unknown(&self, change: &Change) -> bool {
+        change.base_is_unknown || (change.base.is_none() && self.policy.unknown.contains(&change.path))
     }
 
     fn removal_of(&self, change: &Change) -> Removal {
@@ -192,10 +199,13 @@ mod tests {
         }
     }
 
-    const DELETE: Policy = Policy { keep_deleted: false, remove_out_of_scope: false };
-    const KEEP: Policy = Policy { keep_deleted: true, remove_out_of_scope: false };
+    static KNOWN: BTreeSet<TreePath> = BTreeSet::new();
 
-    fn decide(policy: Policy, changes: &[Change]) -> Vec<(Removal, Upload)> {
+    const DELETE: Policy<'static> =
+        Policy { keep_deleted: false, remove_out_of_scope: false, unknown: &KNOWN };
+    const KEEP: Policy<'static> = Policy { keep_deleted: true, ..DELETE };
+
+    fn decide(policy: Policy<'_>, changes: &[Change]) -> Vec<(Removal, Upload)> {
         let mut classifier = Classifier::new(policy);
         changes.iter().map(|change| classifier.decide(change)).map(|d| (d.removal, d.upload)).collect()
     }

@@ -29,6 +29,8 @@ pub(super) struct Committed<'a> {
     pub(super) is_claimed: bool,
     /// Paths at which the mirror may hold junk of an upload that was not confirmed.
     pub(super) doubts: BTreeSet<TreePath>,
+    /// Paths at which it may hold what a damaged index has forgotten, as the run began.
+    pub(super) unknown: &'a BTreeSet<TreePath>,
     pub(super) observer: &'a dyn Observer,
     /// A commit failed: what it was to hold is in the journal only, so this process commits no other.
     pub(super) has_failed: bool,
@@ -62,6 +64,7 @@ impl<'a> Committed<'a> {
             docket: opened.docket.clone(),
             is_claimed: opened.is_claimed,
             doubts: opened.doubts.clone(),
+            unknown: &opened.unknown,
             observer: connector.surroundings.observer,
             has_failed: false,
             disk: &connector.disk,

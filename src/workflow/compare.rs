@@ -30,6 +30,9 @@ pub(super) fn count_and_guard(run: &mut JobRun<'_>) -> Result<Tally, Halt> {
     }
     guards::not_too_many_vanished(run.job, &run.committed.docket, &tally, run.options)?;
     guards::not_too_many_changed(run.job, &run.committed.docket, tally.changed_files, run.options)?;
+    if !run.options.dry_run && (tally.unknown_files > 0 || !run.committed.unknown.is_empty()) {
+        run.remember_unknown()?;
+    }
     if guards::may_be_too_many_changed(run.job, &run.committed.docket, &tally, run.options) {
         run.observer().event(&Event::PhaseStarted(Phase::Compare));
         let read = read_suspects(run, tally.changed_files)?;

@@ -160,10 +160,11 @@ impl<'a> JobRun<'a> {
     }
 
     /// What the job is configured to do with what vanished.
-    pub(super) fn policy(&self) -> Policy {
+    pub(super) fn policy(&self) -> Policy<'a> {
         Policy {
             keep_deleted: self.job.on_delete == OnDelete::Keep,
             remove_out_of_scope: self.options.accepts(Guard::Excluded),
+            unknown: self.committed.unknown,
         }
     }
 

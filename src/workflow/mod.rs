@@ -67,6 +67,7 @@ mod take_over;
 mod trashing;
 mod tree_walk;
 mod twins;
+mod unknown;
 mod uploading;
 mod views;
 mod way;

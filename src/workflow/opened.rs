@@ -21,6 +21,8 @@ pub(super) struct Opened {
     /// What a journal must name to belong to this docket.
     pub(super) digest_on_disk: [u8; 32],
     pub(super) doubts: BTreeSet<TreePath>,
+    /// Paths at which the mirror may hold what a damaged index has forgotten.
+    pub(super) unknown: BTreeSet<TreePath>,
     /// Where a pending tree may be put.
     pub(super) scratch: PathBuf,
     /// Held until the end of the run; `None` for those who only look.
@@ -38,7 +40,7 @@ pub(super) fn open_to_write(
     let state = StateDir::open(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     let lock = state.lock(&surroundings.holder).map_err(cannot_lock)?;
     let scratch = state.path().to_path_buf();
-    let doubts = state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
+    let (doubts, unknown) = (paths_of(&state, SideFile::Doubts)?, paths_of(&state, SideFile::Unknown)?);
     let (docket, nodes, digest_on_disk, is_claimed) = match read_docket(job, &state)? {
         Some((docket, digest)) => {
             let path = node_file_path(&state, docket.data_id);
@@ -61,7 +63,8 @@ pub(super) fn open_to_write(
         nodes,
         is_claimed,
         digest_on_disk,
-        doubts: parse_doubts(&doubts),
+        doubts,
+        unknown,
         scratch,
         _lock: Some(lock),
         _scratch_nodes: None,
@@ -82,14 +85,15 @@ pub(super) fn open_to_look(
     {
         let nodes = NodeFile::open(&node_file_path(&state, docket.data_id), &docket, map_mode(state.path()))
             .map_err(|error| index_is_lost(job, &state, &error))?;
-        let doubts = state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
+        let (doubts, unknown) = (paths_of(&state, SideFile::Doubts)?, paths_of(&state, SideFile::Unknown)?);
         return Ok(Opened {
             state,
             docket,
             nodes,
             is_claimed: true,
             digest_on_disk,
-            doubts: parse_doubts(&doubts),
+            doubts,
+            unknown,
             scratch,
             _lock: None,
             _scratch_nodes: None,
@@ -105,10 +109,16 @@ pub(super) fn open_to_look(
         is_claimed: false,
         digest_on_disk: docket_digest(None),
         doubts: BTreeSet::new(),
+        unknown: BTreeSet::new(),
         scratch,
         _lock: None,
         _scratch_nodes: Some(directory),
     })
+}
+
+fn paths_of(state: &StateDir, file: SideFile) -> Result<BTreeSet<TreePath>, Halt> {
+    let bytes = state.read_side_file(file).map_err(Halt::fatal)?.unwrap_or_default();
+    Ok(parse_doubts(&bytes))
 }
 
 /// How index files in that directory are read.

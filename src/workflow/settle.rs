@@ -13,7 +13,7 @@ use crate::plan::{Classifier, Decision, Policy, Upload};
 /// change what is confirmed of it, and a mark where nothing is.
 pub(super) fn edits<'a>(
     changes: Changes<'a>,
-    policy: Policy,
+    policy: Policy<'a>,
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = Result<Edit, DiffError>> + 'a {
     let mut classifier = Classifier::new(policy);

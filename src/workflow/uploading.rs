@@ -276,12 +276,7 @@ impl JobRun<'_> {
                     {
                         *again
                     }
-                    _ => Candidate {
-                        path,
-                        pending: OwnedEntry { digest: None, ..before },
-                        base,
-                        base_is_unknown: false,
-                    },
+                    _ => Candidate { path, pending: OwnedEntry { digest: None, ..before }, base },
                 }
             },
         )

@@ -55,7 +55,7 @@ fn send_all(run: &mut JobRun<'_>, receiver: Receiver<Result<Vec<Prepared>, Halt>
 struct Reader<'a> {
     views: Views<'a>,
     class: SizeClass,
-    policy: Policy,
+    policy: Policy<'a>,
     files_max: usize,
     bytes_max: u64,
     list_bytes_max: usize,

@@ -14,8 +14,6 @@ pub(in crate::workflow) struct Candidate {
     pub(in crate::workflow) pending: OwnedEntry,
     /// What the mirror holds at the same place.
     pub(in crate::workflow) base: Option<OwnedEntry>,
-    /// Something may lie on the mirror of which the index knows nothing.
-    pub(in crate::workflow) base_is_unknown: bool,
 }
 
 /// What reading a candidate came to.
@@ -36,7 +34,6 @@ impl Candidate {
             path: change.path,
             pending: change.pending?,
             base: change.base.filter(OwnedEntry::is_on_mirror),
-            base_is_unknown: change.base_is_unknown,
         })
     }
 

@@ -38,7 +38,8 @@ pub(super) fn replace_changed(run: &mut JobRun<'_>) -> Result<(), Halt> {
         if run.is_blocked(&candidate.path) {
             continue;
         }
-        if candidate.base_is_unknown {
+        // Nothing to replace is known: something may lie there all the same.
+        if candidate.base.is_none() {
             run.never_known.insert(candidate.path.clone());
         }
         suspect_bytes += candidate.pending.stamp.size;
