@@ -68,6 +68,17 @@ pub(super) fn scan(
     if memory != before && !is_dry_run {
         memory.write(committed.state, observer).map_err(Halt::fatal)?;
     }
+    put_into(report, &scanned);
+    // The last of them: those on the way come now and then only.
+    observer.event(&Event::ScanProgress {
+        files: report.files_scanned,
+        directories: report.directories_scanned,
+        files_expected: report.files_scanned,
+    });
+    Ok(Scanned { report: scanned, scope_digest })
+}
+
+fn put_into(report: &mut JobReport, scanned: &ScanReport) {
     // Told when they were met; what is behind them stays as it is, and is not what the source has now.
     for (path, reason) in &scanned.unreadable {
         report.unprotected.add(path.clone(), reason.clone());
@@ -77,13 +88,6 @@ pub(super) fn scan(
     report.directories_scanned = scanned.totals.directories;
     report.bytes_scanned = scanned.totals.bytes;
     report.content_root = Some(scanned.root.content);
-    // The last of them: those on the way come now and then only.
-    observer.event(&Event::ScanProgress {
-        files: report.files_scanned,
-        directories: report.directories_scanned,
-        files_expected: report.files_scanned,
-    });
-    Ok(Scanned { report: scanned, scope_digest })
 }
 
 /// State and logs are never backed up, wherever they lie.
