@@ -69,6 +69,16 @@ pub(super) fn put_path(object: &mut Value, key: &str, path: &TreePath) {
     }
 }
 
+/// Paths as a list of JSON objects with a `path` each.
+pub(super) fn path_objects(paths: &[TreePath]) -> Vec<Value> {
+    let object = |path| {
+        let mut object = json!({});
+        put_path(&mut object, "path", path);
+        object
+    };
+    paths.iter().map(object).collect()
+}
+
 /// What comes from outside, made fit for one line: control characters are escaped.
 pub(super) fn one_line(text: &str) -> String {
     text.chars()

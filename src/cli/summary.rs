@@ -2,7 +2,7 @@
 
 use super::exit_status::ExitStatus;
 use super::figures;
-use super::output::{Output, json_line, one_line, put_path, to_stdout};
+use super::output::{Output, json_line, one_line, path_objects, put_path, to_stdout};
 use super::restore::findings;
 use super::verify;
 use serde_json::{Value, json};
@@ -388,16 +388,11 @@ pub(super) fn as_json(report: &JobReport) -> Value {
         summary["guard"] = json!(guard.name());
     }
     if let Some(left) = &report.left {
-        let paths = left.named.iter().map(|path| {
-            let mut item = json!({});
-            put_path(&mut item, "path", path);
-            item
-        });
         summary["left_for_next_run"] = json!({
             "files_upload": left.uploads,
             "bytes_upload": left.upload_bytes,
             "files_remove": left.removals,
-            "first": paths.collect::<Vec<_>>(),
+            "first": path_objects(&left.named),
         });
     }
     if let Some(forecast) = &report.forecast {

@@ -1,7 +1,7 @@
 //! What `import snapshot` and `adopt` came to, for people and for programs.
 
 use super::exit_status::ExitStatus;
-use super::output::{Output, json_line, one_line, put_path, to_stdout};
+use super::output::{Output, json_line, one_line, path_objects, to_stdout};
 use super::{figures, summary};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -107,15 +107,7 @@ fn put_names(text: &mut String, named: &Named, output: &Output) {
 }
 
 fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
-    let paths = |named: &Named| -> Vec<Value> {
-        let mut shown = Vec::with_capacity(named.first.len());
-        for path in &named.first {
-            let mut object = json!({});
-            put_path(&mut object, "path", path);
-            shown.push(object);
-        }
-        shown
-    };
+    let paths = |named: &Named| path_objects(&named.first);
     json!({
         "message_type": "summary",
         "job": taken.job,
