@@ -29,6 +29,8 @@ mod unchanged;
 mod walk;
 
 #[cfg(test)]
+mod frontier;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod tests;

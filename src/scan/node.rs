@@ -140,6 +140,17 @@ impl Node {
     }
 }
 
+/// One after the other: a scan that is stopped lets go of a chain of directories as
+/// deep as the tree, and each would be dropped inside the one below it.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut above = self.parent.take();
+        while let Some((parent, _)) = above {
+            above = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
+        }
+    }
+}
+
 /// A panic of another thread ends the scan anyway.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

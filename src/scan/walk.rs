@@ -3,7 +3,7 @@
 
 use crate::model::{Directory, DirectoryPointer, DirectorySink, Timestamp, Totals, TreePath, TreeView};
 use crate::observe::{Counter, Event, Observer};
-use crate::scan::compare::Scratch;
+use crate::scan::compare::{Child, Scratch};
 use crate::scan::finish::result_of_error;
 use crate::scan::node::{ChildResult, Handle, Node, Opened, Waiting, lock};
 use crate::scan::open::Metadata;
@@ -20,6 +20,10 @@ use std::sync::{Arc, Mutex};
 
 /// Workers give the memory of larger directories back.
 const NAMES_KEPT_MAX: usize = 65_536;
+/// So many children of a directory become nodes at once. The others wait as names: a
+/// node weighs a kilobyte, and a directory may have a million subdirectories.
+const CHILDREN_AT_ONCE: usize = 256;
+
 /// Scans the tree at `root` into a pending tree.
 ///
 /// Directories in which nothing changed are the base's own, by pointer; what
@@ -187,7 +191,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         }
     }
 
-    /// Makes nodes of the children, and gives back the first.
+    /// Makes nodes of the first children, and gives back the first of all.
     fn descend<'scope>(
         &'scope self,
         scope: &Scope<'scope>,
@@ -205,7 +209,48 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             self.tally.handles.fetch_add(1, Ordering::Relaxed);
         }
         *lock(&node.handle) = Some(Handle { descriptor: Arc::new(descriptor), held });
-        let mut children = scratch.result.children.drain(..).map(|child| {
+        let children = &mut scratch.result.children;
+        if children.len() > CHILDREN_AT_ONCE {
+            let rest = children.split_off(CHILDREN_AT_ONCE);
+            let above = node.clone();
+            // Before the first ones, so that it is the last that we take and the first
+            // that is taken from us.
+            scope.spawn(move |scope| self.unfold(scope, above, rest.into_iter()));
+            let first_ones = std::mem::take(children);
+            return self.offer(scope, node, first_ones.into_iter()).unwrap_or_else(|| node.clone());
+        }
+        self.offer(scope, node, children.drain(..)).unwrap_or_else(|| node.clone())
+    }
+
+    /// Makes nodes of the next children, and leaves the rest for later.
+    fn unfold<'scope>(
+        &'scope self,
+        scope: &Scope<'scope>,
+        node: Arc<Node>,
+        mut waiting: std::vec::IntoIter<Child>,
+    ) {
+        if self.is_over() {
+            return;
+        }
+        let next: Vec<Child> = waiting.by_ref().take(CHILDREN_AT_ONCE).collect();
+        if waiting.len() > 0 {
+            let above = node.clone();
+            scope.spawn(move |scope| self.unfold(scope, above, waiting));
+        }
+        if let Some(first) = self.offer(scope, &node, next.into_iter()) {
+            drop(node);
+            self.run(scope, first);
+        }
+    }
+
+    /// Gives back the first child, and offers the others to whoever is idle.
+    fn offer<'scope>(
+        &'scope self,
+        scope: &Scope<'scope>,
+        node: &Arc<Node>,
+        children: impl DoubleEndedIterator<Item = Child>,
+    ) -> Option<Arc<Node>> {
+        let mut children = children.map(|child| {
             Node::new(
                 Some((node.clone(), child.position)),
                 child.name,
@@ -219,7 +264,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         for child in children.rev() {
             scope.spawn(move |scope| self.run(scope, child));
         }
-        first.unwrap_or_else(|| node.clone())
+        first
     }
 
     /// Sums below a directory of the base; zero when it cannot be read.
