@@ -907,6 +907,34 @@ fn names_that_changed_behind_settled_times_are_found_once_a_week_and_told() {
     assert!(!report.skip_was_wrong, "what is known is what is there");
 }
 
+/// Adds a file when the second directory was looked at, and before it is listed.
+struct Latecomer {
+    file: PathBuf,
+    nodes_read: std::sync::atomic::AtomicU32,
+}
+
+impl crate::observe::Observer for Latecomer {
+    fn event(&self, _event: &crate::observe::Event<'_>) {}
+    fn count(&self, counter: Counter, _amount: u64) {
+        let is_node = counter == Counter::NodesRead;
+        if is_node && self.nodes_read.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 {
+            fs::File::create_new(&self.file).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_name_that_comes_while_its_directory_is_probed_is_no_broken_promise() {
+    let mut source = Source::new(&["d/early"]);
+    source.let_settle();
+    source.commit();
+    source.options.skip_settled = SkipSettled::Check;
+    let latecomer = Latecomer { file: source.at("d/late"), nodes_read: 0.into() };
+    let report = scan(source.root(), &source.tree, &source.tree, &source.options, &latecomer).unwrap();
+    assert!(source.entries(&report).contains("/d/late File"), "it came in time for a listing");
+    assert!(!report.skip_was_wrong, "and moved the times as it should");
+}
+
 #[test]
 fn inode_numbers_that_change_by_themselves_are_counted_and_can_be_left_out() {
     let mut source = Source::new(FILES);
