@@ -1,6 +1,7 @@
 //! Getting files back: names, bytes, modes, times and symlinks, against real
 //! servers and both rclones; and what is said when that cannot be done.
 
+use crate::support::mounts::{in_shell, with_mounts};
 use crate::support::program::{Finished, chmod};
 use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
@@ -416,19 +417,6 @@ fn the_root_gets_its_mode_and_time_and_the_same_command_goes_on() {
     restore(&world, &[]).expect(0);
     assert_eq!(root().mode() & 0o7777, 0o555);
     assert_restored(&world.source(), &target(&world));
-}
-
-/// A command as a shell reads it.
-fn in_shell(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| format!("'{}' ", word.to_str().unwrap())).collect()
-}
-
-/// Runs `script` where its mounts are its own. `None`: nothing can be mounted here.
-fn with_mounts(script: &str) -> Option<Finished> {
-    let unshared = |script: &str| Command::new("unshare").args(["--mount", "sh", "-ec", script]).output();
-    let can_mount = unshared("mount -t tmpfs none /mnt").is_ok_and(|output| output.status.success());
-    can_mount.then(|| unshared(script).unwrap().into())
 }
 
 #[test]

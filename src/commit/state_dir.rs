@@ -27,6 +27,8 @@ pub enum SideFile {
     Doubts,
     /// Paths at which a version may lie that a damaged index has forgotten.
     Unknown,
+    /// Where other file systems were mounted below the source.
+    Mounts,
     /// Files that were found rotten, and are neither trusted nor overwritten.
     Quarantine,
     /// When what was last verified.
@@ -48,6 +50,7 @@ impl SideFile {
             SideFile::Source => "source.json",
             SideFile::Doubts => "doubts",
             SideFile::Unknown => "unknown",
+            SideFile::Mounts => "mounts",
             SideFile::Quarantine => "quarantine",
             SideFile::Ledger => "ledger",
             SideFile::Notification => "notification.json",
@@ -68,6 +71,9 @@ impl SideFile {
             SideFile::Unknown => Some(
                 "it names paths at which the mirror may hold versions that a damaged index has forgotten: remove it, \
                  and the next backup replaces those without a move to the trash",
+            ),
+            SideFile::Mounts => Some(
+                "it names where disks are mounted below the source: look whether all of them are, then remove it",
             ),
             SideFile::Quarantine => Some("remove it, then run `treeferry verify --source` again"),
             SideFile::Ledger => Some("remove it: what was verified when is then forgotten"),
@@ -418,7 +424,7 @@ mod tests {
     fn no_flipped_or_missing_byte_of_a_sealed_side_file_goes_unnoticed() {
         let root = tempfile::tempdir().unwrap();
         let state = StateDir::open(root.path(), "job").unwrap();
-        for file in [SideFile::Doubts, SideFile::Unknown, SideFile::Quarantine] {
+        for file in [SideFile::Doubts, SideFile::Unknown, SideFile::Mounts, SideFile::Quarantine] {
             state.write_side_file(&RealDisk::new(&Silent), file, b"a path\0another\0").unwrap();
             let path = state.path().join(file.name());
             let bytes = std::fs::read(&path).unwrap();

@@ -193,6 +193,7 @@ impl Merge<'_> {
         self.into.names_statted += 1;
         match stat_name(self.descriptor, name, &self.file_system, false) {
             Ok(metadata) => self.listed(name, metadata.file_type, None, Some(known), known),
+            Err(Errno::NOENT) if self.led_to_a_mount(known) => self.visit_lost_mount(known),
             Err(Errno::NOENT) if !self.keep_missing => self.gone(known),
             Err(Errno::NOENT) => {
                 self.into.incomplete = true;
@@ -251,6 +252,12 @@ impl Merge<'_> {
     }
 
     fn statted(&mut self, name: &CStr, found: &Metadata, known: Option<usize>, at: usize) {
+        if let Some(known) = known
+            && found.file_type != FileType::Directory
+            && self.led_to_a_mount(known)
+        {
+            return self.visit_lost_mount(known);
+        }
         let base = known.map(|known| self.base.get(known));
         let followed = self.options.links == LinkPolicy::Follow;
         if followed && found.file_type == FileType::Symlink {
@@ -271,6 +278,7 @@ impl Merge<'_> {
     /// A listed name of which stat says nothing good.
     pub(crate) fn not_statted(&mut self, name: &CStr, known: Option<usize>, errno: Errno) {
         match (errno, known) {
+            (Errno::NOENT, Some(known)) if self.led_to_a_mount(known) => self.visit_lost_mount(known),
             (Errno::NOENT, Some(known)) if self.keep_missing => {
                 self.into.incomplete = true;
                 self.same(known);

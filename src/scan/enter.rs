@@ -105,7 +105,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             Err(errno) => return Err(self.unreadable(node, errno, scratch)),
         };
         let elsewhere = parent_opened.is_some_and(|opened| opened.device != metadata.device);
-        if !self.options.cross_mounts && (elsewhere || (is_mount_root && !node.followed)) {
+        if !self.options.cross_mounts && (elsewhere || (is_mount_root == Some(true) && !node.followed)) {
             return Err(self.mount(node, scratch));
         }
         if self.options.always_excluded.contains(&(metadata.device, metadata.inode)) {
@@ -114,6 +114,9 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         if (node.followed || self.options.cross_mounts) && node.leads_back(metadata.device, metadata.inode) {
             return Err(self.leads_back(node, above, &file_system, scratch));
         }
+        // Older kernels do not tell mount points (a bind mount of the same file system then passes for none).
+        let is_mount = is_mount_root.unwrap_or(elsewhere);
+        self.look_at_mount(node, &descriptor, metadata.device, is_mount, scratch)?;
         if elsewhere {
             file_system = FileSystem::of(&descriptor);
             metadata.stamp.inode = if file_system.stable_inodes { metadata.inode } else { 0 };
@@ -124,6 +127,11 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
 
     /// A directory was listed, and now it does not open.
     fn not_opened(&self, node: &Node, above: &OwnedFd, errno: Errno, scratch: &mut Scratch) -> ChildResult {
+        if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+            && let Some(result) = self.vanished_with_mount(node, scratch)
+        {
+            return result;
+        }
         match errno {
             Errno::XDEV => self.mount(node, scratch),
             Errno::NOENT => match stat_name(above.as_fd(), &*node.name, &self.root.file_system, false) {

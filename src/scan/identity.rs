@@ -39,18 +39,40 @@ pub(crate) fn of(root: &RootDirectory) -> SourceIdentity {
 ///    `server:/export`, `//server/share`, `tmpfs`.
 /// 4. `f_fsid`, whatever it is worth.
 fn file_system_id(root: &RootDirectory) -> u64 {
-    let magic = fstatfs(&root.descriptor).map_or(0, |found| found.f_type as u32);
-    let fsid = fstatvfs(&root.descriptor).map_or(0, |found| found.f_fsid);
-    if matches!(magic, 0xef53 | 0x9123_683e | 0x2fc1_2fc1) && fsid != 0 {
-        return id_of(&[b"fsid", &magic.to_le_bytes(), &fsid.to_le_bytes()]);
-    }
-    if let Some(uuid) = uuid_of_device(root.device) {
-        return id_of(&[b"uuid", &uuid]);
+    if let Some(id) = id_by_uuid(&root.descriptor, root.device) {
+        return id;
     }
     if let Some((kind, source)) = mounted_from(&root.descriptor) {
         return id_of(&[b"mount", &kind, &source]);
     }
+    id_by_fsid(&root.descriptor)
+}
+
+/// The file system of this directory, where that is told by something that is the same
+/// after a reboot: 1, 2, and 3 but for devices, which are named in the order of discovery.
+pub(crate) fn lasting_id(directory: impl AsFd, device: u64) -> Option<u64> {
+    id_by_uuid(&directory, device).or_else(|| {
+        let (kind, source) = mounted_from(&directory)?;
+        (!source.starts_with(b"/dev/")).then(|| id_of(&[b"mount", &kind, &source]))
+    })
+}
+
+fn id_by_uuid(directory: &impl AsFd, device: u64) -> Option<u64> {
+    let (magic, fsid) = type_and_fsid(directory);
+    if matches!(magic, 0xef53 | 0x9123_683e | 0x2fc1_2fc1) && fsid != 0 {
+        return Some(id_by_fsid(directory));
+    }
+    uuid_of_device(device).map(|uuid| id_of(&[b"uuid", &uuid]))
+}
+
+fn id_by_fsid(directory: &impl AsFd) -> u64 {
+    let (magic, fsid) = type_and_fsid(directory);
     id_of(&[b"fsid", &magic.to_le_bytes(), &fsid.to_le_bytes()])
+}
+
+fn type_and_fsid(directory: &impl AsFd) -> (u32, u64) {
+    let magic = fstatfs(directory).map_or(0, |found| found.f_type as u32);
+    (magic, fstatvfs(directory).map_or(0, |found| found.f_fsid))
 }
 
 fn id_of(parts: &[&[u8]]) -> u64 {

@@ -19,6 +19,7 @@ mod hash;
 mod identity;
 mod links;
 mod listing;
+mod mounts;
 mod node;
 mod open;
 mod presence;
@@ -39,8 +40,9 @@ pub use exclude::{ExcludeError, ExcludeRules, STAGING_PREFIX, STAGING_RANDOM, is
 pub use floor::{FloorSeen, floor_hash, floor_walk};
 pub use hash::is_large;
 pub use identity::{SourceIdentity, identify};
+pub use mounts::Mounts;
 pub use open::RootDirectory;
-pub use presence::{Presence, presence};
+pub use presence::{Presence, SecondLook, presence};
 pub use read::{FileReader, FolderReader, ReadFile, ReadFileError, Reading, read_each, read_file};
 pub use settled::SkipSettled;
 pub use walk::scan;
@@ -73,6 +75,11 @@ pub struct ScanOptions {
     pub links: LinkPolicy,
     /// Enter directories on other file systems.
     pub cross_mounts: bool,
+    /// Mount points of earlier scans: what the base has below them was on the file system that was
+    /// mounted there.
+    pub mounts_before: Mounts,
+    /// That may be another file system each time.
+    pub any_file_system: bool,
     /// Directories that are never entered and never recorded, by device and
     /// inode: our own state and logs.
     pub always_excluded: Vec<(u64, u64)>,
@@ -120,6 +127,10 @@ pub struct ScanReport {
     pub inodes_changed: u64,
     /// Inode numbers on the root's file system are taken to last.
     pub inodes_last: bool,
+    /// Mount points that were entered.
+    pub mounts: Mounts,
+    /// Mount points of earlier scans that are ordinary directories now, and nothing was known below them.
+    pub mounts_given_up: Vec<TreePath>,
     /// A directory that looked settled had other names.
     pub skip_was_wrong: bool,
     /// Directories that were opened.

@@ -123,6 +123,12 @@ impl Node {
         path
     }
 
+    /// True when `path` is this directory's; compared from the end, without making a path.
+    pub(crate) fn is_at(&self, path: &TreePath) -> bool {
+        let names = self.ancestors().filter(|node| node.parent.is_some()).map(|node| node.name.to_bytes());
+        names.eq(path.as_bytes().rsplit(|&byte| byte == b'/'))
+    }
+
     /// True when it is the same directory as one above it.
     pub(crate) fn leads_back(&self, device: u64, inode: u64) -> bool {
         let is_it = |opened: &Opened| opened.device == device && opened.inode == inode;

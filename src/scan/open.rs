@@ -103,14 +103,18 @@ pub(crate) fn stat_open(file: impl AsFd, file_system: &FileSystem) -> Result<Met
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OpenDirectory {
     pub(crate) metadata: Metadata,
-    pub(crate) is_mount_root: bool,
+    /// `None`: the kernel does not tell (before Linux 5.8).
+    pub(crate) is_mount_root: Option<bool>,
 }
 
 pub(crate) fn stat_directory(file: impl AsFd, file_system: &FileSystem) -> Result<OpenDirectory, Errno> {
     let found = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
     Ok(OpenDirectory {
         metadata: Metadata::of_statx(&found, file_system),
-        is_mount_root: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+        is_mount_root: found
+            .stx_attributes_mask
+            .contains(StatxAttributes::MOUNT_ROOT)
+            .then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
     })
 }
 

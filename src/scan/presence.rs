@@ -2,8 +2,8 @@
 //! written.
 
 use crate::model::{EntryKind, Permissions, Stamp, TreePath};
-use crate::scan::RootDirectory;
-use crate::scan::open::{Entering, open_directory, stat_name, stat_open};
+use crate::scan::open::{Entering, open_directory, stat_directory, stat_name, stat_open};
+use crate::scan::{Mounts, RootDirectory};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -28,12 +28,43 @@ pub enum Presence {
     Unknown(String),
 }
 
-/// Looks whether `path` is there. Symlinks are followed only when the job
-/// follows them; one in the place of a directory above means that the path is gone.
-///
-/// With `cross_mounts` unset, a directory above that is a mount point now makes
-/// the answer [`Presence::Unknown`].
-pub fn presence(root: &RootDirectory, path: &TreePath, follow: bool, cross_mounts: bool) -> Presence {
+/// How the second look is made.
+#[derive(Debug, Clone, Copy)]
+pub struct SecondLook<'a> {
+    /// The source.
+    pub root: &'a RootDirectory,
+    /// Symlinks are followed, as the job does.
+    pub follow: bool,
+    /// Other file systems are entered. If not, a directory above that is a mount point now
+    /// makes the answer [`Presence::Unknown`].
+    pub cross_mounts: bool,
+    /// Where something must be mounted: if it is not, the answer is [`Presence::Unknown`] there.
+    pub mounts: &'a Mounts,
+}
+
+/// Looks whether `path` is there. A symlink in the place of a directory above means that
+/// the path is gone, unless symlinks are followed.
+pub fn presence(look: &SecondLook<'_>, path: &TreePath) -> Presence {
+    let seen = presence_on_any_disk(look, path);
+    let levels = look.mounts.depth_on_the_way_to(path);
+    // After the look: a disk that was unmounted just before it is still not there.
+    if levels > 0 && !is_mounted(look, path, levels) {
+        return Presence::Unknown("a disk on the way to it is not mounted now".into());
+    }
+    seen
+}
+
+/// Something is mounted at the first `levels` names of the path.
+fn is_mounted(look: &SecondLook<'_>, path: &TreePath, levels: usize) -> bool {
+    let entering = if look.follow { Entering::Following } else { Entering::AnyMount };
+    let names = path.components().take(levels).map(|name| (name, entering));
+    let opened = look.root.open_components(names);
+    let found = opened.and_then(|directory| stat_directory(&directory, &look.root.file_system));
+    found.is_ok_and(|found| found.is_mount_root.unwrap_or(found.metadata.device != look.root.device))
+}
+
+fn presence_on_any_disk(look: &SecondLook<'_>, path: &TreePath) -> Presence {
+    let SecondLook { root, follow, cross_mounts, .. } = *look;
     let mut reached: Option<OwnedFd> = None;
     let depth = path.components().count();
     if depth == 0 {

@@ -95,7 +95,9 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
                 }
                 let after = attributes_of(&stat_open(&descriptor, &file_system)?);
                 if same_times(&attributes, &after) {
-                    if how == Listing::Probe && outline.names_differ {
+                    // Only the first listing stands against the times that looked settled: what came
+                    // while it was probed has moved them, and is in the second.
+                    if how == Listing::Probe && outline.names_differ && attempt == 0 {
                         self.skip_was_wrong(node);
                     }
                     complete = !keep_missing;

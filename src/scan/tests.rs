@@ -342,14 +342,23 @@ fn the_second_look_tells_gone_from_there() {
     let source = Source::new(FILES);
     std::os::unix::fs::symlink("a", source.at("link")).unwrap();
     let root = RootDirectory::open(source.root()).unwrap();
-    let look = |text: &str| presence(&root, &path(text), false, false);
+    let mounts = Mounts::default();
+    let how = SecondLook { root: &root, follow: false, cross_mounts: false, mounts: &mounts };
+    let look = |text: &str| presence(&how, &path(text));
     assert!(matches!(look("a/b/one"), Presence::Present { kind: EntryKind::File, .. }));
     assert!(matches!(look("a/b"), Presence::Present { kind: EntryKind::Directory, .. }));
     assert_eq!(look("a/b/none"), Presence::Absent);
     assert_eq!(look("none/at/all"), Presence::Absent);
     assert_eq!(look("six/below"), Presence::Absent);
     assert_eq!(look("link/b/one"), Presence::Absent);
-    assert!(matches!(presence(&root, &path("link/b/one"), true, false), Presence::Present { .. }));
+    let following = SecondLook { follow: true, ..how };
+    assert!(matches!(presence(&following, &path("link/b/one")), Presence::Present { .. }));
+    let mounts = Mounts([(path("a/b"), 0)].into());
+    let look = |text: &str| presence(&SecondLook { mounts: &mounts, ..how }, &path(text));
+    for on_the_disk in ["a/b", "a/b/one", "a/b/none", "a/b/none/below"] {
+        assert!(matches!(look(on_the_disk), Presence::Unknown(_)), "{on_the_disk}: nothing is mounted there");
+    }
+    assert_eq!(look("a/none"), Presence::Absent);
 }
 
 #[test]
@@ -705,6 +714,56 @@ fn another_file_system_is_recorded_and_not_entered() {
 }
 
 #[test]
+fn below_a_mount_that_is_not_there_nothing_counts_as_gone() {
+    let mut source = Source::new(&["m/disk/one", "m/two", "three", "p/q/disk/four", "p/five", "empty/x"]);
+    fs::remove_file(source.at("empty/x")).unwrap();
+    let files = source.commit().totals.files;
+    source.options.skip_settled = SkipSettled::Auto;
+    source.options.mounts_before = Mounts(["m/disk", "p/q/disk", "empty"].map(|at| (path(at), 7)).into());
+    let named = |report: &ScanReport| {
+        let names = report.unreadable.iter().map(|(path, _)| path.to_string());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    fs::remove_file(source.at("m/disk/one")).unwrap();
+    source.write("m/disk/stray", "not on the disk");
+    let report = source.scan(&Recorder::default());
+    assert_eq!(Some(report.root), source.tree.root(), "ordinary directories now, and left alone");
+    assert_eq!(named(&report), "m/disk p/q/disk");
+    assert_eq!(report.mounts_given_up, [path("empty")], "nothing is known of it, so nothing can be lost");
+    assert!(report.mounts.0.is_empty());
+
+    let kept = ["/m/disk/one File", "/p/q/disk/four File"];
+    fs::remove_dir_all(source.at("m/disk")).unwrap();
+    fs::remove_dir_all(source.at("p/q")).unwrap();
+    for (links, make) in [
+        (LinkPolicy::Record, None),
+        (LinkPolicy::Record, Some("nowhere")),
+        (LinkPolicy::Follow, Some("nowhere")),
+        (LinkPolicy::Follow, Some("p")),
+    ] {
+        source.options.links = links;
+        let _ = fs::remove_file(source.at("m/disk"));
+        if let Some(target) = make {
+            link(&source, &format!("../{target}"), "m/disk");
+        }
+        source.let_settle();
+        // The second time the folder looks settled.
+        for report in [source.commit(), source.commit()] {
+            let entries = source.entries(&report);
+            assert!(kept.iter().all(|file| entries.contains(file)), "{links:?} {make:?}: {entries}");
+            assert_eq!((named(&report).as_str(), report.totals.files), ("m/disk p/q", files), "{make:?}");
+        }
+    }
+    fs::remove_file(source.at("m/two")).unwrap();
+    assert!(!source.entries(&source.scan(&Recorder::default())).contains("/m/two"), "two was on no disk");
+
+    source.options.mounts_before = Mounts::default();
+    source.options.links = LinkPolicy::Record;
+    let entries = source.entries(&source.scan(&Recorder::default()));
+    assert!(entries.contains("/m/disk Symlink") && !entries.contains("/p/q"), "given up: {entries}");
+}
+
+#[test]
 fn a_name_that_a_listing_leaves_out_is_asked_for_before_it_counts_as_gone() {
     let source = Source::new(&["stays", "goes"]);
     source.commit();
@@ -905,6 +964,34 @@ fn names_that_changed_behind_settled_times_are_found_once_a_week_and_told() {
     source.commit();
     let report = source.scan(&Recorder::default());
     assert!(!report.skip_was_wrong, "what is known is what is there");
+}
+
+/// Adds a file when the second directory was looked at, and before it is listed.
+struct Latecomer {
+    file: PathBuf,
+    nodes_read: std::sync::atomic::AtomicU32,
+}
+
+impl crate::observe::Observer for Latecomer {
+    fn event(&self, _event: &crate::observe::Event<'_>) {}
+    fn count(&self, counter: Counter, _amount: u64) {
+        let is_node = counter == Counter::NodesRead;
+        if is_node && self.nodes_read.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 {
+            fs::File::create_new(&self.file).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_name_that_comes_while_its_directory_is_probed_is_no_broken_promise() {
+    let mut source = Source::new(&["d/early"]);
+    source.let_settle();
+    source.commit();
+    source.options.skip_settled = SkipSettled::Check;
+    let latecomer = Latecomer { file: source.at("d/late"), nodes_read: 0.into() };
+    let report = scan(source.root(), &source.tree, &source.tree, &source.options, &latecomer).unwrap();
+    assert!(source.entries(&report).contains("/d/late File"), "it came in time for a listing");
+    assert!(!report.skip_was_wrong, "and moved the times as it should");
 }
 
 #[test]

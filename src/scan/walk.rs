@@ -5,6 +5,7 @@ use crate::model::{Directory, DirectoryPointer, DirectorySink, Timestamp, Totals
 use crate::observe::{Counter, Event, Observer};
 use crate::scan::compare::{Child, Scratch};
 use crate::scan::finish::result_of_error;
+use crate::scan::mounts::Mounts;
 use crate::scan::node::{ChildResult, Handle, Node, Opened, Waiting, lock};
 use crate::scan::open::Metadata;
 use crate::scan::settled::{FileSystem, earlier};
@@ -68,6 +69,8 @@ pub fn scan<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized>(
         handles_max: handles_max(options),
         tally: Tally::default(),
         unreadable: Mutex::new(Vec::new()),
+        mounts: Mutex::default(),
+        mounts_given_up: Mutex::default(),
         skip_wrong: AtomicBool::new(false),
         scratches: Mutex::new(Vec::new()),
         failure: Mutex::new(None),
@@ -123,6 +126,8 @@ pub(crate) struct Walk<'a, Base: ?Sized, Sink: ?Sized> {
     pub(crate) tally: Tally,
     /// The first of those that were counted as unreadable, and why.
     unreadable: Mutex<Vec<(TreePath, String)>>,
+    pub(crate) mounts: Mutex<Mounts>,
+    pub(crate) mounts_given_up: Mutex<Vec<TreePath>>,
     /// A directory that looked settled had other names: no more skips.
     pub(crate) skip_wrong: AtomicBool,
     /// Not thread-locals: a worker may take up another directory while it waits
@@ -311,6 +316,8 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut unreadable = std::mem::take(&mut *lock(&self.unreadable));
         unreadable.sort();
+        let mut mounts_given_up = std::mem::take(&mut *lock(&self.mounts_given_up));
+        mounts_given_up.sort();
         Ok(ScanReport {
             root,
             totals,
@@ -323,6 +330,8 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             specials: count(&self.tally.specials),
             inodes_changed: count(&self.tally.inodes_changed),
             inodes_last: self.root.file_system.stable_inodes,
+            mounts: std::mem::take(&mut *lock(&self.mounts)),
+            mounts_given_up,
             skip_was_wrong: self.skip_wrong.load(Ordering::Relaxed),
             directories_opened: count(&self.tally.directories),
             directories_skipped: count(&self.tally.directories_skipped),

@@ -108,6 +108,7 @@ fn back_up_one(
     let mut run = JobRun::new(&connector, options, committed, &root, &pending, &scanned, report);
     if !run.has_work(&scanned)? {
         run.report.files_unchanged = run.report.files_scanned;
+        run.forget_mounts()?;
         prune::expired_trash(&mut run)?;
         hash_fill::fill_in(&mut run)?;
         housekeeping::compact_if_needed(run);
@@ -120,6 +121,7 @@ fn back_up_one(
         return Ok(());
     }
     let driven = lanes::drive(&mut run, &tally);
+    run.name_lost_mounts();
     if run.was_stopped_before_sending(&driven) {
         return left::settle(&mut run, driven);
     }

@@ -69,6 +69,18 @@ fn file_system_is_the_same(
     })
 }
 
+/// The same consent for the disks that are mounted below the source. Where the source itself has moved to
+/// another file system it is for that one: what was mounted below is then easily forgotten.
+pub(super) fn accepts_other_mounts(
+    job: &Job,
+    facts: &Facts,
+    file_system: u64,
+    options: &BackupOptions,
+) -> bool {
+    let is_same = facts.source_file_system == file_system || job.source_filesystem == SourceFilesystem::Any;
+    is_same && options.accepts(Guard::SourceFilesystem)
+}
+
 /// The disk that is to be backed up is often not mounted yet when people try for the first
 /// time: to say of its mount point that everything is protected would be a lie.
 fn first_source_has_something(job: &Job, scanned: &Scanned, options: &BackupOptions) -> Result<(), Halt> {

@@ -8,6 +8,7 @@ use super::connect::Connector;
 use super::halt::Halt;
 use super::lanes::{Candidate, Prepared};
 use super::ledger::Ledger;
+use super::mounts::MountMemory;
 use super::options::{BackupOptions, Guard};
 use super::quarantine::{Quarantine, Verdict};
 use super::remote::OpenRemote;
@@ -22,7 +23,7 @@ use crate::index::{Facts, PendingTree, RunCounts};
 use crate::model::{BatchItem, Lane, RunId, Timestamp, TreePath};
 use crate::observe::{Event, Observer, Phase};
 use crate::plan::{Budget, Policy};
-use crate::scan::{Presence, RootDirectory, SourceIdentity, presence};
+use crate::scan::{Presence, RootDirectory, SecondLook, SourceIdentity, presence};
 use crate::transfer::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -58,6 +59,7 @@ pub(super) struct JobRun<'a> {
     source: &'a RootDirectory,
     pending: &'a PendingTree<'a>,
     pub(super) scan: ScanFacts,
+    pub(super) mounts: &'a MountMemory,
     /// Paths at or below which nothing may go up in this run.
     blocked: BTreeSet<TreePath>,
     /// What must leave the mirror before something of the same name there can go up, and what waits for it.
@@ -97,7 +99,7 @@ impl<'a> JobRun<'a> {
         committed: Committed<'a>,
         source: &'a RootDirectory,
         pending: &'a PendingTree<'a>,
-        scanned: &Scanned,
+        scanned: &'a Scanned,
         report: &'a mut JobReport,
     ) -> Self {
         let scan = ScanFacts {
@@ -118,6 +120,7 @@ impl<'a> JobRun<'a> {
             source,
             pending,
             scan,
+            mounts: &scanned.mounts,
             blocked: BTreeSet::new(),
             leaving_first: BTreeMap::new(),
             moved_folders: BTreeSet::new(),
@@ -183,16 +186,19 @@ impl<'a> JobRun<'a> {
         self.source
     }
 
-    /// How the source is looked at: with or without following links and
-    /// crossing mounts.
-    pub(super) fn looking(&self) -> (&'a RootDirectory, bool, bool) {
-        (self.source, self.job.links == Links::Follow, self.job.cross_mounts)
+    /// How the source is looked at a second time.
+    pub(super) fn looking(&self) -> SecondLook<'_> {
+        SecondLook {
+            root: self.source,
+            follow: self.job.links == Links::Follow,
+            cross_mounts: self.job.cross_mounts,
+            mounts: self.mounts.there(),
+        }
     }
 
     /// Whether a path is in the source right now.
     pub(super) fn presence(&self, path: &TreePath) -> Presence {
-        let (source, follow, cross_mounts) = self.looking();
-        presence(source, path, follow, cross_mounts)
+        presence(&self.looking(), path)
     }
 
     /// The source has nothing at `path`, and that is certain.
@@ -433,6 +439,7 @@ impl<'a> JobRun<'a> {
         }
         self.report.index_bytes_written += written;
         self.end_journal()?;
+        self.forget_mounts()?;
         self.quarantine.save_lifted(self.committed.state, &self.connector.disk)
     }
 

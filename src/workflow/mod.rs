@@ -45,6 +45,7 @@ mod last_run;
 mod ledger;
 mod left;
 mod legacy_trash;
+mod mounts;
 mod opened;
 mod owner;
 mod periodic_check;

@@ -54,7 +54,7 @@ macro_rules! guards {
 guards! {
     /// The source is empty, and it was not before
     SourceEmpty = "source-empty",
-    /// The source is on another file system than last time
+    /// The source, or a disk mounted below it, is on another file system than last time, or gone
     SourceFilesystem = "source-filesystem",
     /// The job's `source` was changed in the configuration
     SourceChanged = "source-changed",

@@ -1,8 +1,10 @@
 //! Walking the source of a job.
 
 use super::committed::Committed;
-use super::configuration::{Configuration, Job, Links, SkipSettled};
+use super::configuration::{Configuration, Job, Links, SkipSettled, SourceFilesystem};
+use super::guards;
 use super::halt::Halt;
+use super::mounts::MountMemory;
 use super::options::BackupOptions;
 use super::report::JobReport;
 use super::source_memory::SourceMemory;
@@ -31,14 +33,12 @@ pub(super) fn scan(
     let mut memory = SourceMemory::read(committed.state).map_err(Halt::fatal)?;
     let file_system =
         scan::identify(&job.source).map_err(|error| cannot_scan(error, surroundings))?.file_system;
+    let accepts_mounts = guards::accepts_other_mounts(job, &committed.docket.facts, file_system, options);
     let skip_settled = match job.skip_settled {
         SkipSettled::Off => scan::SkipSettled::Off,
-        // A look cannot write down that everything was listed, and would do so each time.
-        SkipSettled::Auto => match memory.skip_settled(file_system, surroundings.now_seconds()) {
-            scan::SkipSettled::Check if is_dry_run => scan::SkipSettled::Auto,
-            skip_settled => skip_settled,
-        },
+        SkipSettled::Auto => memory.skip_settled(file_system, surroundings.now_seconds(), is_dry_run),
     };
+    let mut mounts = MountMemory::read(committed.state, accepts_mounts)?;
     let options = ScanOptions {
         threads: job.threads as usize,
         exclude,
@@ -48,6 +48,8 @@ pub(super) fn scan(
             Links::Upload => LinkPolicy::Upload,
         },
         cross_mounts: job.cross_mounts,
+        mounts_before: mounts.before().clone(),
+        any_file_system: job.source_filesystem == SourceFilesystem::Any,
         always_excluded: own_directories(configuration),
         same_rules_as_base: committed.docket.facts.scope_digest == scope_digest,
         skip_settled,
@@ -68,6 +70,10 @@ pub(super) fn scan(
     if memory != before && !is_dry_run {
         memory.write(committed.state, observer).map_err(Halt::fatal)?;
     }
+    mounts.learn(&scanned);
+    if !is_dry_run {
+        mounts.write_all(committed)?;
+    }
     put_into(report, &scanned);
     // The last of them: those on the way come now and then only.
     observer.event(&Event::ScanProgress {
@@ -75,7 +81,7 @@ pub(super) fn scan(
         directories: report.directories_scanned,
         files_expected: report.files_scanned,
     });
-    Ok(Scanned { report: scanned, scope_digest })
+    Ok(Scanned { report: scanned, scope_digest, mounts })
 }
 
 fn put_into(report: &mut JobReport, scanned: &ScanReport) {
@@ -103,6 +109,7 @@ fn own_directories(configuration: &Configuration) -> Vec<(u64, u64)> {
 pub(super) struct Scanned {
     pub(super) report: ScanReport,
     pub(super) scope_digest: [u8; 32],
+    pub(super) mounts: MountMemory,
 }
 
 /// Everything that decides which names are in scope. A change of it makes names

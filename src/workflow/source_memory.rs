@@ -33,14 +33,15 @@ impl SourceMemory {
     }
 
     /// How settled directories are dealt with in a scan of that file system.
-    pub(super) fn skip_settled(&self, file_system: u64, now_seconds: i64) -> SkipSettled {
+    pub(super) fn skip_settled(&self, file_system: u64, now_seconds: i64, is_dry_run: bool) -> SkipSettled {
         // A time in the future is one of a clock that was wrong.
         let is_due = self
             .listed_seconds
             .is_none_or(|then| !(0..LISTED_EVERY_SECONDS).contains(&now_seconds.saturating_sub(then)));
         match self.skip_was_wrong_on == Some(file_system) {
             true => SkipSettled::Off,
-            false if is_due => SkipSettled::Check,
+            // A look cannot write down that everything was listed, and would do so each time.
+            false if is_due && !is_dry_run => SkipSettled::Check,
             false => SkipSettled::Auto,
         }
     }
@@ -92,17 +93,18 @@ mod tests {
     #[test]
     fn everything_is_listed_once_a_week_and_after_a_clock_that_was_wrong() {
         let memory = SourceMemory { listed_seconds: Some(1_000), ..SourceMemory::default() };
-        assert_eq!(SourceMemory::default().skip_settled(1, 0), SkipSettled::Check);
-        assert_eq!(memory.skip_settled(1, 1_000), SkipSettled::Auto);
-        assert_eq!(memory.skip_settled(1, 1_000 + LISTED_EVERY_SECONDS - 1), SkipSettled::Auto);
-        assert_eq!(memory.skip_settled(1, 1_000 + LISTED_EVERY_SECONDS), SkipSettled::Check);
-        assert_eq!(memory.skip_settled(1, 999), SkipSettled::Check);
+        assert_eq!(SourceMemory::default().skip_settled(1, 0, false), SkipSettled::Check);
+        assert_eq!(memory.skip_settled(1, 1_000, false), SkipSettled::Auto);
+        assert_eq!(memory.skip_settled(1, 1_000 + LISTED_EVERY_SECONDS - 1, false), SkipSettled::Auto);
+        assert_eq!(memory.skip_settled(1, 1_000 + LISTED_EVERY_SECONDS, false), SkipSettled::Check);
+        assert_eq!(memory.skip_settled(1, 1_000 + LISTED_EVERY_SECONDS, true), SkipSettled::Auto);
+        assert_eq!(memory.skip_settled(1, 999, false), SkipSettled::Check);
     }
 
     #[test]
     fn where_the_rule_did_not_hold_once_nothing_is_skipped_again() {
         let memory = SourceMemory { skip_was_wrong_on: Some(7), ..SourceMemory::default() };
-        assert_eq!(memory.skip_settled(7, 0), SkipSettled::Off);
-        assert_eq!(memory.skip_settled(8, 0), SkipSettled::Check);
+        assert_eq!(memory.skip_settled(7, 0, false), SkipSettled::Off);
+        assert_eq!(memory.skip_settled(8, 0, false), SkipSettled::Check);
     }
 }

@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
 pub mod mirror;
+pub mod mounts;
 pub mod openlist;
 pub mod post;
 pub mod program;

@@ -168,14 +168,14 @@ pub const KEYS: &[Key] = &[
         "source_filesystem",
         "`\"same\"`, `\"any\"`",
         "\"same\"",
-        "Guard: the source must be on the file system it was on last time. `any` for snapshot mounts and network drives that change it.",
+        "Guard: the source, and each disk below it, must be on the file system it was on last time. `any` for snapshot mounts and network drives that change it.",
     ),
     key(
         "job",
         "cross_mounts",
         "true, false",
         "false",
-        "Go into other file systems that are mounted below the source.",
+        "Go into other file systems that are mounted below the source. They are remembered: where one is not mounted in a later run, or another is, the folder is left as it was and named as unprotected (exit code 3). For a disk that was removed for good: `--accept source-filesystem`, in a run in which the source itself has not moved.",
     ),
     key(
         "job",

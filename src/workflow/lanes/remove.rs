@@ -83,12 +83,10 @@ fn remove(run: &mut JobRun<'_>, vanished: Vec<(BatchItem, Change)>) -> Result<()
     if vanished.is_empty() {
         return Ok(());
     }
-    let (source, follow, cross_mounts) = run.looking();
+    let look = run.looking();
     let mut proven: Vec<BatchItem> = vanished
         .into_par_iter()
-        .filter(|(_, change)| {
-            is_removal_proven(change, || presence(source, &change.path, follow, cross_mounts))
-        })
+        .filter(|(_, change)| is_removal_proven(change, || presence(&look, &change.path)))
         .map(|(item, _)| item)
         .collect();
     if proven.is_empty() {

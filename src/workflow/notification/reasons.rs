@@ -70,6 +70,18 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     ("the index is damaged here, the next backup mends it: {}", "索引此处损坏，下次备份会修复：{}"),
     ("is a directory that cannot be read: {}", "目录无法读取：{}"),
+    (
+        "a disk that was mounted here or below is not mounted now; what is here stays as it was. Mount it and run again; if it was removed for good: --accept source-filesystem",
+        "此处或其下原先挂载的磁盘现未挂载；此处内容保持原状。请挂载后重新运行；若该磁盘已永久移除：--accept source-filesystem",
+    ),
+    (
+        "another file system is mounted here than in the last run; what is here stays as it was. If that is meant: --accept source-filesystem; if it changes with every mount: source_filesystem = \"any\"",
+        "此处挂载的文件系统与上次不同；此处内容保持原状。若确属有意：--accept source-filesystem；若每次挂载都会变化：source_filesystem = \"any\"",
+    ),
+    (
+        "a disk was unmounted here while the backup ran; what was not sent before is not protected",
+        "备份运行期间此处的磁盘被卸载；此前未上传的内容未受保护",
+    ),
     ("is known no longer: {}", "已无法确认：{}"),
     (
         "bit rot: its content changed, but neither its size nor its {} did (BLAKE3 {} instead of {}). The remote holds the good version, and no backup replaces it; `treeferry restore` gets it back, or `treeferry backup --accept changed-content` sends the file as it is now",
