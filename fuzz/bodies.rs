@@ -333,6 +333,8 @@ pub(crate) fn side_files(data: &[u8]) {
         SideFile::LastRun,
         SideFile::Source,
         SideFile::Doubts,
+        SideFile::Unknown,
+        SideFile::Mounts,
         SideFile::Quarantine,
         SideFile::Ledger,
         SideFile::Notification,

@@ -3,6 +3,7 @@
 
 use super::check_state::CheckState;
 use super::import_snapshot::lines::parse_line;
+use super::mounts::MountMemory;
 use super::quarantine::Quarantine;
 use super::source_memory::SourceMemory;
 use super::take_over::put_in_order;
@@ -24,16 +25,18 @@ pub fn side_files_read(state: &StateDir, now_seconds: i64) -> usize {
         let oldest = kind.oldest(&[1; PARTS], PARTS as u64);
         kind.note(oldest, now_seconds);
     });
-    let doubts = state
-        .read_side_file(SideFile::Doubts)
-        .map(|bytes| committed::parse_doubts(&bytes.unwrap_or_default()));
+    let paths = |file| {
+        state.read_side_file(file).map(|bytes| committed::parse_doubts(&bytes.unwrap_or_default())).is_ok()
+    };
     notification::last_failures(state);
     let read = [
         check.is_ok(),
         source.is_ok(),
         last.is_ok(),
         verified.is_ok(),
-        doubts.is_ok(),
+        paths(SideFile::Doubts),
+        paths(SideFile::Unknown),
+        MountMemory::read(state, false).is_ok(),
         Quarantine::load(state).is_ok(),
     ];
     read.into_iter().filter(|read| *read).count()
