@@ -2,6 +2,7 @@
 //! stops or kills us there, or the remote refuses. A script in front of the real
 //! rclone waits for that command.
 
+use crate::support::mounts::{in_shell, with_mounts};
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
@@ -160,4 +161,21 @@ fn names_that_a_server_cannot_move_do_not_end_a_run_however_many_there_are() {
     assert_eq!(finished.number("files_unprotected"), 30, "{finished}");
     assert_eq!(fs::read_to_string(world.mirror().join("a first")).unwrap(), "another content of a first");
     assert!(!world.mirror().join("z last").exists(), "the lanes behind did not have their turn");
+}
+
+#[test]
+fn a_local_disk_that_is_full_ends_with_14_and_names_what_is_missing() {
+    let world = World::local(Rclone::Current);
+    for index in 0..8 {
+        world.write(&format!("file {index}"), &"x".repeat(500_000));
+    }
+    let mirror = world.mirror();
+    fs::create_dir_all(&mirror).unwrap();
+    let backup = in_shell(&world.program.command(&["--json", "backup"]));
+    let script =
+        format!("mount -t tmpfs -o size=2m none '{}'; exec {backup}", mirror.parent().unwrap().display());
+    let Some(finished) = with_mounts(&script) else { return };
+    let finished = finished.expect(14);
+    let unprotected = finished.summary()["unprotected"].to_string();
+    assert!(unprotected.contains("\"file "), "{finished}");
 }

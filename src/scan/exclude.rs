@@ -3,6 +3,7 @@
 use crate::model::TreePath;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use std::collections::BTreeMap;
 
 /// How the folder is called in which `restore` keeps files until they were checked;
 /// [`STAGING_RANDOM`] letters and digits follow.
@@ -23,8 +24,23 @@ pub fn is_staging_folder(name: &[u8]) -> bool {
 #[derive(Debug, Clone)]
 pub struct ExcludeRules {
     matcher: Gitignore,
+    /// Patterns that had to be written in other words, by those words.
+    reworded: BTreeMap<String, String>,
     digest: [u8; 32],
 }
+
+/// What git knows in brackets, and the matcher does not: it takes their letters one by one.
+const CLASSES: [(&str, &str); 9] = [
+    ("[:alpha:]", "a-zA-Z"),
+    ("[:digit:]", "0-9"),
+    ("[:alnum:]", "a-zA-Z0-9"),
+    ("[:upper:]", "A-Z"),
+    ("[:lower:]", "a-z"),
+    ("[:xdigit:]", "0-9a-fA-F"),
+    ("[:blank:]", " \t"),
+    ("[:space:]", " \t\n\u{b}\u{c}\r"),
+    ("[:cntrl:]", "\u{1}-\u{1f}\u{7f}"),
+];
 
 /// An exclude pattern that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +54,7 @@ pub struct ExcludeError {
 
 impl Default for ExcludeRules {
     fn default() -> Self {
-        ExcludeRules { matcher: Gitignore::empty(), digest: digest_of(&[]) }
+        ExcludeRules { matcher: Gitignore::empty(), reworded: BTreeMap::new(), digest: digest_of(&[]) }
     }
 }
 
@@ -49,17 +65,22 @@ impl ExcludeRules {
     /// When one of them is no pattern; it is named.
     pub fn compile(patterns: &[String]) -> Result<Self, ExcludeError> {
         let mut builder = GitignoreBuilder::new(".");
+        let mut reworded = BTreeMap::new();
         for pattern in patterns {
             let error = |reason: String| ExcludeError { pattern: pattern.clone(), reason };
             if pattern.contains('\n') {
                 return Err(error("a pattern is one line".into()));
             }
-            builder.add_line(None, pattern).map_err(|wrong| error(wrong.to_string()))?;
+            let words = in_words_of_the_matcher(pattern).map_err(&error)?;
+            builder.add_line(None, &words).map_err(|wrong| error(wrong.to_string()))?;
+            if words != *pattern {
+                reworded.insert(words, pattern.clone());
+            }
         }
         let matcher = builder
             .build()
             .map_err(|wrong| ExcludeError { pattern: patterns.join(", "), reason: wrong.to_string() })?;
-        Ok(ExcludeRules { matcher, digest: digest_of(patterns) })
+        Ok(ExcludeRules { matcher, reworded, digest: digest_of(patterns) })
     }
 
     /// True when nothing can be excluded.
@@ -71,7 +92,10 @@ impl ExcludeRules {
     /// have been asked before: an excluded one is not entered.
     pub fn verdict(&self, path: &TreePath, is_directory: bool) -> Option<&str> {
         match self.matcher.matched(path.as_path(), is_directory) {
-            Match::Ignore(glob) => Some(glob.original()),
+            Match::Ignore(glob) => {
+                let words = glob.original();
+                Some(self.reworded.get(words).map_or(words, String::as_str))
+            }
             Match::Whitelist(_) | Match::None => None,
         }
     }
@@ -90,6 +114,18 @@ impl ExcludeRules {
     /// Equal digests mean equal patterns in equal order.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+}
+
+fn in_words_of_the_matcher(pattern: &str) -> Result<String, String> {
+    let mut words = pattern.to_owned();
+    for (class, range) in CLASSES {
+        words = words.replace(class, range);
+    }
+    match words.contains("[:") && words.contains(":]") {
+        true => Err("of the classes in brackets only alpha, digit, alnum, upper, lower, xdigit, blank, space and cntrl are \
+                     known; write its characters".into()),
+        false => Ok(words),
     }
 }
 
@@ -123,6 +159,24 @@ mod tests {
         {
             assert!(!is_staging_folder(name), "{name:?}");
         }
+    }
+
+    #[test]
+    fn classes_in_brackets_are_those_of_git() {
+        let rules = rules(&["[[:upper:]]*.log", "/[^[:digit:]_]x", "[[:space:][:xdigit:]]end"]);
+        assert_eq!(rules.verdict(&path(b"a/Big.log"), false), Some("[[:upper:]]*.log"));
+        assert_eq!(rules.verdict(&path(b"a/small.log"), false), None);
+        assert_eq!(rules.verdict(&path(b"ax"), false), Some("/[^[:digit:]_]x"));
+        assert_eq!(rules.verdict(&path(b"7x"), false), None);
+        assert_eq!(rules.verdict(&path(b"_x"), false), None);
+        for (name, is_excluded) in [("\tend", true), ("Fend", true), ("gend", false), (":end", false)] {
+            assert_eq!(rules.verdict(&path(name.as_bytes()), false).is_some(), is_excluded, "{name:?}");
+        }
+        let error = ExcludeRules::compile(&["[[:punct:]]".to_owned()]).unwrap_err();
+        assert!(
+            error.to_string().contains("\"[[:punct:]]\"") && error.to_string().contains("xdigit"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -63,6 +63,8 @@ const TABLE: &[(FailureClass, &[&str])] = &[
             "disk full",
             "out of space",
             "not enough space",
+            // What rclone says of a local disk before it writes a byte (`--local-no-preallocate` unset).
+            "too big for remaining disk space",
             "storage limit",
             "storagelimit",
             "insufficient space",
@@ -246,6 +248,7 @@ mod tests {
                 "Failed to copy: googleapi: Error 403: The user's Drive storage quota has been exceeded",
                 RemoteFull,
             ),
+            ("Failed to copy: preallocate: file too big for remaining disk space", RemoteFull),
             ("read metadata failed: Unauthorized: 401 Unauthorized", Authentication),
             ("api error InvalidAccessKeyId: The Access Key Id you provided", Authentication),
             ("dial tcp 127.0.0.1:1: connect: connection refused", RemoteUnwell),

@@ -231,7 +231,7 @@ pub const KEYS: &[Key] = &[
         "exclude",
         "list of patterns",
         "[]",
-        "`.gitignore` syntax. Nothing else hides a file: no `.gitignore`, no hidden-file rule; only treeferry's own state, logs and the folders `.treeferry-restore-??????` of a restore are never taken. A job's list stands instead of that of `[defaults]`.",
+        "`.gitignore` syntax (`{a,b}` stands for one of both, as in rclone's filters; of the classes in brackets `[:punct:]`, `[:graph:]` and `[:print:]` are refused). Nothing else hides a file: no `.gitignore`, no hidden-file rule; only treeferry's own state, logs and the folders `.treeferry-restore-??????` of a restore are never taken. A job's list stands instead of that of `[defaults]`.",
     ),
     key("notify", "on", "`\"always\"`, `\"change\"`, `\"failure\"`", "\"always\"", "When to tell."),
     key(
