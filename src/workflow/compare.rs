@@ -61,7 +61,7 @@ fn count(run: &JobRun<'_>) -> Result<Tally, Halt> {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         tally.add(&change, decision);
-        folders.add(run, &views, &change, decision, &mut tally)?;
+        folders.add(run, &views, &change, decision, &mut tally);
     }
     Ok(tally)
 }
@@ -121,7 +121,7 @@ fn read_chunk(run: &mut JobRun<'_>, chunk: Vec<Candidate>, so_far: &mut Suspects
         so_far.same_bytes += candidate.pending.stamp.size;
         // A plan keeps nothing: a million of them would have to be held in memory.
         if !run.options.dry_run {
-            run.refresh(candidate)?;
+            run.refresh(candidate);
         }
     }
     if !run.options.dry_run {

@@ -15,7 +15,7 @@ use super::report::JobReport;
 use super::source::Scanned;
 use super::spending::Measured;
 use super::surroundings::Surroundings;
-use super::views::Views;
+use super::views::{Kept, Views};
 use super::{owner, settle};
 use crate::diff::{Equality, diff};
 use crate::index::{Facts, PendingTree, RunCounts};
@@ -73,6 +73,7 @@ pub(super) struct JobRun<'a> {
     pub(super) denied: Vec<BatchItem>,
     /// Paths below a damaged node of the base: something may lie there or not.
     pub(super) never_known: BTreeSet<TreePath>,
+    has_said_kept_is_damaged: bool,
     quarantine: Quarantine,
     last_checkpoint_seconds: i64,
     /// How fast uploads were so far in this run.
@@ -125,6 +126,7 @@ impl<'a> JobRun<'a> {
             unresolved_folder: None,
             denied: Vec::new(),
             never_known: BTreeSet::new(),
+            has_said_kept_is_damaged: false,
             quarantine: Quarantine::default(),
             last_checkpoint_seconds: connector.surroundings.now_seconds(),
             measured: Measured::default(),
@@ -296,23 +298,35 @@ impl<'a> JobRun<'a> {
     }
 
     /// The mirror holds this content already: only the stamp is new.
-    pub(super) fn refresh(&mut self, candidate: Candidate) -> Result<(), Halt> {
-        self.forget_kept(&candidate.path)?;
+    pub(super) fn refresh(&mut self, candidate: Candidate) {
+        self.forget_kept(&candidate.path);
         self.ledger.held(candidate.path, candidate.pending);
         // The plan counted it as changed, for want of a look.
         if self.report.files_changed > 0 {
             self.report.files_changed -= 1;
             self.report.files_unchanged += 1;
         }
-        Ok(())
     }
 
     /// What is in the source again is not kept any more, but held.
-    pub(super) fn forget_kept(&mut self, path: &TreePath) -> Result<(), Halt> {
-        if self.views().kept_entry(path)?.is_some() {
-            self.ledger.unkeep(path.clone());
+    pub(super) fn forget_kept(&mut self, path: &TreePath) {
+        match self.views().kept_entry(path) {
+            Kept::Nothing => {}
+            Kept::Held(_) => self.ledger.unkeep(path.clone()),
+            // What else that directory keeps would be forgotten with it.
+            Kept::NotKnown => self.say_kept_is_damaged(path),
         }
-        Ok(())
+    }
+
+    /// Once in a run is enough.
+    pub(super) fn say_kept_is_damaged(&mut self, path: &TreePath) {
+        if !std::mem::replace(&mut self.has_said_kept_is_damaged, true) {
+            self.warn(format!(
+                "the index is damaged: it can't be told what the mirror keeps around {path}. What lies there stays, but \
+                 for what new files replace, which goes to the trash; look after the disk that holds {}",
+                self.committed.state.path().display()
+            ));
+        }
     }
 
     /// True when anything is kept on the mirror.

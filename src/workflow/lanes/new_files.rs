@@ -12,7 +12,7 @@ use crate::scan::RootDirectory;
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::{JobRun, is_below_any};
 use crate::workflow::spending::Step;
-use crate::workflow::views::Views;
+use crate::workflow::views::{Kept, Views};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -90,7 +90,7 @@ impl Reader<'_> {
             let size = candidate.pending.stamp.size;
             if SizeClass::of(size) != self.class
                 || is_below_any(&self.blocked, &candidate.path)
-                || self.views.kept_entry(&candidate.path)?.is_some()
+                || !matches!(self.views.kept_entry(&candidate.path), Kept::Nothing)
             {
                 continue;
             }

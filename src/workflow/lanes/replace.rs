@@ -9,6 +9,7 @@ use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
 use crate::workflow::spending::Step;
 use crate::workflow::trashing::Purpose;
+use crate::workflow::views::Kept;
 
 /// Files of one pair at the most.
 pub(in crate::workflow) const PAIR_FILES_MAX: usize = 200;
@@ -29,9 +30,11 @@ pub(super) fn replace_changed(run: &mut JobRun<'_>) -> Result<(), Halt> {
         let Some(mut candidate) = Candidate::from_change(change) else { continue };
         match upload {
             Upload::Changed | Upload::Suspect => {}
-            Upload::New => match views.kept_entry(&candidate.path)? {
-                Some(kept) => candidate.base = Some(kept),
-                None => continue,
+            Upload::New => match views.kept_entry(&candidate.path) {
+                Kept::Held(kept) => candidate.base = Some(*kept),
+                // As an older version that is not known, below.
+                Kept::NotKnown => candidate.base = None,
+                Kept::Nothing => continue,
             },
             Upload::None => continue,
         }
@@ -66,7 +69,7 @@ fn compare(
     let read = prepare::read_all(run.source(), suspects, run.budget().bytes_max, run.observer());
     for candidate in run.sort_out(read) {
         if candidate.is_same_content() {
-            run.refresh(candidate)?;
+            run.refresh(candidate);
         } else {
             differing.push(candidate);
         }
