@@ -41,6 +41,8 @@ pub(super) struct ScanFacts {
     pub(super) identity: SourceIdentity,
     pub(super) started: Timestamp,
     pub(super) scope_digest: [u8; 32],
+    /// The clock was set back since the base was scanned: from here on no stamp proves anything.
+    pub(super) distrusted_from: Option<Timestamp>,
     /// No name of the base was passed over unread, so that none can be out of scope unseen.
     pub(super) has_matched_all: bool,
 }
@@ -105,6 +107,7 @@ impl<'a> JobRun<'a> {
             identity: scanned.report.identity,
             started: scanned.report.started,
             scope_digest: scanned.scope_digest,
+            distrusted_from: distrusted_from(&committed.docket.facts, scanned.report.started),
             has_matched_all: scanned.report.files_unreadable == 0 || committed.docket.base.is_none(),
         };
         JobRun {
@@ -213,6 +216,7 @@ impl<'a> JobRun<'a> {
             base: self.committed.docket.base,
             kept: self.committed.docket.kept,
             pending: self.pending,
+            equality: self.scan.distrusted_from.map_or(Equality::Stamp, Equality::StampBefore),
             observer: self.surroundings.observer,
         }
     }
@@ -414,6 +418,10 @@ impl<'a> JobRun<'a> {
         let ended_in_order = matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_)));
         let mut facts = self.facts();
         facts.complete = driven.is_ok() && self.report.unprotected.total == 0 && !self.has_not_reached;
+        if self.scan.distrusted_from.is_some() && !facts.complete {
+            // What was not read again has its turn when the next scan finds the clock set back, too.
+            facts.scan_started = self.committed.docket.facts.scan_started;
+        }
         self.settle_scope(&mut facts);
         self.observer().event(&Event::PhaseStarted(Phase::Commit));
         if self.committed.is_claimed {
@@ -440,7 +448,7 @@ impl<'a> JobRun<'a> {
         let mut ledger = std::mem::take(&mut self.ledger);
         ledger.counts = self.counts_to_record();
         let aside = ledger.take_aside();
-        let edits = settle::edits(diff(&base, views.pending, Equality::Stamp), policy, &ledger);
+        let edits = settle::edits(diff(&base, views.pending, views.equality), policy, &ledger);
         let written = self.committed.commit(edits, aside, facts, &note)?;
         if written > 0 {
             self.report.run_id = Some(note.run);
@@ -497,6 +505,13 @@ impl<'a> JobRun<'a> {
         }
         Ok(None)
     }
+}
+
+/// When the clock was set back since the scan before, the time from which on stamps may come twice. The
+/// margin is the longest that the scan has for a file system: files that it trusts are not asked for.
+fn distrusted_from(facts: &Facts, started: Timestamp) -> Option<Timestamp> {
+    const MARGIN_SECONDS: i64 = 60;
+    (facts.scan_started > started).then(|| Timestamp { seconds: started.seconds - MARGIN_SECONDS, ..started })
 }
 
 /// The scan's own time changes with every run and must not make a commit.

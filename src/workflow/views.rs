@@ -2,6 +2,7 @@
 
 use super::halt::Halt;
 use super::tree_walk::{Next, Selection, Visit, walk};
+use crate::diff::Equality;
 use crate::index::{NodeFile, PendingTree, Root, Tree, find};
 use crate::model::{Directory, DirectoryPointer, EntryKind, OwnedEntry, TreePath, TreeView};
 use crate::observe::Observer;
@@ -15,6 +16,8 @@ pub(super) struct Views<'a> {
     pub(super) base: Option<Root>,
     pub(super) kept: Option<Root>,
     pub(super) pending: &'a PendingTree<'a>,
+    /// When base and pending count as equal.
+    pub(super) equality: Equality,
     pub(super) observer: &'a dyn Observer,
 }
 

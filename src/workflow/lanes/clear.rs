@@ -6,7 +6,7 @@
 //! one piece; junk that a broken upload left behind is deleted by list.
 
 use super::perhaps_kept::PerhapsKept;
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::{BatchItem, Change, EntryKind, TreePath};
 use crate::plan::{Classifier, Removal, Tally, Upload};
 use crate::workflow::halt::Halt;
@@ -31,7 +31,7 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
     let mut in_the_way = Vec::new();
     let mut perhaps_kept = PerhapsKept::default();
     let mut moved_folder: Option<TreePath> = None;
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         if let Some(folder) = &moved_folder {

@@ -4,7 +4,7 @@
 //! ahead and no more; the first one while a first run looks at the remote.
 
 use super::prepare::{self, Candidate, Prepared};
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::TreePath;
 use crate::observe::Observer;
 use crate::plan::{Classifier, Policy, SizeClass, Upload};
@@ -81,7 +81,7 @@ impl Reader<'_> {
         let mut chunk: Vec<Candidate> = Vec::new();
         let (mut bytes, mut list_bytes) = (0u64, 0usize);
         let base = self.views.base();
-        for change in diff(&base, self.views.pending, Equality::Stamp) {
+        for change in diff(&base, self.views.pending, self.views.equality) {
             let change = change.map_err(Halt::fatal)?;
             if classifier.decide(&change).upload != Upload::New {
                 continue;

@@ -1,6 +1,6 @@
 //! What vanished from the source leaves the mirror, or is known as kept.
 
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::{BatchItem, Change, EntryFlags, EntryKind, TreePath};
 use crate::plan::{Classifier, Removal};
 use crate::scan::{Presence, presence};
@@ -24,7 +24,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
     let mut classifier = Classifier::new(run.policy());
     let mut vanished = Vec::new();
     let mut moved_folder: Option<TreePath> = None;
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         if run.waiting_for(&change.path).is_some() {

@@ -2,7 +2,7 @@
 //! in their place. A pair is small, so that the mirror never has a long hole.
 
 use super::prepare::{self, Candidate};
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::BatchItem;
 use crate::plan::{Classifier, Upload};
 use crate::workflow::halt::Halt;
@@ -24,7 +24,7 @@ pub(super) fn replace_changed(run: &mut JobRun<'_>) -> Result<(), Halt> {
     let mut suspects = Vec::new();
     let mut suspect_bytes = 0;
     let mut differing = Vec::new();
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         let upload = classifier.decide(&change).upload;
         let Some(mut candidate) = Candidate::from_change(change) else { continue };
