@@ -375,8 +375,7 @@ impl<'a> JobRun<'a> {
         self.last_checkpoint_seconds = note.finished_seconds;
         if let Some(remote) = &mut self.remote {
             let header = self.committed.journal_header(remote.run);
-            remote.journal.restart(&header).map_err(Halt::fatal)?;
-            remote.announce_open(Lane::Trash, &self.denied)?;
+            remote.restart_journal(&header, &[(Lane::Trash, &self.denied)], None)?;
         }
         Ok(())
     }
@@ -466,17 +465,14 @@ impl<'a> JobRun<'a> {
         if self.unresolved.is_empty() && self.unresolved_folder.is_none() && self.denied.is_empty() {
             return self.committed.remove_journal();
         }
-        remote.journal.restart(&self.committed.journal_header(remote.run)).map_err(Halt::fatal)?;
-        for lane in [Lane::Trash, Lane::Delete] {
+        let unresolved = |lane: Lane| -> Vec<BatchItem> {
             let of_lane = self.unresolved.iter().filter(|(of, _)| *of == lane);
-            let items: Vec<BatchItem> = of_lane.map(|(_, item)| item.clone()).collect();
-            remote.announce_open(lane, &items)?;
-        }
-        remote.announce_open(Lane::Trash, &self.denied)?;
-        if let Some(folder) = &self.unresolved_folder {
-            remote.journal.append_folder_intent(folder).map_err(Halt::fatal)?;
-        }
-        Ok(())
+            of_lane.map(|(_, item)| item.clone()).collect()
+        };
+        let (moves, deletions) = (unresolved(Lane::Trash), unresolved(Lane::Delete));
+        let open = [(Lane::Trash, &moves), (Lane::Delete, &deletions), (Lane::Trash, &self.denied)];
+        let header = self.committed.journal_header(remote.run);
+        remote.restart_journal(&header, &open, self.unresolved_folder.as_ref())
     }
 
     /// What the docket says of the job after this run.
