@@ -6,13 +6,14 @@ use super::message::{Message, one_line};
 use super::secret::Masks;
 use super::settings::{Channel, Channels};
 use super::{mail, telegram, webhook};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// How long we wait for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For one attempt, and for each step of a mail.
+    /// For each step of an attempt; a whole one has two times this long.
     pub attempt: Duration,
     /// Between two attempts.
     pub pause: Duration,
@@ -31,10 +32,15 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// After this a channel is given up, whatever it does.
+    /// After this an attempt has failed, whatever it does: a server that drips a line now
+    /// and then keeps every step within its limit.
+    fn whole_attempt(&self) -> Duration {
+        self.attempt * 2
+    }
+
+    /// After this a channel is given up.
     fn altogether(&self) -> Duration {
-        // A mail takes several steps, each within its own limit.
-        self.attempt * 4 + self.pause_max
+        self.whole_attempt() * 2 + self.pause_max + Duration::from_secs(1)
     }
 }
 
@@ -113,7 +119,7 @@ pub fn ping(
 }
 
 /// A channel at work in a thread of its own. Name resolution and a server that
-/// drips cannot be ended from outside: such a thread is left behind.
+/// drips cannot be ended from outside: such an attempt is left behind.
 struct Running {
     channel: Channel,
     deadline: Instant,
@@ -125,23 +131,50 @@ enum Attempted {
     Worked,
 }
 
+/// One attempt, in a thread of its own that is left behind when it finds no end. The words
+/// of its trouble are without secrets.
+fn within(
+    limit: Duration,
+    channel: Channel,
+    attempt: Arc<impl Fn(&mut Masks) -> Result<(), Trouble> + Send + Sync + 'static>,
+) -> Result<(), Trouble> {
+    let (tell, ended) = mpsc::channel();
+    let work = move || {
+        let mut masks = Masks::default();
+        let result = attempt(&mut masks)
+            .map_err(|trouble| Trouble { reason: one_line(&masks.clean(&trouble.reason)), ..trouble });
+        let _ = tell.send(result);
+    };
+    std::thread::Builder::new()
+        .name(channel.name().to_owned())
+        .spawn(work)
+        .map_err(|error| Trouble::new(format!("no thread could be started: {error}")))?;
+    match ended.recv_timeout(limit) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => {
+            Err(Trouble::new(format!("given up: no end of it within {} seconds", limit.as_secs_f64())))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err(Trouble::new("the attempt broke off")),
+    }
+}
+
 impl Running {
     fn start(
         channel: Channel,
         patience: Patience,
-        attempt: impl Fn(&mut Masks) -> Result<(), Trouble> + Send + 'static,
+        attempt: impl Fn(&mut Masks) -> Result<(), Trouble> + Send + Sync + 'static,
     ) -> Running {
+        let attempt = Arc::new(attempt);
         let (tell, failures) = mpsc::channel();
         let deadline = Instant::now() + patience.altogether();
         let told = tell.clone();
         let work = move || {
             for is_last in [false, true] {
-                let mut masks = Masks::default();
-                let Err(trouble) = attempt(&mut masks) else {
+                let Err(trouble) = within(patience.whole_attempt(), channel, attempt.clone()) else {
                     let _ = tell.send(Attempted::Worked);
                     return;
                 };
-                let _ = tell.send(Attempted::Failed(one_line(&masks.clean(&trouble.reason))));
+                let _ = tell.send(Attempted::Failed(trouble.reason));
                 let pause = trouble.retry_after.unwrap_or(patience.pause);
                 if is_last || pause > patience.pause_max {
                     return;
@@ -182,7 +215,6 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const PATIENCE: Patience = Patience {
@@ -191,7 +223,7 @@ mod tests {
         pause_max: Duration::from_millis(100),
     };
 
-    fn tried(attempt: impl Fn(usize) -> Result<(), Trouble> + Send + 'static) -> (Delivery, usize) {
+    fn tried(attempt: impl Fn(usize) -> Result<(), Trouble> + Send + Sync + 'static) -> (Delivery, usize) {
         let tries = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&tries);
         let running = Running::start(Channel::Webhook, PATIENCE, move |masks| {
@@ -226,7 +258,7 @@ mod tests {
             std::thread::sleep(Duration::from_secs(3_600));
             Ok(())
         };
-        assert_eq!(tried(hang).0.failures, ["given up: no end of it"]);
+        assert_eq!(tried(hang).0.failures, ["given up: no end of it within 0.1 seconds"; 2]);
         let running = Running::start(Channel::Mail, Patience::default(), move |_| hang(0));
         let delivery = running.wait(&|| true);
         assert!(delivery.failures[0].contains("told to end at once"), "{delivery:?}");

@@ -3,10 +3,13 @@
 use super::attempt::Trouble;
 use super::http::system_has_authorities;
 use super::secret::{Masks, Secret};
+use lettre::address::Envelope;
+use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{CertificateStore, Tls, TlsParameters};
-use lettre::{SmtpTransport, Transport};
+use lettre::{Address, SmtpTransport, Transport};
 use percent_encoding::percent_decode_str;
+use std::io::ErrorKind;
 use std::time::Duration;
 use url::Url;
 
@@ -44,13 +47,63 @@ pub(super) fn send(
     }
     server.password.iter().for_each(|password| masks.hide(password));
     let doing = format!("sending a mail by {}:{}", server.host, server.port);
-    let trouble = |error: lettre::transport::smtp::Error| Trouble::new(format!("{doing}: {error}"));
+    let trouble = |error: Error| Trouble::new(format!("{doing}: {}", in_words(&error, limit)));
     let transport = transport(&server, limit).map_err(trouble)?;
-    transport.send(letter).map_err(trouble)?;
-    Ok(())
+    match transport.send(letter) {
+        Ok(_) => Ok(()),
+        Err(error) if is_of_a_mailbox(&error) && letter.envelope().to().len() > 1 => {
+            send_to_each(&transport, letter, |to, error| {
+                format!("{doing}: {to}: {}", in_words(&error, limit))
+            })
+        }
+        Err(error) => Err(trouble(error)),
+    }
 }
 
-fn transport(server: &Server, limit: Duration) -> Result<SmtpTransport, lettre::transport::smtp::Error> {
+/// 550 to 554: what a server says of a mailbox, not of the login (535), which must not be
+/// tried again and again.
+fn is_of_a_mailbox(error: &Error) -> bool {
+    error.status().is_some_and(|code| (550..=554).contains(&u16::from(code)))
+}
+
+/// One receiver that is refused takes the mail from nobody else. Only when none has it is
+/// there a second attempt: the others would get it twice.
+fn send_to_each(
+    transport: &SmtpTransport,
+    letter: &lettre::Message,
+    say: impl Fn(&Address, Error) -> String,
+) -> Result<(), Trouble> {
+    let envelope = letter.envelope();
+    let mut refused = Vec::new();
+    for to in envelope.to() {
+        let alone = Envelope::new(envelope.from().cloned(), vec![to.clone()])
+            .map_err(|error| Trouble::new(format!("writing the mail: {error}")))?;
+        if let Err(error) = transport.send_raw(&alone, &letter.formatted()) {
+            refused.push(say(to, error));
+        }
+    }
+    match refused.len() {
+        0 => Ok(()),
+        all if all == envelope.to().len() => Err(Trouble::new(refused.join("; "))),
+        _ => Err(Trouble { retry_after: Some(Duration::MAX), ..Trouble::new(refused.join("; ")) }),
+    }
+}
+
+/// A read that took too long is "resource temporarily unavailable" to the system.
+fn in_words(error: &Error, limit: Duration) -> String {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && matches!(io.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+        {
+            return format!("the server did not answer within {} seconds", limit.as_secs_f64());
+        }
+        cause = inner.source();
+    }
+    error.to_string()
+}
+
+fn transport(server: &Server, limit: Duration) -> Result<SmtpTransport, Error> {
     let mut transport = SmtpTransport::builder_dangerous(&server.host).port(server.port).timeout(Some(limit));
     if server.security != Security::Nothing {
         let store =

@@ -78,6 +78,27 @@ fn a_receiver_that_is_unknown_is_told_in_the_words_of_the_server() {
     let notify = mail(&format!("smtps://ferry@localhost:{}", office.port), PASSWORD);
     let notify = notify.replace("me@example.org", "unknown@example.org");
     test_channels(&world, &notify).expect(1).says("no such user here");
+    assert!(office.taken(0).is_empty());
+}
+
+#[test]
+fn a_receiver_that_is_refused_takes_the_mail_from_nobody_else() {
+    let world = World::local(Rclone::Current);
+    let office = PostOffice::start("smtps");
+    let notify = mail(&format!("smtps://ferry@localhost:{}", office.port), PASSWORD);
+    let notify = notify.replace(
+        "[\"me@example.org\"]",
+        "[\"me@example.org\", \"unknown@example.org\", \"you@example.org\"]",
+    );
+    let finished =
+        test_channels(&world, &notify).expect(1).says("unknown@example.org: ").says("no such user here");
+    assert!(!finished.to_string().contains("attempt 2"), "the others would get it twice: {finished}");
+    let taken = office.taken(2);
+    assert_eq!(
+        taken.iter().map(|mail| &mail["receivers"][0]).collect::<Vec<_>>(),
+        ["me@example.org", "you@example.org"]
+    );
+    assert!(taken[0]["content"].as_str().unwrap().contains("MIME-Version: 1.0"));
 }
 
 #[test]
