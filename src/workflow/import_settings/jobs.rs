@@ -61,12 +61,23 @@ fn check(script: &mut Script, defaults: &mut Written) {
     let is_on = script.truth("ENABLE_FULL_CHECK").unwrap_or(true);
     if let Some(days) = script.whole_number("FULL_CHECK_DAYS") {
         if is_on {
-            defaults.key("check_every_days", i64::from(days), "FULL_CHECK_DAYS");
+            let from = match script.has("ENABLE_FULL_CHECK") {
+                true => "ENABLE_FULL_CHECK is on; FULL_CHECK_DAYS",
+                false => "FULL_CHECK_DAYS",
+            };
+            defaults.key("check_every_days", i64::from(days), from);
         } else {
             defaults.comment(&format!(
                 "ENABLE_FULL_CHECK was False; FULL_CHECK_DAYS was {days} (check_every_days)"
             ));
         }
+    } else if script.has("ENABLE_FULL_CHECK") && is_on {
+        script.leave(
+            "ENABLE_FULL_CHECK",
+            "no FULL_CHECK_DAYS that can be used stands beside it; set check_every_days",
+        );
+    } else if script.has("ENABLE_FULL_CHECK") {
+        defaults.comment("ENABLE_FULL_CHECK was False");
     }
     if let Some(action) = script.text("FULL_CHECK_ACTION") {
         match action.to_lowercase().as_str() {
@@ -116,7 +127,12 @@ pub(super) fn jobs(script: &mut Script, before: &str, defaults: &Defaults) -> St
         let mut job = Written::section("[[job]]");
         job.key("name", name.clone(), &format!("SYNC_PAIRS, pair {}", number + 1));
         job.key("source", without_end(&pair.source), "");
-        job.key("remote", full_remote(remote_name.as_deref(), &pair.remote), "");
+        let remote = full_remote(remote_name.as_deref(), &pair.remote);
+        job.key(
+            "remote",
+            remote.as_str(),
+            if remote == pair.remote { "" } else { "REMOTE_NAME, and the folder of the pair" },
+        );
         pieces.push(job.text());
         let checked = match remote_name {
             None if !pair.remote.contains(':') => {

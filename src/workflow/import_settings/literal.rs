@@ -21,6 +21,19 @@ pub(super) enum Literal {
 }
 
 impl Literal {
+    /// Nothing, off, or without content.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Literal::Text(text) => text.is_empty(),
+            Literal::Number(number) => number.parse::<f64>().is_ok_and(|number| number == 0.0),
+            Literal::Truth(truth) => !truth,
+            Literal::Nothing => true,
+            Literal::List(items) => items.is_empty(),
+            Literal::Table(pairs) => pairs.is_empty(),
+            Literal::Computed(_) => false,
+        }
+    }
+
     /// Why a part of it is not known.
     pub(super) fn computed_part(&self) -> Option<&str> {
         match self {

@@ -90,7 +90,15 @@ fn write_all(script: &mut Script, defaults: &Defaults) -> String {
     let before_jobs = [top.text(), rclone.text(), common.text(), notification].concat();
     let jobs = jobs::jobs(script, &before_jobs, defaults);
     script.leave_the_rest();
-    format!("{before_jobs}{jobs}")
+    let body = format!("{before_jobs}{jobs}");
+    let empty = script.leave_unspoken(&body);
+    if empty.is_empty() {
+        return body;
+    }
+    format!(
+        "# Empty or off in the script, so that nothing stands here for them: {}\n{body}",
+        empty.join(", ")
+    )
 }
 
 fn logs(script: &mut Script, top: &mut Written) {

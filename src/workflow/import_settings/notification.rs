@@ -3,7 +3,7 @@
 use super::literal::Literal;
 use super::rclone::shell_words;
 use super::script::Script;
-use super::written::Written;
+use super::written::{Written, shown};
 use crate::notify::{check_login_of_address, is_mail_program};
 use std::path::Path;
 
@@ -18,12 +18,15 @@ pub(super) fn sections(script: &mut Script) -> String {
         }
         return "\n# ENABLE_NOTIFY was False: nobody is told, and the other constants of notifications are left out.\n".into();
     }
-    let (wants_telegram, wants_mail) = channels(script);
+    let mut notify = Written::section("[notify]");
+    if script.has("ENABLE_NOTIFY") && !script.is_unreadable("ENABLE_NOTIFY") {
+        notify.comment("ENABLE_NOTIFY was on");
+    }
+    let (wants_telegram, wants_mail) = channels(script, &mut notify);
     let telegram =
         if wants_telegram { telegram(script) } else { unused(script, &["TG_BOT_TOKEN", "TG_CHAT_ID"]) };
     let mail =
         if wants_mail { mail(script) } else { unused(script, &["MAIL_TO", "MAIL_SUBJECT", "MAIL_BIN"]) };
-    let mut notify = Written::section("[notify]");
     if let Some(proxy) = script.text("PROXY_URL") {
         let schemes = ["http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"];
         if let Err(reason) = check_login_of_address(&proxy) {
@@ -39,9 +42,10 @@ pub(super) fn sections(script: &mut Script) -> String {
 }
 
 /// Whether Telegram and mail are wanted.
-fn channels(script: &mut Script) -> (bool, bool) {
+fn channels(script: &mut Script, notify: &mut Written) -> (bool, bool) {
     let Some(mode) = script.texts("NOTIFY_MODE") else { return (true, true) };
     let mode = mode.join(" ").to_lowercase();
+    notify.comment(&format!("NOTIFY_MODE was {mode:?}"));
     let has = |words: &[&str]| words.iter().any(|word| mode.contains(word));
     let both = has(&["both", "all"]);
     let wanted = (both || has(&["tg", "telegram"]), both || has(&["mail"]));
@@ -52,9 +56,15 @@ fn channels(script: &mut Script) -> (bool, bool) {
     wanted
 }
 
+/// What the script kept for the way that NOTIFY_MODE does not choose. Values stay out: a token is a secret.
 fn unused(script: &mut Script, names: &[&str]) -> Written {
-    names.iter().for_each(|name| script.done(name));
-    Written::section("")
+    let mut section = Written::section("");
+    let there: Vec<&str> = names.iter().copied().filter(|name| script.has(name)).collect();
+    there.iter().for_each(|name| script.done(name));
+    if !there.is_empty() {
+        section.comment(&format!("Left out, because NOTIFY_MODE does not choose it: {}", there.join(", ")));
+    }
+    section
 }
 
 fn telegram(script: &mut Script) -> Written {
@@ -63,6 +73,10 @@ fn telegram(script: &mut Script) -> Written {
     let chat = match script.value("TG_CHAT_ID") {
         Some(Literal::Number(number)) => Some(number),
         Some(Literal::Text(text)) if !text.is_empty() => Some(text),
+        Some(literal @ (Literal::List(_) | Literal::Table(_) | Literal::Truth(_))) => {
+            script.leave("TG_CHAT_ID", &format!("it should be one chat, and is {}", shown(&literal)));
+            None
+        }
         _ => None,
     };
     script.done("TG_CHAT_ID");
@@ -94,6 +108,9 @@ fn mail(script: &mut Script) -> Written {
     script.done("MAIL_BIN");
     script.done("MAIL_SUBJECT");
     if to.is_empty() {
+        if script.has("MAIL_TO") && !script.is_unreadable("MAIL_TO") {
+            mail.comment("MAIL_TO was empty: no mail is sent");
+        }
         return mail;
     }
     // A user of this machine, as cron knows one.

@@ -3,6 +3,7 @@
 use super::literal::Literal;
 use super::python::{Constant, StarImport, constants};
 use super::written::shown;
+use std::collections::BTreeSet;
 
 /// Constants that mean nothing here, and why.
 const NEEDLESS: &[(&str, &str)] = &[
@@ -128,7 +129,7 @@ impl Script {
     pub(super) fn whole_number(&mut self, name: &str) -> Option<u32> {
         let literal = self.value(name)?;
         let number = match &literal {
-            Literal::Number(number) => number.parse::<u32>().ok(),
+            Literal::Number(number) => whole(number),
             Literal::Text(text) => text.trim().parse().ok(),
             _ => None,
         };
@@ -199,10 +200,51 @@ impl Script {
         }
     }
 
+    /// True when the script sets `name`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.constants.iter().any(|constant| constant.name == name)
+    }
+
+    /// Names what was read and of which neither the file nor a sentence speaks. Gives back the names of
+    /// those that were empty or off: of these nothing is lost.
+    pub(super) fn leave_unspoken(&mut self, body: &str) -> Vec<String> {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let spoken: BTreeSet<&str> = body.split(|c| !is_word(c)).collect();
+        let is_spoken_of = |constant: &&Constant| {
+            let sentence = format!("{} (", constant.name);
+            spoken.contains(constant.name.as_str())
+                || self.left.iter().any(|(_, left)| left.starts_with(&sentence))
+        };
+        let unspoken = self.constants.iter().filter(|constant| !is_spoken_of(constant));
+        let (empty, lost): (Vec<&Constant>, Vec<&Constant>) =
+            unspoken.partition(|constant| constant.value.as_ref().is_ok_and(Literal::is_empty));
+        let names = |constants: Vec<&Constant>| -> Vec<String> {
+            constants.iter().map(|constant| constant.name.clone()).collect()
+        };
+        let (empty, lost) = (names(empty), names(lost));
+        lost.iter().for_each(|name| self.leave(name, "nothing came of it"));
+        empty
+    }
+
     /// What was left behind, in the order of the script.
     pub(super) fn left_behind(&self) -> Vec<String> {
         let mut left = self.left.clone();
         left.sort();
         left.into_iter().map(|(_, sentence)| sentence).collect()
     }
+}
+
+/// As Python writes whole numbers: 30, 0x1e, 0b11, and 30.0, which counts days as well.
+fn whole(number: &str) -> Option<u32> {
+    let lower = number.to_ascii_lowercase();
+    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
+        if let Some(digits) = lower.strip_prefix(prefix) {
+            return u32::from_str_radix(digits, radix).ok();
+        }
+    }
+    number.parse().ok().or_else(|| {
+        let value: f64 = number.parse().ok()?;
+        let is_whole = value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value);
+        is_whole.then_some(value as u32)
+    })
 }

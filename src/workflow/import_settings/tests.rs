@@ -109,6 +109,55 @@ fn every_constant_of_the_script_finds_its_place() {
     }
 }
 
+/// The settings of the script that the issue names, and what is said of each.
+#[test]
+fn no_constant_is_dropped_without_a_word_whatever_the_script_chose() {
+    let spoken_of = |name: &str, imported: &ImportedSettings| {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        imported.text.split(|c| !is_word(c)).any(|word| word == name)
+    };
+    let names: Vec<&str> = SCRIPT
+        .lines()
+        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
+        .filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for (from, to) in [
+        ("", ""),
+        ("NOTIFY_MODE = \"both\"", "NOTIFY_MODE = \"telegram\""),
+        ("NOTIFY_MODE = \"both\"", "NOTIFY_MODE = 'mail'"),
+        ("NOTIFY_MODE = \"both\"", "NOTIFY_MODE = None"),
+        ("ENABLE_NOTIFY = True", "ENABLE_NOTIFY = False"),
+        ("TG_CHAT_ID = -100123", "TG_CHAT_ID = ['1', '2']"),
+        ("TG_BOT_TOKEN = \"123:secret\"", "TG_BOT_TOKEN = os.environ['T']"),
+        ("MAIL_TO = \"a@example.org, b@example.org\"", "MAIL_TO = ''"),
+        ("MAIL_TO = \"a@example.org, b@example.org\"", "MAIL_TO = load()"),
+        ("ENABLE_FULL_CHECK = True", "ENABLE_FULL_CHECK = False"),
+        ("FULL_CHECK_DAYS = 7", "FULL_CHECK_DAYS = weekly()"),
+        ("REMOTE_TRASH = \"/115/backup/.trash\"", "REMOTE_TRASH = None"),
+        ("OPERATION_INTERVAL_SECONDS = 1.5", "OPERATION_INTERVAL_SECONDS = 0"),
+        ("EXCLUDES = [", "EXCLUDES = [] ; UNUSED = ["),
+        ("PROXY_URL = \"socks5h://127.0.0.1:1080\"", "PROXY_URL = \"\""),
+    ] {
+        let script = SCRIPT.replace(from, to);
+        let imported = import(&script).0;
+        for name in &names {
+            assert!(spoken_of(name, &imported), "{to}: {name} is not spoken of:\n{}", imported.text);
+        }
+        assert!(!imported.left_behind.join(" ").contains("123:secret"));
+    }
+}
+
+#[test]
+fn whole_numbers_are_read_as_python_writes_them() {
+    for number in ["0x1e", "0o36", "0b11110", "3_0", "30.0", "3e1", "'30'"] {
+        let read = import(&format!("SYNC_PAIRS = ['/a:r:b']\nTRASH_RETENTION_DAYS = {number}\n")).1;
+        assert_eq!(read.jobs[0].trash_retention_days, 30, "{number}");
+    }
+    let pairs = import("SYNC_PAIRS = [f'/a|r:b', F\"/c|r:d\"]\n").1.jobs;
+    assert_eq!(pairs.len(), 2, "an f-string without a placeholder is text");
+}
+
 #[test]
 fn what_becomes_of_deleted_files_follows_the_script() {
     let of = |more: &str| import(&format!("SYNC_PAIRS = ['/a:r:b']\n{more}\n")).1.jobs[0].on_delete;

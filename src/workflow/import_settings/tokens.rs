@@ -187,7 +187,8 @@ fn end_of_string(text: &str, close: &str, is_triple: bool) -> Option<usize> {
 
 fn string_kind(prefix: &str, inside: &str) -> TokenKind {
     let has = |letter: char| prefix.chars().any(|c| c.eq_ignore_ascii_case(&letter));
-    if has('f') || has('t') {
+    // An f-string that computes nothing is text.
+    if has('t') || (has('f') && inside.contains(['{', '}'])) {
         TokenKind::Formatted
     } else if has('r') {
         TokenKind::Text(inside.to_owned())
