@@ -5,7 +5,7 @@ use super::{Announcement, as_json, is_trouble, newest};
 use crate::model::TreePath;
 use crate::notify::Message;
 use crate::workflow::configuration::Configuration;
-use crate::workflow::report::JobReport;
+use crate::workflow::report::{JobOutcome, JobReport};
 use crate::workflow::verify::VerifyReport;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -102,7 +102,13 @@ fn put_job(text: &mut String, report: &JobReport, speech: Speech) {
         }
     }
     if report.files_uploaded + report.files_trashed + report.files_removed + report.files_failed == 0 {
-        line(speech.went_up(), speech.nothing().to_owned());
+        // A run that stopped before it looked does not know whether there was anything.
+        let has_looked = matches!(
+            report.outcome,
+            JobOutcome::Protected | JobOutcome::Unprotected | JobOutcome::Damaged { .. }
+        );
+        let nothing = if has_looked { speech.nothing() } else { speech.nothing_went_up() };
+        line(speech.went_up(), nothing.to_owned());
     }
     line(speech.time_taken(), speech.duration(report.duration()));
     if report.unprotected.total > 0 {

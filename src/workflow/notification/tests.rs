@@ -114,6 +114,9 @@ fn every_outcome_has_words_and_trouble_has_advice_in_both_languages() {
         assert_ne!(Speech::English.long(&outcome), Speech::Chinese.long(&outcome));
     }
     let guard = JobOutcome::GuardStopped { guard: Some(Guard::MaxDelete), message: text() };
+    let stopped = [report("photos", guard.clone())];
+    let message = message::build(&announce(&stopped), Speech::English);
+    assert!(message.text.contains("uploaded: nothing\n"), "it has not looked: {}", message.text);
     let advice = Speech::English.advice("photos", &guard).unwrap();
     assert!(advice.contains("treeferry backup photos --accept max-delete"), "{advice}");
 }

@@ -40,6 +40,7 @@ words! {
     deleted = "deleted", "已删除";
     failed = "failed", "失败";
     not_protected = "not protected", "未受保护";
+    nothing_went_up = "nothing", "无";
     nothing = "nothing, there was nothing to send", "无，没有需要发送的内容";
     time_taken = "time taken", "用时";
     mirror_check = "check of the mirror", "远端校验";
