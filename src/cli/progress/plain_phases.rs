@@ -4,7 +4,7 @@ use super::super::figures;
 use super::super::output::{one_line, to_stderr};
 use super::{detail_line, phase_name};
 use std::sync::{Mutex, PoisonError};
-use treeferry::observe::{Counter, Event, Observer};
+use treeferry::observe::{Counter, Event, Observer, Phase};
 
 /// Writes lines.
 pub(super) struct PlainPhases {
@@ -24,12 +24,24 @@ impl Observer for PlainPhases {
         if let Event::JobStarted { job: name } = event {
             *job = (*name).to_owned();
         }
-        if let Some(line) = phase_line(event).or_else(|| detail_line(event, self.verbose)) {
+        let begun = begun_line(event).map(str::to_owned);
+        if let Some(line) = begun.or_else(|| phase_line(event)).or_else(|| detail_line(event, self.verbose)) {
             to_stderr(&format!("{job}: {}\n", one_line(&line)));
         }
     }
 
     fn count(&self, _counter: Counter, _amount: u64) {}
+}
+
+/// Phases that say nothing else of themselves. A transfer, a restore and a check are told with their size.
+fn begun_line(event: &Event<'_>) -> Option<&'static str> {
+    match event {
+        Event::PhaseStarted(Phase::Scan) => Some("scanning the source"),
+        Event::PhaseStarted(Phase::Compare) => Some("reading files that may have changed"),
+        Event::PhaseStarted(Phase::Commit) => Some("writing the index"),
+        Event::PhaseStarted(Phase::Prune) => Some("emptying expired trash"),
+        _ => None,
+    }
 }
 
 /// The lines that everybody gets to see.
