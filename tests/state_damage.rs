@@ -334,6 +334,29 @@ fn a_damaged_directory_of_the_base_met_while_folders_are_made_costs_no_run() {
     assert_eq!(world.trashed("d/e/f1"), ["old 1"]);
 }
 
+/// A WebDAV server deletes the folder over which a file is put.
+#[test]
+fn a_file_in_the_place_of_a_folder_that_only_a_damaged_directory_knew_costs_no_version() {
+    for world in [World::served(Protocol::Webdav, Rclone::Current), World::local(Rclone::Current)] {
+        let mut world = world;
+        world.set("max_change", "\"off\"");
+        world.write("d/folder/one", "first");
+        world.write("d/folder/below/two", "second");
+        world.write("d/file", "third");
+        world.write("beside", "it");
+        world.backup(&[]).expect(0);
+        damage_node_of(&world, "d");
+        fs::remove_dir_all(world.source().join("d/folder")).unwrap();
+        fs::remove_file(world.source().join("d/file")).unwrap();
+        world.write("d/folder", "a file now");
+        world.write("d/file/below", "a folder now");
+        assert_converges(&world);
+        assert_eq!(world.trashed("d/folder/one"), ["first"]);
+        assert_eq!(world.trashed("d/folder/below/two"), ["second"]);
+        assert_eq!(world.trashed("d/file"), ["third"]);
+    }
+}
+
 /// What is kept in a damaged directory is not forgotten, and stops nothing.
 #[test]
 fn a_damaged_directory_of_what_is_kept_stops_no_run_and_loses_nothing_kept() {

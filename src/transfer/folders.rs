@@ -6,7 +6,7 @@ use crate::transfer::log_line::Receipt;
 use crate::transfer::looks::{Place, scratch_failure};
 use crate::transfer::process::{Ended, Heard};
 use crate::transfer::{Transfer, classify, join};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -37,10 +37,20 @@ pub enum FolderMove {
     Unknown,
 }
 
-/// The folders in a listing.
-fn folder_names(entries: &[serde_json::Value]) -> BTreeSet<String> {
-    let folders = entries.iter().filter(|entry| entry["IsDir"] == true);
-    folders.filter_map(|entry| entry["Path"].as_str()).map(str::to_owned).collect()
+/// As what a folder shows a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// A folder, empty or not.
+    Folder,
+    /// A file.
+    File,
+}
+
+/// The names in a listing.
+fn shown_names(entries: &[serde_json::Value]) -> BTreeMap<String, Shown> {
+    let kind = |entry: &serde_json::Value| if entry["IsDir"] == true { Shown::Folder } else { Shown::File };
+    let named = entries.iter().filter_map(|entry| Some((entry["Path"].as_str()?.to_owned(), kind(entry))));
+    named.collect()
 }
 
 impl Transfer<'_> {
@@ -102,30 +112,36 @@ impl Transfer<'_> {
     /// # Errors
     /// As [`Transfer::has_folder`].
     pub fn is_listed_above(&self, place: Place, folder: &TreePath) -> Result<bool, Failure> {
-        Ok(!self.folders_among(place, std::slice::from_ref(folder))?.is_empty())
+        let shown = self.shown_above(place, std::slice::from_ref(folder))?;
+        Ok(shown.get(folder) == Some(&Shown::Folder))
     }
 
-    /// Those of `paths` that the folders above them show as folders, by one listing for neighbours.
-    /// Where the folder above cannot be listed, nothing is shown; a name that cannot be written is no folder.
+    /// Those of `paths` that the folders above them show, and as what, by one listing for neighbours.
+    /// Where the folder above cannot be listed, nothing is shown; nor is a name that cannot be written.
     ///
     /// # Errors
     /// When the remote cannot be asked.
-    pub fn folders_among(&self, place: Place, paths: &[TreePath]) -> Result<BTreeSet<TreePath>, Failure> {
-        let mut found = BTreeSet::new();
-        let mut listed: Option<(TreePath, BTreeSet<String>)> = None;
+    pub fn shown_above(
+        &self,
+        place: Place,
+        paths: &[TreePath],
+    ) -> Result<BTreeMap<TreePath, Shown>, Failure> {
+        let mut found = BTreeMap::new();
+        let mut listed: Option<(TreePath, BTreeMap<String, Shown>)> = None;
         for path in paths {
             let (Some(above), Some(name)) = (path.parent(), path.name()) else { continue };
             let Ok(line) = self.encoded(path) else { continue };
             if listed.as_ref().is_none_or(|(folder, _)| *folder != above) {
-                let shown = folder_names(&self.list(place, &above)?.unwrap_or_default());
-                listed = Some((above, shown));
+                let names = shown_names(&self.list(place, &above)?.unwrap_or_default());
+                listed = Some((above, names));
             }
             let written = line.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
             let names = [name, written].map(String::from_utf8_lossy);
-            let is_shown =
-                |(_, shown): &(_, BTreeSet<String>)| names.iter().any(|name| shown.contains(name.as_ref()));
-            if listed.as_ref().is_some_and(is_shown) {
-                found.insert(path.clone());
+            let shown = |(_, shown): &(_, BTreeMap<String, Shown>)| {
+                names.iter().find_map(|name| shown.get(name.as_ref()).copied())
+            };
+            if let Some(shown) = listed.as_ref().and_then(shown) {
+                found.insert(path.clone(), shown);
             }
         }
         Ok(found)
@@ -137,7 +153,7 @@ impl Transfer<'_> {
         let target = if folder.is_root() { remote.into() } else { below(&remote, &self.encoded(folder)?) };
         let words: [OsString; 4] = ["lsjson".into(), target, "--no-modtime".into(), "--no-mimetype".into()];
         let finished = self.session.ask(words.to_vec())?;
-        if finished.says_absent() {
+        if finished.says_no_folder() {
             return Ok(None);
         }
         if !finished.succeeded() {

@@ -42,7 +42,7 @@ pub use classify::is_corrupted;
 pub use credentials::without_credentials;
 pub use download::{Download, Fetched};
 pub use features::Features;
-pub use folders::{CompanionMove, FolderMove};
+pub use folders::{CompanionMove, FolderMove, Shown};
 pub use known::Known;
 pub use listing::ListedFile;
 pub use log_line::is_receipt;

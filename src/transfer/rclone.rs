@@ -180,9 +180,18 @@ impl Finished {
 
     /// rclone says that the file or folder asked for is not there.
     pub(crate) fn says_absent(&self) -> bool {
+        self.says_only(classify::is_absent)
+    }
+
+    /// As [`Finished::says_absent`], for one folder: below a file there is none.
+    pub(crate) fn says_no_folder(&self) -> bool {
+        self.says_only(|line| classify::is_absent(line) || line.contains("not a directory"))
+    }
+
+    fn says_only(&self, is_it: impl Fn(&str) -> bool) -> bool {
         matches!(self.ended, Ended::Exited(code) if code != 0)
             && !self.trouble.is_empty()
-            && self.trouble.iter().all(|line| classify::is_absent(line))
+            && self.trouble.iter().all(|line| is_it(line))
     }
 
     /// Why the whole command failed.

@@ -77,6 +77,8 @@ pub(super) struct JobRun<'a> {
     pub(super) denied: Vec<BatchItem>,
     /// Paths below a damaged node of the base: something may lie there or not.
     pub(super) never_known: BTreeSet<TreePath>,
+    /// Files that were seen to lie where folders come, and left: nothing lies below them.
+    pub(super) files_above: BTreeSet<TreePath>,
     has_said_kept_is_damaged: bool,
     quarantine: Quarantine,
     last_checkpoint_seconds: i64,
@@ -132,6 +134,7 @@ impl<'a> JobRun<'a> {
             unresolved_folder: None,
             denied: Vec::new(),
             never_known: BTreeSet::new(),
+            files_above: BTreeSet::new(),
             has_said_kept_is_damaged: false,
             quarantine: Quarantine::default(),
             last_checkpoint_seconds: connector.surroundings.now_seconds(),

@@ -9,8 +9,8 @@ use crate::model::{
     Batch, BatchItem, Change, EntryKind, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
 };
 use crate::plan::mirror_path;
-use crate::transfer::{FolderMove, Place};
-use std::collections::BTreeSet;
+use crate::transfer::{FolderMove, Place, Shown};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a version leaves the mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,11 +259,10 @@ impl JobRun<'_> {
             .map_err(|failure| Halt::from_failure("looking for a folder on the mirror", &failure))
     }
 
-    /// Which of these paths the mirror shows as folders, empty or not: by one listing of each folder
-    /// above them.
-    pub(super) fn folders_of_mirror(&mut self, paths: &[TreePath]) -> Result<BTreeSet<TreePath>, Halt> {
+    /// Which of these paths the mirror shows, and as what: by one listing of each folder above them.
+    pub(super) fn shown_on_mirror(&mut self, paths: &[TreePath]) -> Result<BTreeMap<TreePath, Shown>, Halt> {
         if paths.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(BTreeMap::new());
         }
         let above: BTreeSet<TreePath> = paths.iter().filter_map(TreePath::parent).collect();
         self.spend_on_looks(above.len() as u64);
@@ -271,7 +270,7 @@ impl JobRun<'_> {
         remote
             .connection
             .transfer
-            .folders_among(Place::Mirror, paths)
+            .shown_above(Place::Mirror, paths)
             .map_err(|failure| Halt::from_failure("looking for folders on the mirror", &failure))
     }
 

@@ -67,8 +67,15 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
         {
             in_the_way.push(removal_item(change.path.clone(), held));
         }
-        if decision.upload == Upload::New {
-            make_way_through_kept(run, &views, change.path, &mut in_the_way, &mut perhaps_kept);
+        match decision.upload {
+            Upload::New => {
+                make_way_through_kept(run, &views, change.path, &mut in_the_way, &mut perhaps_kept);
+            }
+            // To replace, and nothing is known of what.
+            Upload::Changed | Upload::Suspect if change.base.is_none() => {
+                make_way_through_unknown(&views, change.path, &mut perhaps_kept);
+            }
+            _ => {}
         }
         if perhaps_kept.len() >= BATCH_FILES_MAX {
             in_the_way.extend(perhaps_kept.look(run)?);
@@ -99,6 +106,18 @@ fn make_way_through_kept(
         KeptConflict::FolderHere => run
             .block(path, "a folder of that name is kept on the mirror; --accept kept moves it to the trash"),
         KeptConflict::NotKnown(above) => perhaps_kept.add(path, above),
+    }
+}
+
+/// A damaged directory of the base may have held a folder where a file comes, or a file where a folder does.
+fn make_way_through_unknown(views: &Views<'_>, path: TreePath, perhaps_kept: &mut PerhapsKept) {
+    let levels = std::iter::successors(path.parent(), TreePath::parent);
+    let unknown: Vec<TreePath> =
+        levels.take_while(|level| !level.is_root() && views.base_entry(level).is_err()).collect();
+    if views.keeps_anything_below(&path) {
+        perhaps_kept.add(path, unknown);
+    } else {
+        perhaps_kept.add_of_base(path, unknown);
     }
 }
 

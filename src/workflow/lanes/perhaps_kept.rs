@@ -1,10 +1,11 @@
-//! New files where the index is damaged on the side of what is kept.
+//! New files where the index is damaged, on the side of what is kept or in the base.
 //!
 //! Whether a version is kept at the very path, the lane of the changed files finds out: it moves
 //! away what lies there. But no file may go up over a folder (WebDAV remotes delete it whole), nor below
 //! a file. So the remote is looked at, by one request for each folder.
 
 use crate::model::{BatchItem, TreePath};
+use crate::transfer::Shown;
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ use std::collections::BTreeSet;
 pub(super) struct PerhapsKept {
     files_above: BTreeSet<TreePath>,
     folders_here: Vec<TreePath>,
+    /// Of these only the base is damaged: a folder that lies there holds nothing that is kept.
+    base_folders: Vec<TreePath>,
     /// Not asked a second time.
     seen_above: BTreeSet<TreePath>,
 }
@@ -21,43 +24,57 @@ pub(super) struct PerhapsKept {
 impl PerhapsKept {
     /// A kept file may lie at one of `above`, or a kept folder at `path`.
     pub(super) fn add(&mut self, path: TreePath, above: Vec<TreePath>) {
+        self.add_above(above);
+        self.folders_here.push(path);
+    }
+
+    /// The base held what is not known: a file at one of `above`, or a folder at `path`.
+    pub(super) fn add_of_base(&mut self, path: TreePath, above: Vec<TreePath>) {
+        self.add_above(above);
+        self.base_folders.push(path);
+    }
+
+    fn add_above(&mut self, above: Vec<TreePath>) {
         for folder in above {
             if self.seen_above.insert(folder.clone()) {
                 self.files_above.insert(folder);
             }
         }
-        self.folders_here.push(path);
     }
 
     /// So many paths wait for a look.
     pub(super) fn len(&self) -> usize {
-        self.files_above.len() + self.folders_here.len()
+        self.files_above.len() + self.folders_here.len() + self.base_folders.len()
     }
 
     /// Looks. Gives back the files that are in the way and must leave; what must not go up is blocked.
     pub(super) fn look(&mut self, run: &mut JobRun<'_>) -> Result<Vec<BatchItem>, Halt> {
-        let here = std::mem::take(&mut self.folders_here);
-        for path in run.folders_of_mirror(&here)? {
+        let (here, of_base) =
+            (std::mem::take(&mut self.folders_here), std::mem::take(&mut self.base_folders));
+        let above = std::mem::take(&mut self.files_above);
+        let mut paths: Vec<TreePath> = above.iter().chain(&here).chain(&of_base).cloned().collect();
+        paths.sort();
+        let shown = run.shown_on_mirror(&paths)?;
+        let is_shown = |path: &&TreePath, kind: Shown| shown.get(*path) == Some(&kind);
+        for path in here.iter().filter(|path| is_shown(path, Shown::Folder)) {
             run.block(
-                path,
+                path.clone(),
                 "a folder of that name lies on the mirror, and the damaged index can't tell what is kept in it; \
                  move that folder away on the remote, or give the file another name",
             );
         }
-        let above: Vec<BatchItem> =
-            std::mem::take(&mut self.files_above).into_iter().map(unknown_item).collect();
-        if above.is_empty() {
-            return Ok(Vec::new());
+        for path in of_base.iter().filter(|path| is_shown(path, Shown::Folder)) {
+            run.halt_without_room_for(run.whole_folder_requests())?;
+            if !run.trash_folder(path)? && run.has_real_folders()? {
+                let reason = "a folder of that name lies on the mirror and could not be moved to the trash";
+                run.block(path.clone(), reason);
+            }
         }
-        let are_there = run.look(crate::transfer::Place::Mirror, &above)?;
-        let in_the_way: Vec<BatchItem> = above
-            .into_iter()
-            .zip(are_there)
-            .filter(|(_, is_there)| *is_there)
-            .map(|(item, _)| item)
-            .collect();
-        run.never_known.extend(in_the_way.iter().map(|item| item.path.clone()));
-        Ok(in_the_way)
+        let in_the_way: Vec<TreePath> =
+            above.iter().filter(|path| is_shown(path, Shown::File)).cloned().collect();
+        run.never_known.extend(in_the_way.iter().cloned());
+        run.files_above.extend(in_the_way.iter().cloned());
+        Ok(in_the_way.into_iter().map(unknown_item).collect())
     }
 }
 

@@ -3,13 +3,14 @@
 
 use super::prepare::{self, Candidate};
 use crate::diff::diff;
-use crate::model::BatchItem;
+use crate::model::{BatchItem, TreePath};
 use crate::plan::{Classifier, Upload};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
 use crate::workflow::spending::Step;
 use crate::workflow::trashing::Purpose;
 use crate::workflow::views::Kept;
+use std::collections::BTreeSet;
 
 /// Files of one pair at the most.
 pub(in crate::workflow) const PAIR_FILES_MAX: usize = 200;
@@ -104,8 +105,10 @@ fn replace(run: &mut JobRun<'_>, pair: Vec<Candidate>) -> Result<(), Halt> {
     if pair.is_empty() {
         return Ok(());
     }
-    let old_versions: Vec<BatchItem> = pair.iter().map(Candidate::trash_item).collect();
-    let cleared = run.trash(old_versions, Purpose::MakeWay)?;
+    let (free, held): (Vec<&Candidate>, Vec<&Candidate>) =
+        pair.iter().partition(|candidate| is_cleared(run, candidate));
+    let mut cleared: BTreeSet<TreePath> = free.iter().map(|candidate| candidate.path.clone()).collect();
+    cleared.extend(run.trash(held.into_iter().map(Candidate::trash_item).collect(), Purpose::MakeWay)?);
     let ready: Vec<Candidate> =
         pair.into_iter().filter(|candidate| cleared.contains(&candidate.path)).collect();
     let old: Vec<BatchItem> =
@@ -118,4 +121,12 @@ fn replace(run: &mut JobRun<'_>, pair: Vec<Candidate>) -> Result<(), Halt> {
         run.discard(old.into_iter().filter(|item| uploaded.contains(&item.path)).collect())?;
     }
     run.checkpoint_if_due()
+}
+
+/// Nothing is left to move: a folder lay there that is in the trash now, or a file lay above.
+fn is_cleared(run: &JobRun<'_>, candidate: &Candidate) -> bool {
+    let mut levels = std::iter::successors(candidate.path.parent(), TreePath::parent);
+    candidate.base.is_none()
+        && (run.moved_folders.contains(&candidate.path)
+            || levels.any(|level| run.files_above.contains(&level)))
 }
