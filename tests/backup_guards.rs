@@ -124,6 +124,60 @@ fn another_source_under_the_same_name_is_stopped() {
     world.backup(&[]).expect(13).says("--accept source-changed");
 }
 
+/// The same companion, so that the owner file in it is no proof: what holds the run up is the guard alone.
+#[test]
+fn another_remote_under_the_same_name_is_stopped_even_when_nothing_changed() {
+    let mut world = backed_up();
+    let other = world.root().join("remote/backup/other");
+    let old = format!("local:{}", world.mirror().display());
+    point_to(&mut world, &format!("local:{}/", other.display()));
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("somebody else's"), "").unwrap();
+    let calls = world.rclone_calls().len();
+    for verb in ["backup", "plan"] {
+        let stopped = world.program.run(&["--json", verb]).expect(13);
+        stopped.says("--accept remote-changed").says(&old).says("remote/backup/other");
+    }
+    for command in [&["verify", "--remote"][..], &["prune"]] {
+        world.program.run(command).expect(13).says("remote-changed");
+    }
+    assert_eq!(world.rclone_calls().len(), calls, "something was asked of the remote");
+    world.program.run(&["status"]).says("the mirror of the last run is");
+    // What is not looked for at the right place is named so.
+    let to = world.root().join("restored");
+    world.program.run(&["restore", "--to", to.to_str().unwrap()]).says("the index speaks of the mirror at");
+    assert_eq!(files_below(&other).len(), 1);
+
+    point_to(&mut world, &format!("{old}//"));
+    let calls = world.rclone_calls().len();
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
+    assert_eq!(world.rclone_calls().len(), calls, "a slash more is no other place");
+}
+
+#[test]
+fn a_mirror_that_was_moved_is_believed_when_somebody_says_so() {
+    let mut world = backed_up();
+    let other = world.root().join("remote/backup/other");
+    fs::rename(world.mirror(), &other).unwrap();
+    point_to(&mut world, &format!("local:{}", other.display()));
+    world.backup(&[]).expect(13);
+    let accepted = world.backup(&["--accept", "remote-changed"]).expect(0);
+    assert_eq!(accepted.number("files_uploaded"), 0);
+    let calls = world.rclone_calls().len();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.rclone_calls().len(), calls, "an unchanged run asks nothing");
+    world.program.run(&["verify", "--remote"]).expect(0);
+    fs::write(world.source().join("later"), "1").unwrap();
+    world.backup(&[]).expect(0);
+    assert!(other.join("later").exists() && !world.mirror().exists());
+}
+
+fn point_to(world: &mut World, remote: &str) {
+    world.configuration.jobs = vec![Job::new(JOB, &world.source(), remote)];
+    let companion = format!("\"local:{}\"", world.companion().display());
+    world.set("companion", &companion);
+}
+
 #[test]
 fn an_empty_source_is_no_first_backup() {
     let world = World::local(Rclone::Current);

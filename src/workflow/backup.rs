@@ -88,10 +88,11 @@ fn back_up_one(
     let mut committed = Committed::of(&opened, &connector);
     if !options.dry_run {
         recover::end_orphan(&opened.state)?;
-        recover::fold_interrupted(&mut committed, &connector)?;
     }
-    if committed.is_claimed {
-        guards::source_is_the_same(job, &committed.docket.facts, options)?;
+    // Before what an interrupted run left open is looked for, at the wrong place.
+    guards::job_is_the_same(job, &committed, options)?;
+    if !options.dry_run {
+        recover::fold_interrupted(&mut committed, &connector)?;
     }
 
     let store = PendingStore::new(&opened.scratch, surroundings.observer);

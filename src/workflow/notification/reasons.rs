@@ -31,6 +31,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "任务 {} 此前备份的是 {}，现在配置为 {}。新源目录中没有的内容都会被视为已删除。若确属预期：--accept source-changed；否则请为新源目录另建任务",
     ),
     (
+        "job {} has its mirror at {} and is configured for {}: what the index knows of the one says nothing of the other. Put the old `remote` back; or, if the same files lie there (the mirror was moved together with its companion, or the place has another name now): `{} --accept remote-changed`, and `{}` looks whether all of them are there; or begin anew in an empty place: give the job another name",
+        "任务 {} 的镜像位于 {}，现在配置为 {}：索引所知的是前者，与后者无关。请改回原来的 `remote`；若同样的文件就在新位置（镜像连同 companion 一起移动，或只是换了名称）：`{} --accept remote-changed`，再用 `{}` 核对是否齐全；若要在空位置重新开始：请给任务另起名称",
+    ),
+    (
         "another writer was here: {} names mirror {} and run {}, this machine knows mirror {} and last run {}. Two machines may write to one mirror, or this one was set back to an older state. If this machine is to go on as the only one: --accept foreign-writer",
         "检测到另一写入者：{} 记录的镜像为 {}、运行为 {}，而本机所知的镜像为 {}、上次运行为 {}。可能有两台机器写入同一镜像，或本机被还原到旧状态。若今后只由本机写入：--accept foreign-writer",
     ),
