@@ -314,6 +314,22 @@ fn a_configuration_that_cannot_be_right_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_remote_that_rclone_does_not_know_is_told_by_a_first_run_that_has_nothing_to_send() {
+    for files in [0, 1] {
+        let mut world = World::local(Rclone::Current);
+        fs::create_dir(world.source().join("folder")).unwrap();
+        Plan::plain(files, 5).plant(&world.source());
+        world.configuration.jobs = vec![Job::new(JOB, &world.source(), "nosuchremote:backup/photos")];
+        world.write_configuration();
+        let says = "rclone can't use the remote nosuchremote:backup/photos";
+        for command in [&["config", "validate"][..], &["--json", "backup"]] {
+            world.program.run(command).expect(2).says(says);
+        }
+        assert!(!world.configuration.state_dir.join(JOB).join("docket").exists());
+    }
+}
+
+#[test]
 fn a_companion_that_no_move_reaches_is_refused_before_any_file_is_sent() {
     let mut world = World::served(Protocol::Webdav, Rclone::Current);
     Plan::plain(5, 5).plant(&world.source());

@@ -1,7 +1,7 @@
 //! What can be said of a configuration before any run.
 
 use super::configuration::{Configuration, Job};
-use super::connect::{check_place_beside_bucket, control_without_record};
+use super::connect::{cannot_use_remote, check_place_beside_bucket, control_without_record};
 use super::surroundings::Surroundings;
 use crate::observe::Observer;
 use crate::transfer;
@@ -29,10 +29,7 @@ pub fn check_remotes(configuration: &Configuration, surroundings: &Surroundings<
     };
     let problem_of = |job: &Job| match session.features(&job.remote.to_string()) {
         Ok(features) => check_place_beside_bucket(job, &features).err().map(|halt| halt.to_string()),
-        Err(failure) => Some(format!(
-            "job {}: rclone can't use the remote {:?}: {}",
-            job.name, job.remote, failure.reason
-        )),
+        Err(failure) => Some(cannot_use_remote(job, &failure)),
     };
     configuration.jobs.iter().filter_map(problem_of).collect()
 }
