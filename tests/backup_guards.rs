@@ -7,6 +7,7 @@ use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -311,6 +312,46 @@ fn a_configuration_that_cannot_be_right_is_refused_before_anything_is_sent() {
             flag.split('=').next().unwrap(),
         );
     }
+}
+
+/// Each run would back the mirror up into itself.
+#[test]
+fn a_mirror_that_a_symlink_puts_into_its_source_is_refused() {
+    let folder = |world: &World, name: &str| world.root().join(name);
+    let refused = |world: &World, says: &str| {
+        for command in [&["config", "validate"][..], &["--json", "backup"], &["--json", "plan"]] {
+            world.program.run(command).expect(2).says("must not contain each other").says(says);
+        }
+        assert!(!world.configuration.state_dir.join(JOB).join("docket").exists());
+    };
+    let place = |world: &mut World, source: &str, mirror: &str| {
+        let mirror = format!(":local:{}", folder(world, mirror).display());
+        world.configuration.jobs = vec![Job::new(JOB, &folder(world, source), &mirror)];
+        world.write_configuration();
+    };
+    let mut world = World::local(Rclone::Current);
+    fs::create_dir(world.source().join("inner")).unwrap();
+    fs::create_dir(folder(&world, "m")).unwrap();
+    symlink("../source/inner", folder(&world, "m/mirror")).unwrap();
+    place(&mut world, "source", "m/mirror");
+    refused(&world, "source/inner");
+    // It need not be there yet.
+    place(&mut world, "source", "m/mirror/to/come");
+    refused(&world, "source/inner/to/come");
+    symlink("m", folder(&world, "link")).unwrap();
+    place(&mut world, "link", "m/place");
+    refused(&world, "the source");
+    // Nor may one mirror lie in another.
+    let mut two = World::local(Rclone::Current);
+    symlink("remote", folder(&two, "alias")).unwrap();
+    place(&mut two, "source", "remote/backup/one");
+    let inner = format!(":local,links=false:{}", folder(&two, "alias/backup/one/two").display());
+    two.configuration.jobs.push(Job::new("two", &two.source(), &inner));
+    two.write_configuration();
+    refused(&two, "remote/backup/one/two");
+    place(&mut two, "source", "alias/backup/one");
+    two.write("file", "1");
+    two.backup(&[]).expect(0);
 }
 
 #[test]
