@@ -194,8 +194,11 @@ fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
     text + &check_findings(report, speech) + &unprotected(&report.unprotected, speech)
 }
 
-/// What a budget left, and the check of the mirror.
+/// What was not looked at, what a budget left, and the check of the mirror.
 fn what_is_to_come(report: &JobReport, speech: Speech, line: &mut impl FnMut(&str, String)) {
+    if let Some(words) = speech.other_file_systems(&report.not_entered) {
+        line(speech.either("not entered", "未进入"), one_line(&words));
+    }
     if let Some(left) = &report.left {
         let about = if report.dry_run { speech.either("about ", "约 ") } else { "" };
         line(speech.either("left for next", "留待下次"), format!("{about}{}", left_words(left, speech)));
@@ -383,6 +386,8 @@ pub(super) fn as_json(report: &JobReport) -> Value {
         "message": outcome_words(&report.outcome),
         "unprotected": unprotected_json(&report.unprotected),
         "warnings": report.warnings,
+        "mounts_not_entered": report.not_entered.total,
+        "not_entered": path_objects(&report.not_entered.named),
     });
     if let JobOutcome::GuardStopped { guard: Some(guard), .. } = &report.outcome {
         summary["guard"] = json!(guard.name());

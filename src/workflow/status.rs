@@ -4,6 +4,7 @@
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
+use super::notification::Speech;
 use super::opened::read_docket;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
@@ -101,6 +102,8 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         status.last_finished = Some(last.finished);
         status.last_protected = last.last_protected;
         status.unprotected = last.unprotected();
+        let words = Speech::English.other_file_systems(&last.not_entered());
+        status.notes.extend(words.map(|words| format!("not entered: {words}")));
         status.outcome = last.outcome;
         is_first_run_unfinished = false;
     }
