@@ -82,6 +82,32 @@ fn an_owner_file_of_ours_is_known_however_many_runs_failed_after_it() {
 }
 
 #[test]
+fn what_is_only_left_out_is_not_called_vanished() {
+    let mut world = backed_up();
+    for number in 0..60 {
+        world.write(&format!("left out/{number}"), "x");
+    }
+    world.backup(&[]).expect(0);
+    world.set("exclude", "[\"/left out\"]");
+    let stopped = world.backup(&["--accept", "excluded"]).expect(13);
+    assert!(!stopped.to_string().contains("vanished from"), "{stopped}");
+    stopped.says("60 of them did not vanish, they are only left out").says("--accept excluded,max-delete");
+    world.backup(&["--accept", "excluded,max-delete"]).expect(0);
+    assert!(!world.mirror().join("left out/1").exists());
+}
+
+/// A new mode is a new stamp: whether there is anything to send, reading tells.
+#[test]
+fn what_may_be_no_change_is_announced_with_at_most() {
+    let world = backed_up();
+    for path in files_below(&world.source()).iter().take(20) {
+        chmod(&world.source().join(path), 0o700);
+    }
+    let finished = world.program.run(&["backup"]).expect(0).says("nothing to send");
+    finished.says("sending at most 20 files").says("taking at most 20 versions out of the mirror");
+}
+
+#[test]
 fn few_deletions_pass() {
     let world = backed_up();
     for path in files_below(&world.source()).iter().take(20) {

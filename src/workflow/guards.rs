@@ -156,7 +156,7 @@ fn source_is_not_empty(
     })
 }
 
-/// Not more than `max_delete` may vanish in one run.
+/// Not more than `max_delete` may vanish in one run; what leaves because a person left it out counts with it.
 pub(super) fn not_too_many_vanished(
     job: &Job,
     docket: &Docket,
@@ -169,12 +169,20 @@ pub(super) fn not_too_many_vanished(
     }
     job.max_delete.check(tally.vanished_files(), known).map_err(|exceeded| Halt::Guard {
         guard: Some(Guard::MaxDelete),
-        message: format!(
-            "too many files vanished from {}: {exceeded}. `treeferry plan {}` shows what would happen; if it is \
-             right: --accept max-delete, or raise max_delete",
-            job.source.display(),
-            job.name
-        ),
+        message: match tally.retired_files {
+            0 => format!(
+                "too many files vanished from {}: {exceeded}. `treeferry plan {}` shows what would happen; if it is \
+                 right: --accept max-delete, or raise max_delete",
+                job.source.display(),
+                job.name
+            ),
+            retired => format!(
+                "too many files would leave the mirror: {exceeded}. {} of them did not vanish, they are only left out \
+                 now. `treeferry plan {} --accept excluded,max-delete` shows what would happen; if it is right: \
+                 --accept excluded,max-delete, or raise max_delete",
+                retired, job.name
+            ),
+        },
     })
 }
 

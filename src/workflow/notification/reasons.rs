@@ -19,6 +19,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "{} 中消失的文件过多：{} / {} 个（{}），上限为 {}。`treeferry plan {}` 可查看将要执行的操作；若属正常：--accept max-delete，或调高 max_delete",
     ),
     (
+        "too many files would leave the mirror: {} of {} known files ({}), the limit is {}. {} of them did not vanish, they are only left out now. `treeferry plan {} --accept excluded,max-delete` shows what would happen; if it is right: --accept excluded,max-delete, or raise max_delete",
+        "将离开镜像的文件过多：{} / {} 个（{}），上限为 {}。其中 {} 个并未消失，只是现已被排除。`treeferry plan {} --accept excluded,max-delete` 可查看将要执行的操作；若属正常：--accept excluded,max-delete，或调高 max_delete",
+    ),
+    (
         "the content of too many files in {} changed: {} of {} known files ({}), the limit is {}. Ransomware and failing disks look like this. If it is right: --accept max-change, or raise max_change",
         "{} 中内容变化的文件过多：{} / {} 个（{}），上限为 {}。勒索软件或磁盘故障会造成这种情况。若属正常：--accept max-change，或调高 max_change",
     ),

@@ -120,9 +120,7 @@ impl Speech {
                 English => format!("stopped by the guard {guard}, nothing was sent: {message}"),
                 Chinese => format!("被保护机制 {guard} 停止，未发送任何内容：{}", self.reason(message)),
             },
-            JobOutcome::GuardStopped { guard: None, message } => {
-                self.with("stopped, nothing was sent", "已停止，未发送任何内容", message)
-            }
+            JobOutcome::GuardStopped { guard: None, message } => self.with("stopped", "已停止", message),
             JobOutcome::RemoteFull { reason } => self.with("the remote is full", "远端空间已满", reason),
             JobOutcome::Damaged { message } => self.with("damage was found", "发现损坏", message),
             JobOutcome::Skipped { reason } => self.with("skipped by a hook", "被钩子跳过", reason),
