@@ -210,7 +210,9 @@ fn another_remote_under_the_same_job_is_not_believed_to_hold_anything() {
     let remote = format!("local:{}/photos", other.display());
     world.configuration.jobs = vec![Job::new(JOB, &world.source(), &remote)];
     world.write_configuration();
-    world.backup(&[]).expect(5);
+    world.backup(&[]).expect(13).says("remote-changed");
+    // Nor when somebody says so: the owner file must be there.
+    world.backup(&["--accept", "remote-changed"]).expect(5);
     assert!(files_below(&other).is_empty());
 }
 

@@ -7,6 +7,7 @@ use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,32 @@ fn an_owner_file_of_ours_is_known_however_many_runs_failed_after_it() {
 }
 
 #[test]
+fn what_is_only_left_out_is_not_called_vanished() {
+    let mut world = backed_up();
+    for number in 0..60 {
+        world.write(&format!("left out/{number}"), "x");
+    }
+    world.backup(&[]).expect(0);
+    world.set("exclude", "[\"/left out\"]");
+    let stopped = world.backup(&["--accept", "excluded"]).expect(13);
+    assert!(!stopped.to_string().contains("vanished from"), "{stopped}");
+    stopped.says("60 of them did not vanish, they are only left out").says("--accept excluded,max-delete");
+    world.backup(&["--accept", "excluded,max-delete"]).expect(0);
+    assert!(!world.mirror().join("left out/1").exists());
+}
+
+/// A new mode is a new stamp: whether there is anything to send, reading tells.
+#[test]
+fn what_may_be_no_change_is_announced_with_at_most() {
+    let world = backed_up();
+    for path in files_below(&world.source()).iter().take(20) {
+        chmod(&world.source().join(path), 0o700);
+    }
+    let finished = world.program.run(&["backup"]).expect(0).says("nothing to send");
+    finished.says("sending at most 20 files").says("taking at most 20 versions out of the mirror");
+}
+
+#[test]
 fn few_deletions_pass() {
     let world = backed_up();
     for path in files_below(&world.source()).iter().take(20) {
@@ -122,6 +149,60 @@ fn another_source_under_the_same_name_is_stopped() {
     world.configuration.jobs = vec![Job::new(JOB, &other, &remote)];
     world.write_configuration();
     world.backup(&[]).expect(13).says("--accept source-changed");
+}
+
+/// The same companion, so that the owner file in it is no proof: what holds the run up is the guard alone.
+#[test]
+fn another_remote_under_the_same_name_is_stopped_even_when_nothing_changed() {
+    let mut world = backed_up();
+    let other = world.root().join("remote/backup/other");
+    let old = format!("local:{}", world.mirror().display());
+    point_to(&mut world, &format!("local:{}/", other.display()));
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("somebody else's"), "").unwrap();
+    let calls = world.rclone_calls().len();
+    for verb in ["backup", "plan"] {
+        let stopped = world.program.run(&["--json", verb]).expect(13);
+        stopped.says("--accept remote-changed").says(&old).says("remote/backup/other");
+    }
+    for command in [&["verify", "--remote"][..], &["prune"]] {
+        world.program.run(command).expect(13).says("remote-changed");
+    }
+    assert_eq!(world.rclone_calls().len(), calls, "something was asked of the remote");
+    world.program.run(&["status"]).says("the mirror of the last run is");
+    // What is not looked for at the right place is named so.
+    let to = world.root().join("restored");
+    world.program.run(&["restore", "--to", to.to_str().unwrap()]).says("the index speaks of the mirror at");
+    assert_eq!(files_below(&other).len(), 1);
+
+    point_to(&mut world, &format!("{old}//"));
+    let calls = world.rclone_calls().len();
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
+    assert_eq!(world.rclone_calls().len(), calls, "a slash more is no other place");
+}
+
+#[test]
+fn a_mirror_that_was_moved_is_believed_when_somebody_says_so() {
+    let mut world = backed_up();
+    let other = world.root().join("remote/backup/other");
+    fs::rename(world.mirror(), &other).unwrap();
+    point_to(&mut world, &format!("local:{}", other.display()));
+    world.backup(&[]).expect(13);
+    let accepted = world.backup(&["--accept", "remote-changed"]).expect(0);
+    assert_eq!(accepted.number("files_uploaded"), 0);
+    let calls = world.rclone_calls().len();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.rclone_calls().len(), calls, "an unchanged run asks nothing");
+    world.program.run(&["verify", "--remote"]).expect(0);
+    fs::write(world.source().join("later"), "1").unwrap();
+    world.backup(&[]).expect(0);
+    assert!(other.join("later").exists() && !world.mirror().exists());
+}
+
+fn point_to(world: &mut World, remote: &str) {
+    world.configuration.jobs = vec![Job::new(JOB, &world.source(), remote)];
+    let companion = format!("\"local:{}\"", world.companion().display());
+    world.set("companion", &companion);
 }
 
 #[test]
@@ -256,6 +337,62 @@ fn a_configuration_that_cannot_be_right_is_refused_before_anything_is_sent() {
             },
             flag.split('=').next().unwrap(),
         );
+    }
+}
+
+/// Each run would back the mirror up into itself.
+#[test]
+fn a_mirror_that_a_symlink_puts_into_its_source_is_refused() {
+    let folder = |world: &World, name: &str| world.root().join(name);
+    let refused = |world: &World, says: &str| {
+        for command in [&["config", "validate"][..], &["--json", "backup"], &["--json", "plan"]] {
+            world.program.run(command).expect(2).says("must not contain each other").says(says);
+        }
+        assert!(!world.configuration.state_dir.join(JOB).join("docket").exists());
+    };
+    let place = |world: &mut World, source: &str, mirror: &str| {
+        let mirror = format!(":local:{}", folder(world, mirror).display());
+        world.configuration.jobs = vec![Job::new(JOB, &folder(world, source), &mirror)];
+        world.write_configuration();
+    };
+    let mut world = World::local(Rclone::Current);
+    fs::create_dir(world.source().join("inner")).unwrap();
+    fs::create_dir(folder(&world, "m")).unwrap();
+    symlink("../source/inner", folder(&world, "m/mirror")).unwrap();
+    place(&mut world, "source", "m/mirror");
+    refused(&world, "source/inner");
+    // It need not be there yet.
+    place(&mut world, "source", "m/mirror/to/come");
+    refused(&world, "source/inner/to/come");
+    symlink("m", folder(&world, "link")).unwrap();
+    place(&mut world, "link", "m/place");
+    refused(&world, "the source");
+    // Nor may one mirror lie in another.
+    let mut two = World::local(Rclone::Current);
+    symlink("remote", folder(&two, "alias")).unwrap();
+    place(&mut two, "source", "remote/backup/one");
+    let inner = format!(":local,links=false:{}", folder(&two, "alias/backup/one/two").display());
+    two.configuration.jobs.push(Job::new("two", &two.source(), &inner));
+    two.write_configuration();
+    refused(&two, "remote/backup/one/two");
+    place(&mut two, "source", "alias/backup/one");
+    two.write("file", "1");
+    two.backup(&[]).expect(0);
+}
+
+#[test]
+fn a_remote_that_rclone_does_not_know_is_told_by_a_first_run_that_has_nothing_to_send() {
+    for files in [0, 1] {
+        let mut world = World::local(Rclone::Current);
+        fs::create_dir(world.source().join("folder")).unwrap();
+        Plan::plain(files, 5).plant(&world.source());
+        world.configuration.jobs = vec![Job::new(JOB, &world.source(), "nosuchremote:backup/photos")];
+        world.write_configuration();
+        let says = "rclone can't use the remote nosuchremote:backup/photos";
+        for command in [&["config", "validate"][..], &["--json", "backup"]] {
+            world.program.run(command).expect(2).says(says);
+        }
+        assert!(!world.configuration.state_dir.join(JOB).join("docket").exists());
     }
 }
 

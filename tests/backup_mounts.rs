@@ -76,6 +76,42 @@ fn vec_of<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).to_vec()
 }
 
+/// One file system is the default: no fault, and no secret either.
+#[test]
+fn a_disk_that_is_not_entered_is_named() {
+    let world = World::local(Rclone::Current);
+    world.write("plain", "plain");
+    for folder in ["disk", "other/disk"] {
+        fs::create_dir_all(world.source().join(folder)).unwrap();
+    }
+    let source = world.source().display().to_string();
+    let run = |arguments: &[&str]| {
+        let command = in_shell(&world.program.command(arguments));
+        let mount =
+            |name: &str| format!("mount -t tmpfs none '{source}/{name}'; echo x >'{source}/{name}/inner'; ");
+        with_mounts(&format!("{}{}exec {command}", mount("disk"), mount("other/disk")))
+    };
+    let Some(planned) = run(&["plan", "--excluded"]) else { return };
+    let line = "2 other file systems below the source: disk, other/disk (cross_mounts)";
+    planned
+        .expect(0)
+        .says(&format!("not entered    {line}"))
+        .says("excluded other/disk  (by another file system");
+    // The second one changes nothing.
+    for _ in 0..2 {
+        let summary = run(&["--json", "backup"]).unwrap().expect(0).summary();
+        assert_eq!(summary["mounts_not_entered"], 2);
+        assert_eq!(summary["not_entered"][1]["path"], "other/disk");
+    }
+    assert!(!world.mirror().join("disk").exists());
+    world.program.run(&["status"]).expect(0).says(&format!("not entered: {line}"));
+    // Without them nothing is said.
+    let summary = world.backup(&[]).expect(0).summary();
+    assert_eq!(summary["mounts_not_entered"], 0);
+    let status = world.program.run(&["status"]).expect(0);
+    assert!(!status.to_string().contains("not entered"), "{status}");
+}
+
 #[test]
 fn a_disk_that_is_not_mounted_is_no_deletion() {
     let Some(mounted) = Mounted::new() else { return };

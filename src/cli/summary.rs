@@ -69,7 +69,8 @@ pub(super) fn outcome_words(outcome: &JobOutcome) -> String {
         JobOutcome::GuardStopped { guard: Some(guard), message } => {
             format!("stopped by the guard {guard}, nothing was sent: {message}")
         }
-        JobOutcome::GuardStopped { guard: None, message } => format!("stopped, nothing was sent: {message}"),
+        // Not always before anything was sent: a source can go away while a run is under way.
+        JobOutcome::GuardStopped { guard: None, message } => format!("stopped: {message}"),
         JobOutcome::RemoteFull { reason } => format!("the remote is full: {reason}"),
         JobOutcome::Damaged { message } => format!("damage was found: {message}"),
         JobOutcome::Skipped { reason } => format!("skipped by a hook: {reason}"),
@@ -120,7 +121,11 @@ fn work_done(report: &JobReport, speech: Speech) -> Option<String> {
             Some(speech.either(format!("{files} removed"), format!("已删除 {files}")))
         }
         _ if report.outcome == JobOutcome::Protected => Some(nothing()),
-        _ if report.outcome == JobOutcome::Unprotected => {
+        _ if matches!(
+            report.outcome,
+            JobOutcome::Unprotected | JobOutcome::GuardStopped { guard: None, .. }
+        ) =>
+        {
             Some(speech.either("nothing sent", "未发送任何内容").to_owned())
         }
         _ => None,
@@ -194,8 +199,11 @@ fn as_text(report: &JobReport, log: Option<&Path>, speech: Speech) -> String {
     text + &check_findings(report, speech) + &unprotected(&report.unprotected, speech)
 }
 
-/// What a budget left, and the check of the mirror.
+/// What was not looked at, what a budget left, and the check of the mirror.
 fn what_is_to_come(report: &JobReport, speech: Speech, line: &mut impl FnMut(&str, String)) {
+    if let Some(words) = speech.other_file_systems(&report.not_entered) {
+        line(speech.either("not entered", "未进入"), one_line(&words));
+    }
     if let Some(left) = &report.left {
         let about = if report.dry_run { speech.either("about ", "约 ") } else { "" };
         line(speech.either("left for next", "留待下次"), format!("{about}{}", left_words(left, speech)));
@@ -383,6 +391,8 @@ pub(super) fn as_json(report: &JobReport) -> Value {
         "message": outcome_words(&report.outcome),
         "unprotected": unprotected_json(&report.unprotected),
         "warnings": report.warnings,
+        "mounts_not_entered": report.not_entered.total,
+        "not_entered": path_objects(&report.not_entered.named),
     });
     if let JobOutcome::GuardStopped { guard: Some(guard), .. } = &report.outcome {
         summary["guard"] = json!(guard.name());
@@ -510,6 +520,22 @@ photos: 已完成，但有内容未受保护；已发送 12 个文件，3.4 MiB 
             headline(&stopped, Speech::English),
             "photos: stopped by the guard max-delete, nothing was sent: 26 of 100 known files are deleted (3 min 20 s)"
         );
+    }
+
+    #[test]
+    fn a_source_that_goes_away_under_way_does_not_unsend_what_was_sent() {
+        let mut stopped = report();
+        stopped.outcome = JobOutcome::GuardStopped { guard: None, message: "/s was unmounted".into() };
+        let of = |stopped: &JobReport| {
+            [Speech::English, Speech::Chinese].map(|speech| headline(stopped, speech)).join("\n")
+        };
+        let nothing = "photos: stopped: /s was unmounted; nothing sent (3 min 20 s)\n\
+                       photos: 已停止：/s was unmounted；未发送任何内容 (3 分 20 秒)";
+        assert_eq!(of(&stopped), nothing);
+        stopped.files_uploaded = 4;
+        let some = "photos: stopped: /s was unmounted; 4 files sent, 0 B (3 min 20 s)\n\
+                    photos: 已停止：/s was unmounted；已发送 4 个文件，0 B (3 分 20 秒)";
+        assert_eq!(of(&stopped), some);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum Event<'a> {
         bytes: u64,
         /// Versions to leave the mirror, for the trash or for good.
         removals: u64,
+        /// Files are read before it is clear whether they go up: all this is at the most.
+        is_at_most: bool,
         /// What that costs, for people: requests, and time where it can be told. Empty: nothing.
         cost: &'a str,
     },

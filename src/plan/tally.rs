@@ -28,6 +28,8 @@ pub struct Tally {
     pub blocking_files: u64,
     /// Objects that vanished from the source.
     pub removed_files: u64,
+    /// Those of them that are still in the source, and are to leave because they are not in scope any more.
+    pub retired_files: u64,
     /// Objects that stay on the mirror although the source (or the scope) lost them.
     pub kept_files: u64,
     /// Those of them that are still in the source, but not in scope any more.
@@ -73,6 +75,7 @@ impl Tally {
         let left_scope =
             change.pending.as_ref().is_some_and(|entry| entry.flags.contains(EntryFlags::OUT_OF_SCOPE));
         self.out_of_scope_files += u64::from(left_scope && decision.removal == Removal::Keep);
+        self.retired_files += u64::from(left_scope && decision.removal == Removal::Plain);
         self.local += u64::from(decision.is_local());
     }
 

@@ -106,7 +106,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         };
         let elsewhere = parent_opened.is_some_and(|opened| opened.device != metadata.device);
         if !self.options.cross_mounts && (elsewhere || (is_mount_root == Some(true) && !node.followed)) {
-            return Err(self.mount(node, scratch));
+            return Err(self.another_file_system(node, scratch));
         }
         if self.options.always_excluded.contains(&(metadata.device, metadata.inode)) {
             return Err(self.never_taken(node, "treeferry's own state and logs", scratch));
@@ -133,7 +133,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             return result;
         }
         match errno {
-            Errno::XDEV => self.mount(node, scratch),
+            Errno::XDEV => self.another_file_system(node, scratch),
             Errno::NOENT => match stat_name(above.as_fd(), &*node.name, &self.root.file_system, false) {
                 // Removed since it was listed.
                 Err(Errno::NOENT) => ChildResult::Absent { incomplete: false },
@@ -151,6 +151,17 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         self.observer
             .event(&Event::Detail(&format!("{path} changed while it was scanned; left to the next run")));
         result_of_error(node, |pointer| self.base_totals(pointer, &mut scratch.spare))
+    }
+
+    /// Left alone because of `cross_mounts`; said each time, for nothing of it is backed up.
+    fn another_file_system(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
+        let path = node.path();
+        if self.options.report_excluded {
+            let rule = "another file system is mounted there: cross_mounts = false";
+            self.observer.event(&Event::Excluded { path: &path, rule });
+        }
+        lock(&self.not_entered).add(path);
+        self.mount(node, scratch)
     }
 
     fn mount(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {

@@ -40,7 +40,7 @@ pub use exclude::{ExcludeError, ExcludeRules, STAGING_PREFIX, STAGING_RANDOM, is
 pub use floor::{FloorSeen, floor_hash, floor_walk};
 pub use hash::is_large;
 pub use identity::{SourceIdentity, identify};
-pub use mounts::Mounts;
+pub use mounts::{Mounts, NotEntered};
 pub use open::RootDirectory;
 pub use presence::{Presence, SecondLook, presence};
 pub use read::{FileReader, FolderReader, ReadFile, ReadFileError, Reading, read_each, read_file};
@@ -131,6 +131,8 @@ pub struct ScanReport {
     pub mounts: Mounts,
     /// Mount points of earlier scans that are ordinary directories now, and nothing was known below them.
     pub mounts_given_up: Vec<TreePath>,
+    /// Other file systems that were not entered.
+    pub not_entered: NotEntered,
     /// A directory that looked settled had other names.
     pub skip_was_wrong: bool,
     /// Directories that were opened.

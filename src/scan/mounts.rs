@@ -16,6 +16,27 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mounts(pub BTreeMap<TreePath, u64>);
 
+/// Other file systems below the source that were met and not entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NotEntered {
+    /// Some by name, in path order.
+    pub named: Vec<TreePath>,
+    /// How many there are.
+    pub total: u64,
+}
+
+impl NotEntered {
+    /// How many are kept by name.
+    pub const NAMED_MAX: usize = 100;
+
+    pub(crate) fn add(&mut self, path: TreePath) {
+        self.total += 1;
+        if self.named.len() < Self::NAMED_MAX {
+            self.named.push(path);
+        }
+    }
+}
+
 const NOT_MOUNTED: &str = "a disk that was mounted here or below is not mounted now; what is here stays as it was. Mount it \
                            and run again; if it was removed for good: --accept source-filesystem";
 const ANOTHER_MOUNTED: &str = "another file system is mounted here than in the last run; what is here stays as it was. If \

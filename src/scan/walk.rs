@@ -5,7 +5,7 @@ use crate::model::{Directory, DirectoryPointer, DirectorySink, Timestamp, Totals
 use crate::observe::{Counter, Event, Observer};
 use crate::scan::compare::{Child, Scratch};
 use crate::scan::finish::result_of_error;
-use crate::scan::mounts::Mounts;
+use crate::scan::mounts::{Mounts, NotEntered};
 use crate::scan::node::{ChildResult, Handle, Node, Opened, Waiting, lock};
 use crate::scan::open::Metadata;
 use crate::scan::settled::{FileSystem, earlier};
@@ -71,6 +71,7 @@ pub fn scan<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized>(
         unreadable: Mutex::new(Vec::new()),
         mounts: Mutex::default(),
         mounts_given_up: Mutex::default(),
+        not_entered: Mutex::default(),
         skip_wrong: AtomicBool::new(false),
         scratches: Mutex::new(Vec::new()),
         failure: Mutex::new(None),
@@ -128,6 +129,7 @@ pub(crate) struct Walk<'a, Base: ?Sized, Sink: ?Sized> {
     unreadable: Mutex<Vec<(TreePath, String)>>,
     pub(crate) mounts: Mutex<Mounts>,
     pub(crate) mounts_given_up: Mutex<Vec<TreePath>>,
+    pub(crate) not_entered: Mutex<NotEntered>,
     /// A directory that looked settled had other names: no more skips.
     pub(crate) skip_wrong: AtomicBool,
     /// Not thread-locals: a worker may take up another directory while it waits
@@ -318,6 +320,8 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         unreadable.sort();
         let mut mounts_given_up = std::mem::take(&mut *lock(&self.mounts_given_up));
         mounts_given_up.sort();
+        let mut not_entered = std::mem::take(&mut *lock(&self.not_entered));
+        not_entered.named.sort();
         Ok(ScanReport {
             root,
             totals,
@@ -332,6 +336,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             inodes_last: self.root.file_system.stable_inodes,
             mounts: std::mem::take(&mut *lock(&self.mounts)),
             mounts_given_up,
+            not_entered,
             skip_was_wrong: self.skip_wrong.load(Ordering::Relaxed),
             directories_opened: count(&self.tally.directories),
             directories_skipped: count(&self.tally.directories_skipped),

@@ -9,6 +9,13 @@ pub fn is_corrupted(failure: &Failure) -> bool {
     failure.reason.contains("corrupted on transfer") && failure.reason.contains("hashes differ")
 }
 
+/// rclone's configuration has no such remote, or rclone no such backend: no request was sent.
+pub fn is_unknown_remote(failure: &Failure) -> bool {
+    UNKNOWN_REMOTE.iter().any(|words| failure.reason.contains(words))
+}
+
+const UNKNOWN_REMOTE: [&str; 2] = ["didn't find section in config file", "didn't find backend called"];
+
 const REASON_CHARACTERS_MAX: usize = 300;
 
 /// Read from the top, the first that is found in the text (in lower case) wins.

@@ -38,7 +38,7 @@ mod version;
 
 pub use any_answer::{listed_in, understood_by};
 pub use checksum::Checked;
-pub use classify::is_corrupted;
+pub use classify::{is_corrupted, is_unknown_remote};
 pub use credentials::without_credentials;
 pub use download::{Download, Fetched};
 pub use features::Features;

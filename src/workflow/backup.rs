@@ -1,5 +1,6 @@
 //! The recipe `backup`, and `plan`, which is the same and stops before it sends.
 
+use super::checks::places_are_apart;
 use super::committed::Committed;
 use super::configuration::{Configuration, Job};
 use super::connect::Connector;
@@ -79,6 +80,7 @@ fn back_up_one(
     if let Some(budget) = options.budget.bars_next_job() {
         return Err(Halt::BudgetSpent(format!("{budget}, before this job had its turn")));
     }
+    places_are_apart(configuration, job).map_err(Halt::Configuration)?;
     let opened = if options.dry_run {
         open_to_look(configuration, job, surroundings)?
     } else {
@@ -88,10 +90,11 @@ fn back_up_one(
     let mut committed = Committed::of(&opened, &connector);
     if !options.dry_run {
         recover::end_orphan(&opened.state)?;
-        recover::fold_interrupted(&mut committed, &connector)?;
     }
-    if committed.is_claimed {
-        guards::source_is_the_same(job, &committed.docket.facts, options)?;
+    // Before what an interrupted run left open is looked for, at the wrong place.
+    guards::job_is_the_same(job, &committed, options)?;
+    if !options.dry_run {
+        recover::fold_interrupted(&mut committed, &connector)?;
     }
 
     let store = PendingStore::new(&opened.scratch, surroundings.observer);

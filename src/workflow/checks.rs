@@ -1,10 +1,11 @@
 //! What can be said of a configuration before any run.
 
 use super::configuration::{Configuration, Job};
-use super::connect::{check_place_beside_bucket, control_without_record};
+use super::connect::{cannot_use_remote, check_place_beside_bucket, control_without_record};
 use super::surroundings::Surroundings;
 use crate::observe::Observer;
 use crate::transfer;
+use std::path::{Path, PathBuf};
 
 /// Refuses rclone flags that would break the protocol.
 ///
@@ -14,9 +15,69 @@ pub fn check_rclone_flags(flags: &[String]) -> Result<(), String> {
     transfer::check_user_flags(flags).map_err(|error| error.to_string())
 }
 
-/// Asks rclone whether it knows the remotes of all jobs: no request. One
-/// sentence for each problem.
+/// Looks whether the places of all jobs are apart on the disk, too, and asks rclone whether it knows the
+/// remotes: no request. One sentence for each problem.
 pub fn check_remotes(configuration: &Configuration, surroundings: &Surroundings<'_>) -> Vec<String> {
+    let mut problems: Vec<String> =
+        configuration.jobs.iter().filter_map(|job| places_are_apart(configuration, job).err()).collect();
+    problems.extend(unknown_remotes(configuration, surroundings));
+    problems
+}
+
+/// What the text of the configuration does not show: a symlink on the way can put a mirror into its own
+/// source, which would then be backed up into itself without end, or into another mirror.
+///
+/// # Errors
+/// Says which places of `job` lie in one another, in one sentence.
+pub(super) fn places_are_apart(configuration: &Configuration, job: &Job) -> Result<(), String> {
+    let ours = local_places(job);
+    if ours.is_empty() {
+        return Ok(());
+    }
+    let mut others = vec![
+        ("the source".to_owned(), as_on_disk(&job.source)),
+        ("state_dir".to_owned(), as_on_disk(&configuration.state_dir)),
+    ];
+    for other in configuration.jobs.iter().filter(|other| other.name != job.name) {
+        let named = |(what, _, real)| (format!("{what} of \"{}\"", other.name), real);
+        others.extend(local_places(other).into_iter().map(named));
+    }
+    for (position, (what, written, real)) in ours.iter().enumerate() {
+        let own = ours[..position].iter().map(|(what, _, real)| (*what, real));
+        let others = others.iter().map(|(what, real)| (what.as_str(), real));
+        let clash = own.chain(others).find(|(_, other)| real.starts_with(other) || other.starts_with(real));
+        if let Some((other, place)) = clash {
+            return Err(format!(
+                "job {}: {what} ({}) and {other} ({}) must not contain each other, and with the symlinks on the way \
+                 followed they do: the first is {}",
+                job.name,
+                written.display(),
+                place.display(),
+                real.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Mirror and companion, where rclone writes them to a folder of this machine: as written, and where that is.
+fn local_places(job: &Job) -> Vec<(&'static str, &Path, PathBuf)> {
+    let places = [("the mirror", &job.remote), ("the companion", &job.companion)];
+    let local = places.into_iter().filter_map(|(what, place)| Some((what, place.local_path()?)));
+    local.map(|(what, path)| (what, path, as_on_disk(path))).collect()
+}
+
+/// Without symlinks, as far as it exists; the rest as written.
+fn as_on_disk(path: &Path) -> PathBuf {
+    for above in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    path.to_path_buf()
+}
+
+fn unknown_remotes(configuration: &Configuration, surroundings: &Surroundings<'_>) -> Vec<String> {
     let control = control_without_record();
     let rclone = match surroundings.rclone(&control) {
         Ok(rclone) => rclone,
@@ -29,10 +90,7 @@ pub fn check_remotes(configuration: &Configuration, surroundings: &Surroundings<
     };
     let problem_of = |job: &Job| match session.features(&job.remote.to_string()) {
         Ok(features) => check_place_beside_bucket(job, &features).err().map(|halt| halt.to_string()),
-        Err(failure) => Some(format!(
-            "job {}: rclone can't use the remote {:?}: {}",
-            job.name, job.remote, failure.reason
-        )),
+        Err(failure) => Some(cannot_use_remote(job, &failure)),
     };
     configuration.jobs.iter().filter_map(problem_of).collect()
 }

@@ -119,6 +119,17 @@ impl<'a> Committed<'a> {
         self.promote(docket)
     }
 
+    /// Remembers where the mirror is, once the owner file there is ours.
+    pub(super) fn remember_remote(&mut self, job: &Job) -> Result<(), Halt> {
+        let remote = job.remote.to_string();
+        if remote == self.docket.facts.remote {
+            return Ok(());
+        }
+        let mut docket = self.docket.clone();
+        docket.facts.remote = remote;
+        self.promote(docket)
+    }
+
     /// Remembers how the companion can be reached.
     pub(super) fn remember_companion(&mut self, companion: String, movable: u8) -> Result<(), Halt> {
         let mut docket = self.docket.clone();

@@ -9,9 +9,10 @@ use super::way::control_for_looking;
 use crate::commit::{RcloneProcess, StateDir};
 use crate::disk::RealDisk;
 use crate::index::Facts;
-use crate::model::{BatchItem, RunId};
+use crate::model::{BatchItem, Failure, RunId};
 use crate::transfer::{
-    Control, Features, Known, NameEncoding, Place, ProcessMark, Remotes, Session, Transfer,
+    Control, Features, Known, NameEncoding, Place, ProcessMark, Rclone, Remotes, Session, Transfer,
+    is_unknown_remote,
 };
 use std::cell::OnceCell;
 use std::time::Duration;
@@ -93,13 +94,7 @@ impl<'a> Connector<'a> {
         let mirror = self.job.remote.to_string();
         let features = match self.known() {
             Some(known) => known.features.clone(),
-            None => {
-                let doing = format!("asking rclone about {mirror}");
-                let asked = session.features(&mirror);
-                let features = asked.map_err(|failure| Halt::from_failure(&doing, &failure))?;
-                self.remember(Known { version: rclone.version(), features: features.clone() });
-                features
-            }
+            None => self.ask_features(rclone, &session)?,
         };
         check_place_beside_bucket(self.job, &features)?;
         let remotes =
@@ -110,6 +105,42 @@ impl<'a> Connector<'a> {
         let looking = rclone.session(session.encoding(), &self.looking, observer).map_err(Halt::fatal)?;
         Ok(Connection { features, transfer, session, looking })
     }
+}
+
+impl Connector<'_> {
+    /// What `config validate` says of the remote, for a run that may find nothing to send and would not
+    /// come to ask.
+    ///
+    /// # Errors
+    /// When rclone or the remote is not usable.
+    pub(super) fn check_remote(&self) -> Result<(), Halt> {
+        let features = match self.known() {
+            Some(known) => known.features.clone(),
+            None => {
+                let rclone = self.surroundings.rclone(&self.looking)?;
+                let session = rclone
+                    .session(rclone.name_encoding(), &self.looking, self.surroundings.observer)
+                    .map_err(Halt::fatal)?;
+                self.ask_features(rclone, &session)?
+            }
+        };
+        check_place_beside_bucket(self.job, &features)
+    }
+
+    fn ask_features(&self, rclone: &Rclone, session: &Session<'_>) -> Result<Features, Halt> {
+        let mirror = self.job.remote.to_string();
+        let features = session.features(&mirror).map_err(|failure| match is_unknown_remote(&failure) {
+            true => Halt::Configuration(cannot_use_remote(self.job, &failure)),
+            false => Halt::from_failure(&format!("asking rclone about {mirror}"), &failure),
+        })?;
+        self.remember(Known { version: rclone.version(), features: features.clone() });
+        Ok(features)
+    }
+}
+
+/// In the words of `config validate`.
+pub(super) fn cannot_use_remote(job: &Job, failure: &Failure) -> String {
+    format!("job {}: rclone can't use the remote {:?}: {}", job.name, job.remote, failure.reason)
 }
 
 /// A bucket has no place beside it, and what is a bucket only rclone knows.

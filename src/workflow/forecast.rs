@@ -58,6 +58,7 @@ pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
         files: uploads,
         bytes: upload_bytes,
         removals,
+        is_at_most: tally.suspect_files > 0,
         cost: &cost,
     });
     run.report.forecast = Some(forecast);

@@ -2,7 +2,7 @@
 //! and the way on.
 
 use super::committed::Committed;
-use super::configuration::{Job, SourceFilesystem};
+use super::configuration::{Job, SourceFilesystem, mask_remote};
 use super::halt::Halt;
 use super::options::{BackupOptions, Guard};
 use super::source::Scanned;
@@ -12,8 +12,20 @@ use crate::plan::Tally;
 use crate::scan::SourceIdentity;
 use std::os::unix::ffi::OsStrExt;
 
-/// The same job name must go on meaning the same source.
-pub(super) fn source_is_the_same(job: &Job, facts: &Facts, options: &BackupOptions) -> Result<(), Halt> {
+/// The same job name must go on meaning the same source and the same mirror.
+pub(super) fn job_is_the_same(
+    job: &Job,
+    committed: &Committed<'_>,
+    options: &BackupOptions,
+) -> Result<(), Halt> {
+    if !committed.is_claimed {
+        return Ok(());
+    }
+    remote_is_the_same(job, &committed.docket.facts, &options.accept)?;
+    source_is_the_same(job, &committed.docket.facts, options)
+}
+
+fn source_is_the_same(job: &Job, facts: &Facts, options: &BackupOptions) -> Result<(), Halt> {
     if facts.source == job.source.as_os_str().as_bytes() || options.accepts(Guard::SourceChanged) {
         return Ok(());
     }
@@ -26,6 +38,33 @@ pub(super) fn source_is_the_same(job: &Job, facts: &Facts, options: &BackupOptio
             job.name,
             String::from_utf8_lossy(&facts.source),
             job.source.display()
+        ),
+    })
+}
+
+/// The remote that the index speaks of, without its secrets, where the configuration names another.
+pub(super) fn remote_before(job: &Job, facts: &Facts) -> Option<String> {
+    // Normal already: no doubled slash, none at its end.
+    let is_same = facts.remote.is_empty() || facts.remote == job.remote.to_string();
+    (!is_same).then(|| mask_remote(&facts.remote))
+}
+
+/// What the index knows of one place says nothing of another: there nothing is protected by it, and what
+/// lies there is not ours to replace. Asked before the first request, so that an unchanged source is no excuse.
+pub(super) fn remote_is_the_same(job: &Job, facts: &Facts, accept: &[Guard]) -> Result<(), Halt> {
+    let Some(before) = remote_before(job, facts) else { return Ok(()) };
+    if accept.contains(&Guard::RemoteChanged) {
+        return Ok(());
+    }
+    Err(Halt::Guard {
+        guard: Some(Guard::RemoteChanged),
+        message: format!(
+            "job {} has its mirror at {before} and is configured for {:?}: what the index knows of the one says \
+             nothing of the other. Put the old `remote` back; or, if the same files lie there (the mirror was moved \
+             together with its companion, or the place has another name now): `treeferry backup {} --accept \
+             remote-changed`, and `treeferry verify {} --remote` looks whether all of them are there; or begin anew in \
+             an empty place: give the job another name",
+            job.name, job.remote, job.name, job.name
         ),
     })
 }
@@ -117,7 +156,7 @@ fn source_is_not_empty(
     })
 }
 
-/// Not more than `max_delete` may vanish in one run.
+/// Not more than `max_delete` may vanish in one run; what leaves because a person left it out counts with it.
 pub(super) fn not_too_many_vanished(
     job: &Job,
     docket: &Docket,
@@ -130,12 +169,20 @@ pub(super) fn not_too_many_vanished(
     }
     job.max_delete.check(tally.vanished_files(), known).map_err(|exceeded| Halt::Guard {
         guard: Some(Guard::MaxDelete),
-        message: format!(
-            "too many files vanished from {}: {exceeded}. `treeferry plan {}` shows what would happen; if it is \
-             right: --accept max-delete, or raise max_delete",
-            job.source.display(),
-            job.name
-        ),
+        message: match tally.retired_files {
+            0 => format!(
+                "too many files vanished from {}: {exceeded}. `treeferry plan {}` shows what would happen; if it is \
+                 right: --accept max-delete, or raise max_delete",
+                job.source.display(),
+                job.name
+            ),
+            retired => format!(
+                "too many files would leave the mirror: {exceeded}. {} of them did not vanish, they are only left out \
+                 now. `treeferry plan {} --accept excluded,max-delete` shows what would happen; if it is right: \
+                 --accept excluded,max-delete, or raise max_delete",
+                retired, job.name
+            ),
+        },
     })
 }
 

@@ -151,16 +151,17 @@ impl<'a> JobRun<'a> {
     /// docket says so already.
     ///
     /// # Errors
-    /// When the job means another remote than before, and that is not ours; when
-    /// the quarantine cannot be read.
+    /// When the job means another remote than before, as was accepted, and that is not ours;
+    /// when the quarantine cannot be read.
     pub(super) fn has_work(&mut self, scanned: &Scanned) -> Result<bool, Halt> {
         self.quarantine = Quarantine::load(self.committed.state)?;
         let facts = &self.committed.docket.facts;
         let is_other_remote = facts.remote != self.job.remote.to_string();
         if self.committed.is_claimed && is_other_remote && !self.options.dry_run {
-            // The index speaks of the old remote: the owner file must say that this is the same
-            // mirror under another name.
+            // The index speaks of the old remote, and somebody said that the same files lie in the new one: the
+            // owner file must say so, too.
             self.open_remote()?;
+            return Ok(true);
         }
         let same_tree = self.committed.docket.base.map(|base| base.pointer) == Some(scanned.report.root);
         let same_facts =

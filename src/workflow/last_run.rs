@@ -1,7 +1,7 @@
 //! What is remembered of the last run of any kind, for `status`.
 
 use super::configuration::{Configuration, Job};
-use super::report::{JobOutcome, JobReport, Unprotected};
+use super::report::{JobOutcome, JobReport, NotEntered, Unprotected};
 use crate::commit::{SideFile, StateDir, StateError};
 use crate::disk::RealDisk;
 use crate::model::TreePath;
@@ -25,6 +25,10 @@ pub(super) struct LastRun {
     not_reached: u64,
     /// The first of them with their reasons; paths as bytes, because names are.
     unprotected: Vec<(Vec<u8>, String)>,
+    #[serde(default)]
+    not_entered_total: u64,
+    #[serde(default)]
+    not_entered: Vec<Vec<u8>>,
 }
 
 impl LastRun {
@@ -34,6 +38,12 @@ impl LastRun {
             .iter()
             .filter_map(|(path, reason)| Some((TreePath::from_bytes(path.clone()).ok()?, reason.clone())));
         Unprotected { named: named.collect(), total: self.unprotected_total, not_reached: self.not_reached }
+    }
+
+    /// Other file systems below the source.
+    pub(super) fn not_entered(&self) -> NotEntered {
+        let named = self.not_entered.iter().filter_map(|path| TreePath::from_bytes(path.clone()).ok());
+        NotEntered { named: named.collect(), total: self.not_entered_total }
     }
 }
 
@@ -54,6 +64,9 @@ fn try_write(configuration: &Configuration, job: &Job, report: &JobReport) -> Re
     // A run that did not get as far as to compare the trees knows nothing of what is protected.
     let known_before = before.as_ref().filter(|_| is_without_a_look(report)).map(LastRun::unprotected);
     let unprotected = known_before.as_ref().unwrap_or(&report.unprotected);
+    let has_scanned = report.content_root.is_some();
+    let met_before = before.as_ref().filter(|_| !has_scanned).map(LastRun::not_entered);
+    let not_entered = met_before.as_ref().unwrap_or(&report.not_entered);
     let before = before.and_then(|last| last.last_protected);
     // A check that could not be made takes nothing away from the backup; damage does.
     let is_protected = report.was_protected && !matches!(report.outcome, JobOutcome::Damaged { .. });
@@ -69,6 +82,8 @@ fn try_write(configuration: &Configuration, job: &Job, report: &JobReport) -> Re
             .iter()
             .map(|(path, reason)| (path.as_bytes().to_vec(), reason.clone()))
             .collect(),
+        not_entered_total: not_entered.total,
+        not_entered: not_entered.named.iter().map(|path| path.as_bytes().to_vec()).collect(),
     };
     let bytes = serde_json::to_vec(&last_run).unwrap_or_default();
     state.write_side_file(&RealDisk::new(&Silent), SideFile::LastRun, &bytes)

@@ -58,6 +58,8 @@ guards! {
     SourceFilesystem = "source-filesystem",
     /// The job's `source` was changed in the configuration
     SourceChanged = "source-changed",
+    /// The job's `remote` was changed in the configuration
+    RemoteChanged = "remote-changed",
     /// More files were deleted than `max_delete` allows
     MaxDelete = "max-delete",
     /// More files were changed than `max_change` allows

@@ -11,7 +11,7 @@ use super::options::Guard;
 use super::prune::{expired_runs, is_clock_odd};
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
-use super::{housekeeping, recover};
+use super::{guards, housekeeping, recover};
 use crate::index::run_records;
 use crate::model::RunId;
 use crate::observe::{Event, Phase};
@@ -87,6 +87,8 @@ fn prune_one(
     };
     let connector = Connector::new(job, &opened.state, surroundings);
     let mut committed = Committed::of(&opened, &connector);
+    // An empty trash at another place would pass for one that was emptied.
+    guards::remote_is_the_same(job, &committed.docket.facts, &[])?;
     if !options.dry_run {
         recover::end_orphan(&opened.state)?;
         recover::fold_interrupted(&mut committed, &connector)?;

@@ -1,23 +1,35 @@
 //! What earlier runs of a job found out about rclone and the remote.
 
 use super::connect::Connector;
+use super::halt::Halt;
 use super::spending::assumed_features;
 use crate::commit::SideFile;
 use crate::transfer::{Features, Known};
 
 impl Connector<'_> {
-    /// Does `work`; meanwhile a first run asks rclone what it will have to know.
-    pub(super) fn while_asking<T>(&self, is_first: bool, work: impl FnOnce() -> T) -> T {
+    /// Does `work`; meanwhile a first run asks rclone what it will have to know, whether or not anything will
+    /// have to be sent.
+    ///
+    /// # Errors
+    /// Those of `work`; in a first run, when rclone or the remote is not usable.
+    pub(super) fn while_asking<T>(
+        &self,
+        is_first: bool,
+        work: impl FnOnce() -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
         let (settings, control) = (&self.surroundings.rclone_settings, &self.looking);
         let (observer, remote) = (self.surroundings.observer, self.job.remote.to_string());
         std::thread::scope(|scope| {
             let asking =
                 is_first.then(|| scope.spawn(move || Known::ask(settings, &remote, control, observer)));
-            let done = work();
+            let done = work()?;
             if let Some(Ok(Some(known))) = asking.map(|asking| asking.join()) {
                 self.remember(known);
             }
-            done
+            if is_first {
+                self.check_remote()?;
+            }
+            Ok(done)
         })
     }
 

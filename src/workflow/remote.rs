@@ -77,6 +77,8 @@ impl<'a> JobRun<'a> {
         self.committed.remember_owner(owner_sequence)?;
         self.know_the_kind(&connection)?;
         self.know_the_companion(&mut connection, is_first)?;
+        // From here on things are sent: a run that is killed goes on without being asked again.
+        self.committed.remember_remote(self.job)?;
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
         let journal = self.committed.start_journal(run)?;
         self.report.run_id = Some(run);
@@ -127,7 +129,8 @@ impl<'a> JobRun<'a> {
     fn know_the_companion(&mut self, connection: &mut Connection<'a>, is_first: bool) -> Result<(), Halt> {
         let companion = self.job.companion.to_string();
         let facts = &self.committed.docket.facts;
-        if facts.companion_movable == 0 || facts.companion != companion {
+        let is_same = facts.companion == companion && facts.remote == self.job.remote.to_string();
+        if facts.companion_movable == 0 || !is_same {
             let movable = self.try_companion(connection, is_first)?;
             self.committed.remember_companion(companion, movable)?;
         }

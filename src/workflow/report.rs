@@ -1,6 +1,7 @@
 //! What a recipe came to: plain values, for people and machines to be told.
 
 use crate::model::{RunId, TreeDigest, TreePath};
+pub use crate::scan::NotEntered;
 use crate::workflow::configuration::format_duration;
 use crate::workflow::figures;
 use crate::workflow::options::Guard;
@@ -164,6 +165,8 @@ pub struct JobReport {
     pub index_bytes_written: u64,
     /// What is not protected; `total` is `files_unprotected` of the summary.
     pub unprotected: Unprotected,
+    /// Other file systems below the source, which are not in scope.
+    pub not_entered: NotEntered,
     /// What people should know, though nothing is lost: one sentence each.
     pub warnings: Vec<String>,
     /// What is left for the next run, where this one did not come to its end.
@@ -208,6 +211,7 @@ impl JobReport {
             content_root: None,
             index_bytes_written: 0,
             unprotected: Unprotected::default(),
+            not_entered: NotEntered::default(),
             warnings: Vec::new(),
             left: None,
             forecast: None,

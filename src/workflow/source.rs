@@ -93,6 +93,7 @@ fn put_into(report: &mut JobReport, scanned: &ScanReport) {
     report.files_scanned = scanned.totals.files;
     report.directories_scanned = scanned.totals.directories;
     report.bytes_scanned = scanned.totals.bytes;
+    report.not_entered = scanned.not_entered.clone();
     report.content_root = Some(scanned.root.content);
 }
 

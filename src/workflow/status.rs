@@ -4,13 +4,16 @@
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
+use super::notification::Speech;
 use super::opened::read_docket;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
 use super::surroundings::Surroundings;
-use super::{last_run, notification};
+use super::{guards, last_run, notification};
 use crate::commit::StateDir;
+use crate::index::Facts;
 use crate::transfer::{Control, Gap};
+use std::os::unix::ffi::OsStrExt;
 use time::OffsetDateTime;
 
 /// What is known of `job`. Trouble with reading it is the outcome.
@@ -50,6 +53,22 @@ fn about_rclone(surroundings: &Surroundings<'_>) -> Vec<String> {
     }
 }
 
+/// Where the configuration means other places than the index.
+fn about_places(job: &Job, facts: &Facts) -> Vec<String> {
+    let mut notes = Vec::new();
+    if facts.source != job.source.as_os_str().as_bytes() {
+        notes.push("the source in the configuration is not the one of the last run".into());
+    }
+    if let Some(before) = guards::remote_before(job, facts) {
+        notes.push(format!(
+            "`remote` in the configuration is {:?}, and the mirror of the last run is {before}: the next backup stops over \
+             that",
+            job.remote
+        ));
+    }
+    notes
+}
+
 fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Result<(), Halt> {
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     let Some(state) = existing else { return Ok(()) };
@@ -66,9 +85,7 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
                 kept.totals.files
             ));
         }
-        if docket.facts.source != std::os::unix::ffi::OsStrExt::as_bytes(job.source.as_os_str()) {
-            status.notes.push("the source in the configuration is not the one of the last run".into());
-        }
+        status.notes.extend(about_places(job, &docket.facts));
         // Until a run has ended, the index itself says how far the first one came.
         status.outcome = if docket.facts.complete { JobOutcome::Protected } else { JobOutcome::Unprotected };
         is_first_run_unfinished = !docket.facts.complete;
@@ -85,6 +102,8 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
         status.last_finished = Some(last.finished);
         status.last_protected = last.last_protected;
         status.unprotected = last.unprotected();
+        let words = Speech::English.other_file_systems(&last.not_entered());
+        status.notes.extend(words.map(|words| format!("not entered: {words}")));
         status.outcome = last.outcome;
         is_first_run_unfinished = false;
     }

@@ -187,7 +187,7 @@ fn another_kind_of_remote_under_the_same_job_is_refused_when_names_depend_on_it(
         world.configuration.jobs[0] = crate::support::program::Job::new("photos", &world.source(), &remote);
         world.write_configuration();
         write(&world, "more", "x");
-        world.backup(&[]).expect(code);
+        world.backup(&["--accept", "remote-changed"]).expect(code);
     }
 }
 

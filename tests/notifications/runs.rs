@@ -54,7 +54,7 @@ fn a_summary_with_uploads_bytes_time_and_the_log_goes_by_telegram_once_for_all_j
         "photos: everything is protected\n",
         "  uploaded: 20 files, ",
         "  time taken: ",
-        "missing: stopped, nothing was sent: ",
+        "missing: stopped: ",
         "  what to do: look whether the source is there and readable\n",
         "log: ",
     ] {

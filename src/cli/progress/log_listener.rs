@@ -29,8 +29,9 @@ impl Observer for LogListener {
             Event::PhaseFinished { phase, summary } => {
                 info!("{job}: {}: {}", phase_name(*phase), one_line(summary));
             }
-            Event::TransferPlanned { files, bytes, removals, cost } => {
-                info!("{job}: to send: {files} files, {bytes} bytes; to remove: {removals}; {cost}");
+            Event::TransferPlanned { files, bytes, removals, is_at_most, cost } => {
+                let at_most = if *is_at_most { "at most " } else { "" };
+                info!("{job}: to send: {at_most}{files} files, {bytes} bytes; to remove: {removals}; {cost}");
             }
             Event::Settled { lane, path, bytes, outcome } => match trouble(outcome) {
                 None => info!("{job}: {lane}: {path} ({bytes} bytes)"),

@@ -146,7 +146,13 @@ mod tests {
     fn a_bar_never_goes_back_nor_past_its_end() {
         let mut meter = Meter::new();
         meter.take_in(&Event::JobStarted { job: "photos" });
-        meter.take_in(&Event::TransferPlanned { files: 2, bytes: 1_000, removals: 1, cost: "" });
+        meter.take_in(&Event::TransferPlanned {
+            files: 2,
+            bytes: 1_000,
+            removals: 1,
+            is_at_most: false,
+            cost: "",
+        });
         meter.take_in(&Event::TransferProgress {
             bytes: 600,
             files: 0,

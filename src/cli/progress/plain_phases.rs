@@ -48,14 +48,19 @@ fn begun_line(event: &Event<'_>) -> Option<&'static str> {
 pub(super) fn phase_line(event: &Event<'_>) -> Option<String> {
     match event {
         Event::PhaseFinished { phase, summary } => Some(format!("{}: {summary}", phase_name(*phase))),
-        Event::TransferPlanned { files, bytes, removals, cost } if *files + *removals > 0 => {
+        Event::TransferPlanned { files, bytes, removals, is_at_most, cost } if *files + *removals > 0 => {
+            let at_most = if *is_at_most { "at most " } else { "" };
             let mut parts = Vec::new();
             if *files > 0 {
-                parts.push(format!("sending {}, {}", figures::files(*files), figures::bytes(*bytes)));
+                parts.push(format!(
+                    "sending {at_most}{}, {}",
+                    figures::files(*files),
+                    figures::bytes(*bytes)
+                ));
             }
             if *removals > 0 {
                 parts.push(format!(
-                    "taking {} out of the mirror",
+                    "taking {at_most}{} out of the mirror",
                     figures::counted(*removals, "version", "versions")
                 ));
             }

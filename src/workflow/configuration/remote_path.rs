@@ -79,8 +79,11 @@ impl RemotePath {
 
     /// The local folder, for the `:local:` backend.
     pub fn local_path(&self) -> Option<&std::path::Path> {
-        let local = self.remote == ":local:" || self.remote.starts_with(":local,");
-        local.then(|| std::path::Path::new(&self.path))
+        self.is_local().then(|| std::path::Path::new(&self.path))
+    }
+
+    fn is_local(&self) -> bool {
+        self.remote == ":local:" || self.remote.starts_with(":local,")
     }
 
     /// True when the path is empty, or the first folder of a backend that is
@@ -106,9 +109,11 @@ impl RemotePath {
     }
 
     /// True when both are the same place, or one lies in the other.
-    /// A leading `/` makes no difference here: most backends ignore it.
+    /// A leading `/` makes no difference here: most backends ignore it. What is said to the local backend
+    /// beside the path neither.
     pub fn overlaps(&self, other: &RemotePath) -> bool {
-        self.remote == other.remote && self.components().zip(other.components()).all(|(a, b)| a == b)
+        let is_same = self.remote == other.remote || (self.is_local() && other.is_local());
+        is_same && self.components().zip(other.components()).all(|(a, b)| a == b)
     }
 
     fn components(&self) -> impl Iterator<Item = &str> {
@@ -209,6 +214,8 @@ mod tests {
         assert!(place("a:b/c").overlaps(&place("a:b")));
         assert!(place("a:").overlaps(&place("a:b")));
         assert!(place("a:/b").overlaps(&place("a:b")));
+        assert!(place(":local:/x/y").overlaps(&place(":local,links=false:/x")));
+        assert!(!place(":local:/x").overlaps(&place(":sftp,host=a:/x")));
         assert!(!place("a:bc").overlaps(&place("a:b")));
         assert!(!place("a:b").overlaps(&place("other:b")));
     }

@@ -19,6 +19,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "{} 中消失的文件过多：{} / {} 个（{}），上限为 {}。`treeferry plan {}` 可查看将要执行的操作；若属正常：--accept max-delete，或调高 max_delete",
     ),
     (
+        "too many files would leave the mirror: {} of {} known files ({}), the limit is {}. {} of them did not vanish, they are only left out now. `treeferry plan {} --accept excluded,max-delete` shows what would happen; if it is right: --accept excluded,max-delete, or raise max_delete",
+        "将离开镜像的文件过多：{} / {} 个（{}），上限为 {}。其中 {} 个并未消失，只是现已被排除。`treeferry plan {} --accept excluded,max-delete` 可查看将要执行的操作；若属正常：--accept excluded,max-delete，或调高 max_delete",
+    ),
+    (
         "the content of too many files in {} changed: {} of {} known files ({}), the limit is {}. Ransomware and failing disks look like this. If it is right: --accept max-change, or raise max_change",
         "{} 中内容变化的文件过多：{} / {} 个（{}），上限为 {}。勒索软件或磁盘故障会造成这种情况。若属正常：--accept max-change，或调高 max_change",
     ),
@@ -29,6 +33,10 @@ const SENTENCES: &[(&str, &str)] = &[
     (
         "job {} backed up {} until now and is configured for {}. Everything that is not in the new source would count as deleted. If that is what you want: --accept source-changed; otherwise give the new source a job of its own",
         "任务 {} 此前备份的是 {}，现在配置为 {}。新源目录中没有的内容都会被视为已删除。若确属预期：--accept source-changed；否则请为新源目录另建任务",
+    ),
+    (
+        "job {} has its mirror at {} and is configured for {}: what the index knows of the one says nothing of the other. Put the old `remote` back; or, if the same files lie there (the mirror was moved together with its companion, or the place has another name now): `{} --accept remote-changed`, and `{}` looks whether all of them are there; or begin anew in an empty place: give the job another name",
+        "任务 {} 的镜像位于 {}，现在配置为 {}：索引所知的是前者，与后者无关。请改回原来的 `remote`；若同样的文件就在新位置（镜像连同 companion 一起移动，或只是换了名称）：`{} --accept remote-changed`，再用 `{}` 核对是否齐全；若要在空位置重新开始：请给任务另起名称",
     ),
     (
         "another writer was here: {} names mirror {} and run {}, this machine knows mirror {} and last run {}. Two machines may write to one mirror, or this one was set back to an older state. If this machine is to go on as the only one: --accept foreign-writer",

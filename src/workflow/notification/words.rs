@@ -2,9 +2,12 @@
 
 use crate::workflow::configuration::Language;
 use crate::workflow::figures;
-use crate::workflow::report::JobOutcome;
+use crate::workflow::report::{JobOutcome, NotEntered};
 use std::path::Path;
 use std::time::Duration;
+
+/// Mount points that are shown by name.
+const FILE_SYSTEMS_SHOWN: usize = 3;
 
 /// The language of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,9 +121,7 @@ impl Speech {
                 English => format!("stopped by the guard {guard}, nothing was sent: {message}"),
                 Chinese => format!("被保护机制 {guard} 停止，未发送任何内容：{}", self.reason(message)),
             },
-            JobOutcome::GuardStopped { guard: None, message } => {
-                self.with("stopped, nothing was sent", "已停止，未发送任何内容", message)
-            }
+            JobOutcome::GuardStopped { guard: None, message } => self.with("stopped", "已停止", message),
             JobOutcome::RemoteFull { reason } => self.with("the remote is full", "远端空间已满", reason),
             JobOutcome::Damaged { message } => self.with("damage was found", "发现损坏", message),
             JobOutcome::Skipped { reason } => self.with("skipped by a hook", "被钩子跳过", reason),
@@ -192,6 +193,22 @@ impl Speech {
             English => format!("{troubled} of {all} jobs in TROUBLE"),
             Chinese => format!("{all} 个任务中有 {troubled} 个出现问题"),
         }
+    }
+
+    /// `1 other file system below the source: disk (cross_mounts)`; `None` where there is none.
+    pub fn other_file_systems(self, not_entered: &NotEntered) -> Option<String> {
+        let total = not_entered.total;
+        let shown: Vec<String> =
+            not_entered.named.iter().take(FILE_SYSTEMS_SHOWN).map(ToString::to_string).collect();
+        let more = if total > shown.len() as u64 { ", …" } else { "" };
+        let names = format!("{}{more}", shown.join(", "));
+        let number = figures::counted(total, "other file system", "other file systems");
+        (total > 0).then(|| match self {
+            English => format!("{number} below the source: {names} (cross_mounts)"),
+            Chinese => {
+                format!("源目录下另有 {} 个文件系统：{names}（cross_mounts）", figures::count(total))
+            }
+        })
     }
 
     /// `2 files`.

@@ -9,6 +9,7 @@ mod staging;
 pub use options::{Overwrite, RestoreOptions, RestoreReport};
 
 use super::configuration::{Configuration, Job};
+use super::guards;
 use super::halt::Halt;
 use super::history::{Locator, State, open_with_index};
 use super::report::JobOutcome;
@@ -69,6 +70,16 @@ fn restore_one(
     report.files_selected = files;
 
     let docket = &opened.docket;
+    if let Some(before) = guards::remote_before(job, &docket.facts) {
+        // No guard: whoever restores may have no other place left, and every content is checked.
+        let sentence = format!(
+            "the index speaks of the mirror at {before}, and `remote` in the configuration is {:?}: the files are looked \
+             for there",
+            job.remote
+        );
+        observer.event(&Event::Warning(&sentence));
+        report.warnings.push(sentence);
+    }
     let trees =
         [Tree::new(&opened.nodes, docket.base, observer), Tree::new(&opened.nodes, docket.kept, observer)];
     let control = control_for_looking(surroundings);

@@ -18,6 +18,7 @@ pub use subset::Subset;
 use super::budget::RunBudget;
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
+use super::guards;
 use super::halt::Halt;
 use super::history::open_with_index;
 use super::job_run::is_below_any;
@@ -226,6 +227,8 @@ fn verify_one(
     let opened = open_with_index(configuration, job, surroundings)?;
     report.snapshot = opened.docket.facts.last_run;
     if options.what != What::Source {
+        // What is missing at another place is no damage, and must not be remembered as such.
+        guards::remote_is_the_same(job, &opened.docket.facts, &[])?;
         found.known_wrong = CheckState::load(&opened.state)?.paths();
     }
     let observer = surroundings.observer;
