@@ -105,6 +105,58 @@ fn a_share_that_breaks_off_goes_on_before_what_is_missing() {
     assert_eq!(named(&told), ["5", "7"], "{told}");
 }
 
+/// Twelve files on the mirror, of which it lost one and spoiled two.
+fn with_three_wrong(rclone: Rclone) -> World {
+    let world = World::local(rclone);
+    for number in 0..12 {
+        world.write(&format!("{number}"), "a version");
+    }
+    world.backup(&[]).expect(0);
+    fs::remove_file(world.mirror().join("3")).unwrap();
+    for spoiled in ["5", "7"] {
+        fs::write(world.mirror().join(spoiled), "b version").unwrap();
+    }
+    world
+}
+
+#[test]
+fn what_was_found_before_an_interruption_is_named_and_stays_known() {
+    for rclone in Rclone::BOTH {
+        let mut world = with_three_wrong(rclone);
+        world.before_rclone("case \"$*\" in *checksum*) kill -INT $PPID; sleep 0.3;; esac");
+        let told = verify(&world, &["--download", "--subset", "1/1"]).expect(130);
+        let mut found = named(&told);
+        found.sort();
+        assert_eq!(found, ["3", "5", "7"], "{told}");
+        assert_eq!(told.number("files_verified"), 9, "{told}");
+        world.stop_watching_rclone();
+        assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 3);
+        // What was not seen to its end comes first.
+        let told = verify(&world, &["--download", "--subset", "1/1"]).expect(15);
+        assert_eq!(told.number("files_verified"), 9, "{told}");
+        verify(&world, &["--download", "--repair"]).expect(0);
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+    }
+}
+
+#[test]
+fn what_a_listing_lacked_is_known_after_an_interruption_and_what_it_showed_after_any_end() {
+    const LOOK: &str = "case \"$*\" in *lsjson*--files-from-raw*)";
+    let mut world = with_three_wrong(Rclone::Current);
+    fs::write(world.mirror().join("5"), "short").unwrap();
+    world.before_rclone(&format!(
+        "{LOOK} echo '{{\"level\":\"error\",\"msg\":\"503 Service Unavailable\"}}' >&2; exit 1;; esac"
+    ));
+    // One look proves no absence.
+    assert_eq!(named(&verify(&world, &[]).expect(5)), ["5"]);
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 1);
+    world.before_rclone(&format!("{LOOK} kill -INT $PPID; sleep 0.3; exit 1;; esac"));
+    let told = verify(&world, &[]).expect(130);
+    assert_eq!(named(&told), ["5", "3"], "{told}");
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 2);
+}
+
 #[test]
 fn shares_of_a_folder_cover_it() {
     let world = World::local(Rclone::Current);
