@@ -76,7 +76,31 @@ fn missing_short_and_surplus_files_are_named_by_a_listing() {
     assert_eq!(counts, [1, 1, 1], "{told}");
     verify(&world, &["odd files"]).expect(0);
     // A part of the files is compared; what is surplus is seen all the same.
-    verify(&world, &["--subset", "1/1000"]).expect(15).says("nobody's");
+    verify(&world, &["--subset", "1/1000"]).says("nobody's");
+}
+
+#[test]
+fn what_is_surplus_is_named_and_no_damage() {
+    let world = World::local(Rclone::Current);
+    world.write("a", "a");
+    world.backup(&[]).expect(0);
+    for (name, words) in
+        [("zz", "1 file on the remote that nobody knows of: zz"), ("zzz", "2 files on the remote")]
+    {
+        fs::write(world.mirror().join(name), "whose?").unwrap();
+        for arguments in [&[][..], &["--download"], &["--repair"]] {
+            let told = verify(&world, arguments).expect(0);
+            let message = told.summary()["message"].as_str().unwrap().to_owned();
+            assert!(message.starts_with(&format!("nothing wrong was found; {words}")), "{message}");
+            assert_eq!(told.number("files_surplus") as usize, named(&told).len(), "{told}");
+        }
+    }
+    assert_eq!(fs::read(world.mirror().join("zz")).unwrap(), b"whose?");
+    world.backup(&[]).expect(0);
+    // Beside damage it is named, and not counted as such.
+    fs::remove_file(world.mirror().join("a")).unwrap();
+    let told = verify(&world, &[]).expect(15).says("damage was found: 1 files missing on the remote");
+    assert_eq!(told.number("files_surplus"), 2, "{told}");
 }
 
 fn named(told: &Finished) -> Vec<String> {

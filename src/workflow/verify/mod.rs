@@ -88,7 +88,6 @@ pub(super) fn check_mirror(
 ) -> Result<VerifyReport, Halt> {
     let options = VerifyOptions::check(may_repair);
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
-    report.is_periodic = true;
     let mut found = Found::default();
     let held = open_to_write(configuration, job, surroundings)?;
     let before = CheckState::load(&held.state)?;
@@ -116,8 +115,7 @@ fn finish(
     surroundings: &Surroundings<'_>,
 ) -> VerifyReport {
     report.finished = now(surroundings);
-    let found = (report.files_damaged + report.files_missing + report.files_surplus_that_count())
-        .saturating_sub(report.files_repaired);
+    let found = (report.files_damaged + report.files_missing).saturating_sub(report.files_repaired);
     let repair_outcome = report.repair_run.as_ref().map(|run| run.outcome.clone());
     report.outcome = match (ended, repair_outcome) {
         // What was found counts more than why it ended early, but for signals.
@@ -216,11 +214,7 @@ fn words(report: &VerifyReport) -> String {
         What::Source => "rotten in the source; the remote holds the good version",
         What::Listing | What::Download => "other than what was sent",
     };
-    let counts = [
-        (report.files_damaged, damaged),
-        (report.files_missing, "missing on the remote"),
-        (report.files_surplus_that_count(), "on the remote that nobody knows of"),
-    ];
+    let counts = [(report.files_damaged, damaged), (report.files_missing, "missing on the remote")];
     let told: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
