@@ -271,6 +271,23 @@ fn a_folder_that_cannot_be_listed_is_an_error_and_no_loss() {
 }
 
 #[test]
+fn a_remote_that_shows_folders_for_files_is_unwell() {
+    for rclone in Rclone::BOTH {
+        let world = World::local(rclone);
+        for name in ["a", "b", "c", "d"] {
+            world.write(name, name);
+        }
+        world.backup(&[]).expect(0);
+        for name in ["a", "b"] {
+            fs::remove_file(world.mirror().join(name)).unwrap();
+            fs::create_dir(world.mirror().join(name)).unwrap();
+        }
+        let told = verify(&world, &[]).expect(5).says("is a directory not a file");
+        assert_eq!(told.number("files_missing"), 0, "{told}");
+    }
+}
+
+#[test]
 fn what_is_kept_and_what_was_uploaded_as_a_link_is_known() {
     let mut world = World::local(Rclone::Current);
     world.set("on_delete", "\"keep\"");

@@ -396,6 +396,7 @@ impl Comparing<'_> {
 
     /// Looks once more, one by one, for what was not listed.
     fn name_missing(&mut self, way: &Way<'_>) -> Result<(), Halt> {
+        self.name_unaskable();
         let mut found = vec![false; self.missing.len()];
         if !self.missing.is_empty() && self.missing.len() <= SECOND_LOOKS_MAX {
             let paths = looks(&self.missing, &self.verifying.tree)?;
@@ -416,6 +417,21 @@ impl Comparing<'_> {
         }
         self.warn_of_denied(&denied_first);
         self.name_dark_folders(way)
+    }
+
+    /// A name that rclone cannot carry cannot be asked for: there the listing alone decides, and the
+    /// others do not wait for it.
+    fn name_unaskable(&mut self) {
+        for path in std::mem::take(&mut self.missing) {
+            match self.encoding.encode(&path) {
+                Ok(_) => self.missing.push(path),
+                Err(error) => {
+                    let reason =
+                        format!("not listed by the remote, and not to be asked for by its name: {error}");
+                    self.verifying.find_wrong(&path, Wrong::Missing, &reason);
+                }
+            }
+        }
     }
 
     /// Somebody stopped us, and the remote cannot be asked any more: what its listing lacked counts.
