@@ -128,6 +128,37 @@ fn a_rotten_file_that_was_restored_is_free_again() {
 }
 
 #[test]
+fn a_rotten_file_that_was_renamed_tells_where_its_good_version_is() {
+    for folder in ["", "folder/"] {
+        let world = World::local(Rclone::Current);
+        let name = format!("{folder}picture");
+        world.write(&name, "a picture");
+        // So many that the folder leaves as one piece.
+        for number in 0..12 {
+            world.write(&format!("{folder}{number}"), "another");
+        }
+        world.write("stays", "stays");
+        std::thread::sleep(Duration::from_millis(30));
+        world.backup(&[]).expect(0);
+        rot(&world.source().join(&name));
+        verify(&world, &[]).expect(15);
+        world.backup(&[]).expect(3);
+        let (from, to) = if folder.is_empty() { ("picture", "moved") } else { ("folder", "moved") };
+        fs::rename(world.source().join(from), world.source().join(to)).unwrap();
+        let told = world.backup(&["--accept", "max-delete"]).expect(0).says("is gone from the source");
+        let warnings = told.summary()["warnings"].to_string();
+        let command =
+            warnings.split('`').nth(1).unwrap().replace("DIR", world.root().join("back").to_str().unwrap());
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        world.program.run(&words).expect(0);
+        let back = fs::read_to_string(world.root().join("back").join(&name)).unwrap();
+        assert_eq!(back, "a picture", "{command}");
+        assert!(!world.program.run(&["status"]).stdout.contains("rotted in the source"));
+        assert!(!world.backup(&[]).expect(0).stdout.contains("is gone from the source"));
+    }
+}
+
+#[test]
 fn a_rotten_file_that_was_written_since_is_sent_with_a_word() {
     let world = backed_up();
     let picture = world.source().join("picture");

@@ -78,7 +78,7 @@ pub(super) struct JobRun<'a> {
     /// Paths below a damaged node of the base: something may lie there or not.
     pub(super) never_known: BTreeSet<TreePath>,
     has_said_kept_is_damaged: bool,
-    quarantine: Quarantine,
+    pub(super) quarantine: Quarantine,
     last_checkpoint_seconds: i64,
     /// How fast uploads were so far in this run.
     pub(super) measured: Measured,
@@ -446,6 +446,7 @@ impl<'a> JobRun<'a> {
     }
 
     fn commit_all(&mut self, facts: Facts) -> Result<(), Halt> {
+        self.let_go_of_deleted_rot();
         let views = self.views();
         let policy = self.policy();
         let note = self.note();
