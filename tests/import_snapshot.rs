@@ -307,6 +307,35 @@ fn names_on_which_the_encodings_differ_are_listed_and_stay_as_they_are() {
 }
 
 #[test]
+fn a_name_that_cannot_be_asked_for_hides_no_other_damage() {
+    let mut world = World::local(Rclone::Current);
+    plant(&world, 10);
+    world.copy_with_plain_rclone();
+    // On the list, and not on the remote.
+    world.write("\u{201b}odd", "odd");
+    import(&world, &snapshot(&world), &[]).expect(0);
+    fs::remove_file(world.mirror().join("照片/x|y")).unwrap();
+    let verify = |more: &[&str]| {
+        let arguments = ["--json", "verify", JOB, "--remote"];
+        world.program.run(&arguments.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let told = verify(&[]).expect(15).says("U+201B").says("x|y");
+    assert_eq!(told.number("files_missing"), 2, "{told}");
+    // The rest is repaired.
+    let told = verify(&["--repair"]).expect(15).says("it cannot be sent again");
+    assert_eq!(told.messages("summary").last().unwrap()["files_repaired"], 1, "{told}");
+    assert!(world.mirror().join("照片/x|y").exists());
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 1);
+    // So is it in the check that comes by itself.
+    fs::remove_file(world.mirror().join("照片/x|y")).unwrap();
+    fs::remove_file(world.configuration.state_dir.join(JOB).join("check.json")).unwrap();
+    world.set("check_every_days", "7");
+    world.set("check_action", "\"repair\"");
+    world.backup(&[]).expect(15).says("U+201B");
+    assert!(world.mirror().join("照片/x|y").exists());
+}
+
+#[test]
 fn trash_older_than_n_days_is_purged_also_that_of_the_script() {
     let mut world = World::served(Protocol::Webdav, Rclone::Current);
     plant(&world, 20);

@@ -76,7 +76,31 @@ fn missing_short_and_surplus_files_are_named_by_a_listing() {
     assert_eq!(counts, [1, 1, 1], "{told}");
     verify(&world, &["odd files"]).expect(0);
     // A part of the files is compared; what is surplus is seen all the same.
-    verify(&world, &["--subset", "1/1000"]).expect(15).says("nobody's");
+    verify(&world, &["--subset", "1/1000"]).says("nobody's");
+}
+
+#[test]
+fn what_is_surplus_is_named_and_no_damage() {
+    let world = World::local(Rclone::Current);
+    world.write("a", "a");
+    world.backup(&[]).expect(0);
+    for (name, words) in
+        [("zz", "1 file on the remote that nobody knows of: zz"), ("zzz", "2 files on the remote")]
+    {
+        fs::write(world.mirror().join(name), "whose?").unwrap();
+        for arguments in [&[][..], &["--download"], &["--repair"]] {
+            let told = verify(&world, arguments).expect(0);
+            let message = told.summary()["message"].as_str().unwrap().to_owned();
+            assert!(message.starts_with(&format!("nothing wrong was found; {words}")), "{message}");
+            assert_eq!(told.number("files_surplus") as usize, named(&told).len(), "{told}");
+        }
+    }
+    assert_eq!(fs::read(world.mirror().join("zz")).unwrap(), b"whose?");
+    world.backup(&[]).expect(0);
+    // Beside damage it is named, and not counted as such.
+    fs::remove_file(world.mirror().join("a")).unwrap();
+    let told = verify(&world, &[]).expect(15).says("damage was found: 1 files missing on the remote");
+    assert_eq!(told.number("files_surplus"), 2, "{told}");
 }
 
 fn named(told: &Finished) -> Vec<String> {
@@ -103,6 +127,58 @@ fn a_share_that_breaks_off_goes_on_before_what_is_missing() {
     world.stop_watching_rclone();
     let told = verify(&world, &["--download", "--subset", "99%"]).expect(15);
     assert_eq!(named(&told), ["5", "7"], "{told}");
+}
+
+/// Twelve files on the mirror, of which it lost one and spoiled two.
+fn with_three_wrong(rclone: Rclone) -> World {
+    let world = World::local(rclone);
+    for number in 0..12 {
+        world.write(&format!("{number}"), "a version");
+    }
+    world.backup(&[]).expect(0);
+    fs::remove_file(world.mirror().join("3")).unwrap();
+    for spoiled in ["5", "7"] {
+        fs::write(world.mirror().join(spoiled), "b version").unwrap();
+    }
+    world
+}
+
+#[test]
+fn what_was_found_before_an_interruption_is_named_and_stays_known() {
+    for rclone in Rclone::BOTH {
+        let mut world = with_three_wrong(rclone);
+        world.before_rclone("case \"$*\" in *checksum*) kill -INT $PPID; sleep 0.3;; esac");
+        let told = verify(&world, &["--download", "--subset", "1/1"]).expect(130);
+        let mut found = named(&told);
+        found.sort();
+        assert_eq!(found, ["3", "5", "7"], "{told}");
+        assert_eq!(told.number("files_verified"), 9, "{told}");
+        world.stop_watching_rclone();
+        assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 3);
+        // What was not seen to its end comes first.
+        let told = verify(&world, &["--download", "--subset", "1/1"]).expect(15);
+        assert_eq!(told.number("files_verified"), 9, "{told}");
+        verify(&world, &["--download", "--repair"]).expect(0);
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+    }
+}
+
+#[test]
+fn what_a_listing_lacked_is_known_after_an_interruption_and_what_it_showed_after_any_end() {
+    const LOOK: &str = "case \"$*\" in *lsjson*--files-from-raw*)";
+    let mut world = with_three_wrong(Rclone::Current);
+    fs::write(world.mirror().join("5"), "short").unwrap();
+    world.before_rclone(&format!(
+        "{LOOK} echo '{{\"level\":\"error\",\"msg\":\"503 Service Unavailable\"}}' >&2; exit 1;; esac"
+    ));
+    // One look proves no absence.
+    assert_eq!(named(&verify(&world, &[]).expect(5)), ["5"]);
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 1);
+    world.before_rclone(&format!("{LOOK} kill -INT $PPID; sleep 0.3; exit 1;; esac"));
+    let told = verify(&world, &[]).expect(130);
+    assert_eq!(named(&told), ["5", "3"], "{told}");
+    assert_eq!(world.backup(&[]).expect(3).number("files_unprotected"), 2);
 }
 
 #[test]
@@ -192,6 +268,23 @@ fn a_folder_that_cannot_be_listed_is_an_error_and_no_loss() {
     });
     let told = verify(&world, &[]).expect(5);
     assert_eq!(told.number("files_missing"), 0, "{told}");
+}
+
+#[test]
+fn a_remote_that_shows_folders_for_files_is_unwell() {
+    for rclone in Rclone::BOTH {
+        let world = World::local(rclone);
+        for name in ["a", "b", "c", "d"] {
+            world.write(name, name);
+        }
+        world.backup(&[]).expect(0);
+        for name in ["a", "b"] {
+            fs::remove_file(world.mirror().join(name)).unwrap();
+            fs::create_dir(world.mirror().join(name)).unwrap();
+        }
+        let told = verify(&world, &[]).expect(5).says("is a directory not a file");
+        assert_eq!(told.number("files_missing"), 0, "{told}");
+    }
 }
 
 #[test]

@@ -128,6 +128,37 @@ fn a_rotten_file_that_was_restored_is_free_again() {
 }
 
 #[test]
+fn a_rotten_file_that_was_renamed_tells_where_its_good_version_is() {
+    for folder in ["", "folder/"] {
+        let world = World::local(Rclone::Current);
+        let name = format!("{folder}picture");
+        world.write(&name, "a picture");
+        // So many that the folder leaves as one piece.
+        for number in 0..12 {
+            world.write(&format!("{folder}{number}"), "another");
+        }
+        world.write("stays", "stays");
+        std::thread::sleep(Duration::from_millis(30));
+        world.backup(&[]).expect(0);
+        rot(&world.source().join(&name));
+        verify(&world, &[]).expect(15);
+        world.backup(&[]).expect(3);
+        let (from, to) = if folder.is_empty() { ("picture", "moved") } else { ("folder", "moved") };
+        fs::rename(world.source().join(from), world.source().join(to)).unwrap();
+        let told = world.backup(&["--accept", "max-delete"]).expect(0).says("is gone from the source");
+        let warnings = told.summary()["warnings"].to_string();
+        let command =
+            warnings.split('`').nth(1).unwrap().replace("DIR", world.root().join("back").to_str().unwrap());
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        world.program.run(&words).expect(0);
+        let back = fs::read_to_string(world.root().join("back").join(&name)).unwrap();
+        assert_eq!(back, "a picture", "{command}");
+        assert!(!world.program.run(&["status"]).stdout.contains("rotted in the source"));
+        assert!(!world.backup(&[]).expect(0).stdout.contains("is gone from the source"));
+    }
+}
+
+#[test]
 fn a_rotten_file_that_was_written_since_is_sent_with_a_word() {
     let world = backed_up();
     let picture = world.source().join("picture");
@@ -139,17 +170,41 @@ fn a_rotten_file_that_was_written_since_is_sent_with_a_word() {
     verify(&world, &[]).expect(0);
 }
 
+/// A camera or a NAS whose clock is ahead. Its ctime tells that it is at rest.
 #[test]
-fn a_file_that_may_have_been_written_without_a_trace_is_never_called_rotten() {
+fn a_file_of_the_future_is_verified_and_kept_from_the_mirror_when_it_rots() {
     let world = World::local(Rclone::Current);
     let file = world.source().join("file");
     fs::write(&file, "content").unwrap();
-    // A time in the future is never settled.
-    set_mtime(&file, SystemTime::now() + Duration::from_secs(3_600));
+    set_mtime(&file, SystemTime::now() + Duration::from_secs(300 * 86_400));
+    std::thread::sleep(Duration::from_millis(50));
+    world.backup(&[]).expect(0);
+    let told = verify(&world, &[]).expect(0);
+    assert_eq!((told.number("files_verified"), told.number("files_unverifiable")), (1, 0), "{told}");
+    // It is not read in each run any more.
+    let lines = world.backup(&[]).expect(0).messages("status");
+    assert!(lines.iter().all(|line| line["bytes_hashed"].as_u64().unwrap_or(0) == 0), "{lines:?}");
+
+    rot(&file);
+    let told = verify(&world, &[]).expect(15).says("bit rot");
+    assert_eq!(told.number("files_damaged"), 1, "{told}");
+    world.backup(&[]).expect(3).says("bit rot");
+    assert_eq!(fs::read_to_string(world.mirror().join("file")).unwrap(), "content");
+
+    // An edit that keeps the size goes up, though it sets the time of before again.
+    world.program.run(&[
+        "restore",
+        "file",
+        "--to",
+        world.source().to_str().unwrap(),
+        "--overwrite",
+        "if-different",
+    ]);
     world.backup(&[]).expect(0);
     rot(&file);
-    let told = verify(&world, &[]).expect(0);
-    assert_eq!(told.number("files_unverifiable"), 1, "{told}");
+    let rotten = fs::read(&file).unwrap();
+    world.backup(&[]).expect(0);
+    assert_eq!(fs::read(world.mirror().join("file")).unwrap(), rotten);
 }
 
 #[test]

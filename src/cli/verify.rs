@@ -17,6 +17,9 @@ use treeferry::workflow::notification::Speech;
 use treeferry::workflow::report::JobOutcome;
 use treeferry::workflow::verify::{Subset, VerifyOptions, VerifyReport, What};
 
+/// So many surplus files are named in the line that says it all.
+const SURPLUS_NAMED_MAX: usize = 3;
+
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub(super) struct Verify {
@@ -104,8 +107,10 @@ pub(super) fn run(command: &Verify, global: &Global, output: &Output) -> Result<
 
 fn words(report: &VerifyReport) -> String {
     match &report.outcome {
-        JobOutcome::Protected if report.files_repaired > 0 => "what was found is repaired".into(),
-        JobOutcome::Protected => "nothing wrong was found".into(),
+        JobOutcome::Protected if report.files_repaired > 0 => {
+            format!("what was found is repaired{}", surplus_words(report, Speech::English))
+        }
+        JobOutcome::Protected => format!("nothing wrong was found{}", surplus_words(report, Speech::English)),
         JobOutcome::Unprotected => "finished, but not everything could be verified".into(),
         JobOutcome::Interrupted { signal } => format!("interrupted by signal {signal}, before its end"),
         JobOutcome::Configuration { message } => message.clone(),
@@ -113,11 +118,31 @@ fn words(report: &VerifyReport) -> String {
     }
 }
 
+/// Files that nobody knows of are no damage, and whoever asks wants to know of them.
+fn surplus_words(report: &VerifyReport, speech: Speech) -> String {
+    if report.files_surplus == 0 {
+        return String::new();
+    }
+    let files = speech.files(report.files_surplus);
+    let told = speech
+        .either(format!("; {files} on the remote that nobody knows of"), format!("；远端有 {files}来历不明"));
+    // What was repaired is among the findings, too: then the list below tells which is which.
+    if report.files_repaired > 0 {
+        return told;
+    }
+    let named: Vec<String> =
+        report.findings.named.iter().take(SURPLUS_NAMED_MAX).map(|(path, _)| path.to_string()).collect();
+    let more = if report.findings.total > named.len() as u64 { ", …" } else { "" };
+    one_line(&format!("{told}{}{}{more}", speech.either(": ", "："), named.join(", ")))
+}
+
 /// For people, in their language.
 fn words_in(report: &VerifyReport, speech: Speech) -> String {
     let chinese = match &report.outcome {
-        JobOutcome::Protected if report.files_repaired > 0 => "发现的问题已修复".into(),
-        JobOutcome::Protected => "未发现问题".into(),
+        JobOutcome::Protected if report.files_repaired > 0 => {
+            format!("发现的问题已修复{}", surplus_words(report, Speech::Chinese))
+        }
+        JobOutcome::Protected => format!("未发现问题{}", surplus_words(report, Speech::Chinese)),
         JobOutcome::Unprotected => "已完成，但有内容无法校验".into(),
         outcome => Speech::Chinese.long(outcome),
     };

@@ -89,8 +89,21 @@ impl FileSystem {
     /// Compared with our stat and not with the time the index was written: git
     /// and jj do the latter, and miss "read, rewritten in the same tick, index
     /// written some ticks later".
+    ///
+    /// An mtime in the future was set by somebody (a camera or a NAS whose clock is ahead), and says
+    /// nothing about when. Where the ctime is our own kernel's and part of the key, it does: every
+    /// write and every setting of times moves it to the present, which lies behind one that is settled.
+    /// A ctime in the future is that of a clock that was ahead itself: nothing is settled then.
     pub(crate) fn is_settled(&self, mtime: Timestamp, ctime: Timestamp, seen_at: Timestamp) -> bool {
-        before(mtime.max(ctime), self.margin_ns, seen_at)
+        let is_told_by_ctime = self.keeps_ctime() && mtime > seen_at;
+        let changed = if is_told_by_ctime { ctime } else { mtime.max(ctime) };
+        before(changed, self.margin_ns, seen_at)
+    }
+
+    /// The ctime comes from our own kernel, and two stamps that differ in it are not the same
+    /// ([`crate::scan::unchanged::is_unchanged`] leaves it out where inodes do not last).
+    fn keeps_ctime(&self) -> bool {
+        self.local && self.stable_inodes
     }
 }
 
@@ -153,10 +166,25 @@ mod tests {
         let ext4 = FileSystem::of_type(0xef53);
         assert!(ext4.is_settled(at(5, 0), at(9, 979_999_999), at(10, 0)));
         assert!(!ext4.is_settled(at(5, 0), at(9, 980_000_000), at(10, 0)));
-        assert!(!ext4.is_settled(at(99, 0), at(5, 0), at(10, 0)), "a time in the future is not settled");
         let fat = FileSystem::of_type(0x4d44);
         assert!(!fat.is_settled(at(7, 0), at(7, 0), at(10, 0)));
         assert!(fat.is_settled(at(6, 0), at(6, 0), at(10, 0)));
+    }
+
+    #[test]
+    fn an_mtime_in_the_future_is_settled_by_a_ctime_that_can_be_trusted() {
+        let ext4 = FileSystem::of_type(0xef53);
+        assert!(ext4.is_settled(at(99, 0), at(9, 979_999_999), at(10, 0)));
+        assert!(!ext4.is_settled(at(99, 0), at(9, 980_000_000), at(10, 0)), "set or written just now");
+        assert!(!ext4.is_settled(at(99, 0), at(99, 0), at(10, 0)), "the clock itself was ahead");
+        assert!(!ext4.is_settled(at(5, 0), at(99, 0), at(10, 0)));
+        assert!(!ext4.is_settled(at(10, 0), at(5, 0), at(10, 0)), "it may come now");
+        // FAT, FUSE, SMB, NFS, unknown; and one whose inodes, and with them the ctime, are left out.
+        for other in [0x4d44, 0x6573_5546, 0xfe53_4d42, 0x6969, 1].map(FileSystem::of_type) {
+            assert!(!other.is_settled(at(9_999, 0), at(5, 0), at(1_000, 0)), "{other:?}");
+        }
+        let loose = FileSystem { stable_inodes: false, ..ext4 };
+        assert!(!loose.is_settled(at(99, 0), at(5, 0), at(10, 0)));
     }
 
     #[test]

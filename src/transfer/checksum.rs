@@ -16,8 +16,10 @@ use std::fmt::Write as _;
 pub enum Checked {
     /// It has this hash.
     Same,
-    /// Another one, or it could not be read: to be looked at alone.
-    NotSame,
+    /// Another one.
+    Other,
+    /// It could not be read: to be looked at alone.
+    NotRead,
     /// It was not told of. **No proof** of anything.
     Silent,
 }
@@ -81,11 +83,16 @@ impl Session<'_> {
     }
 }
 
-/// `= path`: the same. Anything else needs a look of its own.
+/// `= path`: the same, `* path`: another hash. Anything else needs a look of its own.
 fn understand(line: &[u8], open: &mut HashMap<Vec<u8>, usize>) -> Option<(usize, Checked)> {
     let (sign, path) = (line.first()?, line.get(2..)?);
     let index = open.remove(path)?;
-    Some((index, if *sign == b'=' { Checked::Same } else { Checked::NotSame }))
+    let checked = match sign {
+        b'=' => Checked::Same,
+        b'*' => Checked::Other,
+        _ => Checked::NotRead,
+    };
+    Some((index, checked))
 }
 
 /// No name that a file of sums, or a line of an answer, shows in another way.
@@ -110,8 +117,8 @@ mod tests {
             HashMap::from([(b"a b".to_vec(), 0), ("图".as_bytes().to_vec(), 1), (b"c".to_vec(), 2)]);
         assert_eq!(understand(b"= a b", &mut open), Some((0, Checked::Same)));
         assert_eq!(understand(b"= a b", &mut open), None);
-        assert_eq!(understand("* 图".as_bytes(), &mut open), Some((1, Checked::NotSame)));
-        assert_eq!(understand(b"+ c", &mut open), Some((2, Checked::NotSame)));
+        assert_eq!(understand("* 图".as_bytes(), &mut open), Some((1, Checked::Other)));
+        assert_eq!(understand(b"+ c", &mut open), Some((2, Checked::NotRead)));
         assert_eq!(understand(b"= nobody's", &mut open), None);
         assert_eq!(understand(b"", &mut open), None);
     }

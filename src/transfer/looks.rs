@@ -240,7 +240,12 @@ impl Transfer<'_> {
                 continue;
             }
             if !finished.succeeded() {
-                return Err(finished.failure("looking at single files"));
+                let failure = finished.failure("looking at single files");
+                // Files are known at these paths: it is the remote that shows something else, not rclone
+                // that does not work.
+                let is_remote = failure.class == FailureClass::Rclone && finished.says_folder();
+                let class = if is_remote { FailureClass::RemoteUnwell } else { failure.class };
+                return Err(Failure { class, ..failure });
             }
             for entry in read_entries(&finished.output)? {
                 if let Some(&(index, _)) = group.get(&as_logged(entry.path.as_bytes())) {

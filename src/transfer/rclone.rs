@@ -194,6 +194,11 @@ impl Finished {
             && self.trouble.iter().all(|line| is_it(line))
     }
 
+    /// rclone says that a folder lies where a file was asked for.
+    pub(crate) fn says_folder(&self) -> bool {
+        self.trouble.iter().any(|line| line.contains("is a directory not a file"))
+    }
+
     /// Why the whole command failed.
     pub(crate) fn failure(&self, doing: &str) -> Failure {
         let last = self.trouble.last().map(String::as_str);

@@ -80,7 +80,7 @@ pub(super) struct JobRun<'a> {
     /// Files that were seen to lie where folders come, and left: nothing lies below them.
     pub(super) files_above: BTreeSet<TreePath>,
     has_said_kept_is_damaged: bool,
-    quarantine: Quarantine,
+    pub(super) quarantine: Quarantine,
     last_checkpoint_seconds: i64,
     /// How fast uploads were so far in this run.
     pub(super) measured: Measured,
@@ -450,6 +450,7 @@ impl<'a> JobRun<'a> {
     }
 
     fn commit_all(&mut self, facts: Facts) -> Result<(), Halt> {
+        self.let_go_of_deleted_rot();
         let views = self.views();
         let policy = self.policy();
         let note = self.note();

@@ -2,6 +2,8 @@
 //! stamp. The mirror holds the good copy; nothing may overwrite it unasked.
 
 use super::halt::Halt;
+use super::job_run::JobRun;
+use super::ledger::PathState;
 use crate::commit::{SideFile, StateDir};
 use crate::disk::Disk;
 use crate::model::{ContentDigest, Stamp, Timestamp, TreePath};
@@ -81,6 +83,11 @@ impl Quarantine {
         kept.save(state, disk)
     }
 
+    /// The rotten files.
+    fn paths(&self) -> impl Iterator<Item = &TreePath> {
+        self.rotten.keys()
+    }
+
     pub(super) fn add(&mut self, path: TreePath, rotten: Rotten) {
         self.rotten.insert(path, rotten);
     }
@@ -128,6 +135,32 @@ impl Quarantine {
             quarantine.add(path, Rotten { digest, size, mtime });
         }
         Some(quarantine)
+    }
+}
+
+impl JobRun<'_> {
+    /// A rotten file that was deleted, or renamed, takes its good version out of the mirror; and what
+    /// is rotten goes up under the new name, where nobody knows it. The deletion is as good as any
+    /// other, but it is said while there is a way back.
+    pub(super) fn let_go_of_deleted_rot(&mut self) {
+        let is_gone = |path: &&TreePath| matches!(self.ledger.state_of(path), Some(PathState::Gone));
+        let gone: Vec<TreePath> = self.quarantine.paths().filter(is_gone).cloned().collect();
+        for path in gone {
+            let way_back = match (self.trashes_deleted(), self.committed.docket.facts.last_run) {
+                (true, Some(run)) => format!(
+                    "went to the trash with it (`treeferry restore {path} --job {} --at {run} --to DIR` gets it back \
+                     while it is kept there)",
+                    self.job.name
+                ),
+                (true, None) => "went to the trash with it".to_owned(),
+                (false, _) => "was deleted from the mirror with it".to_owned(),
+            };
+            self.warn(format!(
+                "{path}: it was rotten, and is gone from the source: its good version {way_back}. If it was renamed, it \
+                 is the rotten content that is backed up under the new name"
+            ));
+            self.quarantine.lift(&path);
+        }
     }
 }
 

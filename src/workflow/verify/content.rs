@@ -18,6 +18,9 @@ const BATCH_FILES_MAX: usize = 5_000;
 /// What one rclone hashes, so that a share that is interrupted goes on near there.
 const CHECKED_BYTES_MAX: u64 = 16 << 30;
 
+const READ_ONCE: &str = "its content on the remote is not what was sent, as rclone reads it; this verification ended before \
+                         it was read a second time";
+
 struct Expected {
     path: TreePath,
     size: u64,
@@ -87,7 +90,9 @@ impl<'a> Contents<'a> {
             bytes += piece.len() as u64;
             hasher.update(piece);
         });
-        verifying.surroundings.halt_if_stopped()?;
+        if read.is_err() {
+            verifying.surroundings.halt_if_stopped()?;
+        }
         match read {
             Ok(true) => compare(expected, bytes, ContentDigest(*hasher.finalize().as_bytes()), verifying),
             Ok(false) => absent(expected, verifying),
@@ -115,7 +120,8 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
-    /// What rclone does not find to be the same is read once more, by ourselves.
+    /// What rclone does not find to be the same is read once more, by ourselves. Where that is
+    /// broken off, what rclone read counts: damage that was seen must not be lost.
     fn check(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
         let batch = std::mem::take(&mut self.checked);
         self.checked_bytes = 0;
@@ -124,17 +130,27 @@ impl<'a> Contents<'a> {
         }
         verifying.surroundings.halt_if_stopped()?;
         let files: Vec<_> = batch.iter().map(|expected| (expected.path.clone(), expected.digest)).collect();
-        let mut rest = Vec::new();
+        let (mut others, mut unread) = (Vec::new(), Vec::new());
         let checked =
             self.way.session()?.check_content(&self.way.remote(None), &files, &mut |index, checked| {
                 match checked {
                     Checked::Same => verifying.good(&batch[index].path, batch[index].size),
-                    Checked::NotSame | Checked::Silent => rest.push(index),
+                    Checked::Other => others.push(index),
+                    Checked::NotRead | Checked::Silent => unread.push(index),
                 }
             });
-        verifying.surroundings.halt_if_stopped()?;
-        checked.map_err(|failure| Halt::from_failure("reading files of the mirror", &failure))?;
-        rest.into_iter().try_for_each(|index| self.read_through(&batch[index], verifying))
+        let ended = verifying.surroundings.halt_if_stopped().and_then(|()| {
+            checked.map_err(|failure| Halt::from_failure("reading files of the mirror", &failure))?;
+            while let Some(&index) = others.last() {
+                self.read_through(&batch[index], verifying)?;
+                others.pop();
+            }
+            unread.into_iter().try_for_each(|index| self.read_through(&batch[index], verifying))
+        });
+        for index in others {
+            verifying.find_wrong(&batch[index].path, Wrong::Damaged, READ_ONCE);
+        }
+        ended
     }
 
     fn fetch(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {

@@ -19,7 +19,7 @@ use super::budget::RunBudget;
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::guards;
-use super::halt::Halt;
+use super::halt::{Halt, worse_of};
 use super::history::open_with_index;
 use super::job_run::is_below_any;
 use super::opened::{Opened, open_to_write};
@@ -50,13 +50,21 @@ pub fn verify(
     surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
     let mut found = Found::default();
-    let looked = verify_one(configuration, job, options, None, surroundings, &mut report, &mut found);
-    let ended = looked.and_then(|()| {
-        if options.repair {
-            repair::repair(configuration, job, &mut found, &RunBudget::default(), surroundings, &mut report)?;
+    let looked = verify_one(configuration, job, options, None, surroundings, &mut report, &mut found)
+        .map_err(|halt| halt.when_stopped_by(surroundings.stop.signal()));
+    let is_complete = looked.is_ok();
+    let ended = looked.and_then(|()| match options.repair {
+        true => {
+            repair::repair(configuration, job, &mut found, &RunBudget::default(), surroundings, &mut report)
         }
-        conclude_check(configuration, job, options, surroundings, &mut report, &found)
+        false => Ok(()),
     });
+    // What was found counts, whatever ended the look or the repair.
+    let concluded = match is_complete || found.says_something() {
+        true => conclude_check(configuration, job, options, is_complete, surroundings, &mut report, &found),
+        false => Ok(()),
+    };
+    let ended = worse_of(ended, concluded);
     if let Some(sent) = &mut report.repair_run {
         // Its own warnings are in the report already.
         let told = sent.warnings.len();
@@ -81,7 +89,6 @@ pub(super) fn check_mirror(
 ) -> Result<VerifyReport, Halt> {
     let options = VerifyOptions::check(may_repair);
     let mut report = VerifyReport::new(&job.name, options.what, now(surroundings));
-    report.is_periodic = true;
     let mut found = Found::default();
     let held = open_to_write(configuration, job, surroundings)?;
     let before = CheckState::load(&held.state)?;
@@ -98,8 +105,8 @@ pub(super) fn check_mirror(
         false => Ok(()),
     };
     found.wrong.append(&mut postponed);
-    let ended =
-        ended.and_then(|()| conclude_check(configuration, job, &options, surroundings, &mut report, &found));
+    let ended = ended
+        .and_then(|()| conclude_check(configuration, job, &options, true, surroundings, &mut report, &found));
     ended.map(|()| finish(Ok(()), report, surroundings))
 }
 
@@ -109,8 +116,7 @@ fn finish(
     surroundings: &Surroundings<'_>,
 ) -> VerifyReport {
     report.finished = now(surroundings);
-    let found = (report.files_damaged + report.files_missing + report.files_surplus_that_count())
-        .saturating_sub(report.files_repaired);
+    let found = (report.files_damaged + report.files_missing).saturating_sub(report.files_repaired);
     let repair_outcome = report.repair_run.as_ref().map(|run| run.outcome.clone());
     report.outcome = match (ended, repair_outcome) {
         // What was found counts more than why it ended early, but for signals.
@@ -144,6 +150,11 @@ struct Found {
 }
 
 impl Found {
+    /// There is something to remember or to forget.
+    fn says_something(&self) -> bool {
+        !self.wrong.is_empty() || !self.good_again.is_empty()
+    }
+
     /// Takes out what lies below one of `folders`.
     fn take_below(&mut self, folders: &BTreeSet<TreePath>) -> BTreeMap<TreePath, Wrong> {
         let all = std::mem::take(&mut self.wrong);
@@ -154,11 +165,12 @@ impl Found {
 }
 
 /// What is wrong is remembered until it is sent again. A whole look at the mirror is
-/// a check: the next one is due later.
+/// a check: the next one is due later. One that is not complete says nothing of what it did not see.
 fn conclude_check(
     configuration: &Configuration,
     job: &Job,
     options: &VerifyOptions,
+    is_complete: bool,
     surroundings: &Surroundings<'_>,
     report: &mut VerifyReport,
     found: &Found,
@@ -178,7 +190,8 @@ fn conclude_check(
     let by_content = options.what == What::Download;
     check.forget(&found.sent_again);
     check.forget_good(&found.good_again, by_content);
-    if options.subset == Subset::All && options.paths.is_empty() {
+    let is_check = is_complete && options.subset == Subset::All && options.paths.is_empty();
+    if is_check {
         check.begin_anew(by_content);
         check.note_dark(&found.dark);
         check.checked_seconds = Some(found.began_seconds.unwrap_or(report.started.unix_timestamp()));
@@ -186,7 +199,7 @@ fn conclude_check(
     check.remember(&found.wrong, by_content, &tree)?;
     let disk = RealDisk::new(surroundings.observer);
     check.save(&opened.state, &disk)?;
-    match options.subset == Subset::All && options.paths.is_empty() {
+    match is_check {
         true => CheckProgress::forget(&opened.state, &disk),
         false => Ok(()),
     }
@@ -202,11 +215,7 @@ fn words(report: &VerifyReport) -> String {
         What::Source => "rotten in the source; the remote holds the good version",
         What::Listing | What::Download => "other than what was sent",
     };
-    let counts = [
-        (report.files_damaged, damaged),
-        (report.files_missing, "missing on the remote"),
-        (report.files_surplus_that_count(), "on the remote that nobody knows of"),
-    ];
+    let counts = [(report.files_damaged, damaged), (report.files_missing, "missing on the remote")];
     let told: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)

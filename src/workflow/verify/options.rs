@@ -63,14 +63,12 @@ pub struct VerifyReport {
     pub files_damaged: u64,
     /// On the remote: not there.
     pub files_missing: u64,
-    /// On the remote: there, and nobody knows of it.
+    /// On the remote: there, and nobody knows of it. Named, and no damage.
     pub files_surplus: u64,
     /// Of the missing and damaged ones, those that were sent again.
     pub files_repaired: u64,
     /// The backup that sent again what was to be repaired.
     pub repair_run: Option<Box<JobReport>>,
-    /// It was the check after a backup.
-    pub is_periodic: bool,
     /// Could not be looked at.
     pub files_failed: u64,
     /// All of these by name, as far as there is room.
@@ -99,18 +97,11 @@ impl VerifyReport {
             files_surplus: 0,
             files_repaired: 0,
             repair_run: None,
-            is_periodic: false,
             files_failed: 0,
             findings: Unprotected::default(),
             warnings: Vec::new(),
             outcome: JobOutcome::Protected,
         }
-    }
-
-    /// Files that nobody knows of are no damage. Whoever asks wants to know; what
-    /// checks by itself names them, and does not cry wolf every week.
-    pub(super) fn files_surplus_that_count(&self) -> u64 {
-        if self.is_periodic { 0 } else { self.files_surplus }
     }
 
     /// Anything that is not as it should be was found, repaired or not.

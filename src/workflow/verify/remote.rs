@@ -29,6 +29,8 @@ const REQUESTS_OF_RCLONE: u64 = 3;
 const DARK_FILES_MIN: u64 = 10;
 const DARK_FOLDERS_MAX: usize = 10_000;
 const MISSING: &str = "missing on the remote";
+const MISSING_UNLOOKED: &str =
+    "not listed by the remote; this verification was interrupted before it was asked for by its name";
 /// Warnings of one kind that name files.
 const NAMED_MAX: usize = 5;
 
@@ -56,6 +58,10 @@ pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
     let compared = comparing.all(&mut progress, &way);
     if compared.is_err() {
         comparing.hold_back();
+        // The check after a backup keeps it in its progress.
+        if surroundings.stop.is_requested() && comparing.verifying.check.is_none() {
+            comparing.name_unlooked();
+        }
     }
     compared
 }
@@ -390,16 +396,17 @@ impl Comparing<'_> {
 
     /// Looks once more, one by one, for what was not listed.
     fn name_missing(&mut self, way: &Way<'_>) -> Result<(), Halt> {
-        let missing = std::mem::take(&mut self.missing);
-        let mut found = vec![false; missing.len()];
-        if !missing.is_empty() && missing.len() <= SECOND_LOOKS_MAX {
-            let paths = looks(&missing, &self.verifying.tree)?;
+        self.name_unaskable();
+        let mut found = vec![false; self.missing.len()];
+        if !self.missing.is_empty() && self.missing.len() <= SECOND_LOOKS_MAX {
+            let paths = looks(&self.missing, &self.verifying.tree)?;
             let looked = way
                 .looking()?
                 .look(Place::Mirror, &paths)
                 .map_err(|failure| Halt::from_failure("looking for files that were not listed", &failure))?;
             found = looked.into_iter().map(|size| size.is_some()).collect();
         }
+        let missing = std::mem::take(&mut self.missing);
         let mut denied_first = Vec::new();
         for (path, is_there) in missing.iter().zip(found) {
             if is_there {
@@ -410,6 +417,28 @@ impl Comparing<'_> {
         }
         self.warn_of_denied(&denied_first);
         self.name_dark_folders(way)
+    }
+
+    /// A name that rclone cannot carry cannot be asked for: there the listing alone decides, and the
+    /// others do not wait for it.
+    fn name_unaskable(&mut self) {
+        for path in std::mem::take(&mut self.missing) {
+            match self.encoding.encode(&path) {
+                Ok(_) => self.missing.push(path),
+                Err(error) => {
+                    let reason =
+                        format!("not listed by the remote, and not to be asked for by its name: {error}");
+                    self.verifying.find_wrong(&path, Wrong::Missing, &reason);
+                }
+            }
+        }
+    }
+
+    /// Somebody stopped us, and the remote cannot be asked any more: what its listing lacked counts.
+    fn name_unlooked(&mut self) {
+        for path in std::mem::take(&mut self.missing) {
+            self.verifying.find_wrong(&path, Wrong::Missing, MISSING_UNLOOKED);
+        }
     }
 
     fn warn_of_denied(&mut self, there: &[&TreePath]) {

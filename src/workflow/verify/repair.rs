@@ -53,8 +53,9 @@ pub(super) fn repair(
     if found.wrong.is_empty() {
         return Ok(());
     }
-    look_again(configuration, job, &found.wrong, surroundings)?;
-    let repaired = admit(configuration, job, &found.wrong, surroundings, report)?;
+    let wrong = sendable(configuration, job, &found.wrong, surroundings, report)?;
+    look_again(configuration, job, &wrong, surroundings)?;
+    let repaired = admit(configuration, job, &wrong, surroundings, report)?;
     if repaired.is_empty() {
         return Ok(());
     }
@@ -76,6 +77,27 @@ pub(super) fn repair(
         }
     }
     Ok(())
+}
+
+/// Without those whose names rclone cannot carry: they can neither be asked for nor sent.
+fn sendable(
+    configuration: &Configuration,
+    job: &Job,
+    wrong: &BTreeMap<TreePath, Wrong>,
+    surroundings: &Surroundings<'_>,
+    report: &mut VerifyReport,
+) -> Result<BTreeMap<TreePath, Wrong>, Halt> {
+    let opened = open_with_index(configuration, job, surroundings)?;
+    let control = control_for_looking(surroundings);
+    let encoding = Way::new(job, &opened.docket, &control, surroundings).session()?.encoding();
+    let mut sendable = BTreeMap::new();
+    for (path, wrong) in wrong {
+        match encoding.encode(path) {
+            Ok(_) => drop(sendable.insert(path.clone(), *wrong)),
+            Err(error) => report.warnings.push(format!("{path}: it cannot be sent again: {error}")),
+        }
+    }
+    Ok(sendable)
 }
 
 /// A remote that lies says of everything that it is not there, and sending it all

@@ -225,3 +225,31 @@ fn take_in(verifying: &mut Verifying<'_>, quarantine: &mut Quarantine, known: &K
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::Permissions;
+
+    #[test]
+    fn a_file_that_may_have_been_written_without_a_trace_is_never_called_rotten() {
+        let known = |racy| Known {
+            path: TreePath::from_bytes("a").unwrap(),
+            stamp: Stamp::default(),
+            digest: ContentDigest([1; 32]),
+            followed: false,
+            racy,
+        };
+        let read = |digest, settled| {
+            move |_: Reading| {
+                let (stamp, permissions) = (Stamp::default(), Permissions::default());
+                Ok(Some(ReadFile { digest: ContentDigest([digest; 32]), stamp, permissions, settled }))
+            }
+        };
+        assert!(matches!(judge(&known(true), read(2, true)), Found::Racy));
+        assert!(matches!(judge(&known(false), read(2, false)), Found::Racy));
+        assert!(matches!(judge(&known(true), read(1, false)), Found::Good));
+        assert!(matches!(judge(&known(false), read(2, true)), Found::Rotten(_)));
+    }
+}
