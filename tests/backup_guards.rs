@@ -380,6 +380,38 @@ fn a_mirror_that_a_symlink_puts_into_its_source_is_refused() {
     two.backup(&[]).expect(0);
 }
 
+/// What is behind a name only rclone knows: it is asked once, before there is an index.
+#[test]
+fn a_mirror_that_the_configuration_of_rclone_puts_into_its_source_is_refused() {
+    for rclone in [Rclone::Oldest, Rclone::Current] {
+        let mut world = World::local(rclone);
+        world.write("inner/file", "1");
+        let inner = world.source().join("inner");
+        world
+            .rclone_configuration
+            .add("short", &[("type", "alias".into()), ("remote", inner.display().to_string())]);
+        symlink(&inner, world.root().join("link")).unwrap();
+        for remote in
+            ["short:mirror".to_owned(), format!("local:{}/mirror", world.root().join("link").display())]
+        {
+            world.configuration.jobs = vec![Job::new(JOB, &world.source(), &remote)];
+            world.write_configuration();
+            for command in [&["config", "validate"][..], &["--json", "backup"]] {
+                let says = "source/inner/mirror, and the source is";
+                world.program.run(command).expect(2).says("must not contain each other").says(says);
+            }
+            assert_eq!(files_below(&inner).len(), 1, "{remote}: something was sent");
+        }
+        // Beside the source it is as good as any other.
+        let beside = world.root().join("remote").display().to_string();
+        world.rclone_configuration.add("beside", &[("type", "alias".into()), ("remote", beside)]);
+        world.configuration.jobs = vec![Job::new(JOB, &world.source(), "beside:backup/photos")];
+        world.write_configuration();
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+    }
+}
+
 #[test]
 fn a_remote_that_rclone_does_not_know_is_told_by_a_first_run_that_has_nothing_to_send() {
     for files in [0, 1] {

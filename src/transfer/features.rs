@@ -6,6 +6,7 @@ use crate::transfer::log_line::LogLine;
 use crate::transfer::process::Heard;
 use crate::transfer::{RcloneVersion, RemoteKind, Session, classify, root_of};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// What a backend can do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +67,16 @@ impl Session<'_> {
     /// # Errors
     /// When rclone does not know the remote or cannot set it up.
     pub fn features(&self, remote: &str) -> Result<Features, Failure> {
-        self.ask_features(remote, Traffic::Question, &mut |_| Heard::Nothing)
+        self.ask_features(root_of(remote), Traffic::Question, &mut |_| Heard::Nothing)
+    }
+
+    /// The folder of this machine that `remote` leads to, in the words of rclone: its configuration can
+    /// put a name before it. No request. `None`: it leads elsewhere, or rclone does not say.
+    pub fn local_folder(&self, remote: &str) -> Option<PathBuf> {
+        let asked = self.ask_features(remote.to_owned(), Traffic::Question, &mut |_| Heard::Nothing);
+        let features = asked.ok().filter(|features| features.is_local)?;
+        let folder = features.description.strip_prefix("Local file system at ")?;
+        folder.starts_with('/').then(|| folder.into())
     }
 
     /// The same, and the version, which rclone tells in its first line: `rclone version` is a
@@ -76,7 +86,7 @@ impl Session<'_> {
         remote: &str,
     ) -> Result<(Features, Option<RcloneVersion>), Failure> {
         let mut version = None;
-        let features = self.ask_features(remote, Traffic::Introduction, &mut |line| {
+        let features = self.ask_features(root_of(remote), Traffic::Introduction, &mut |line| {
             version = version.or_else(|| RcloneVersion::from_first_line(&line.text));
             Heard::Nothing
         })?;
@@ -85,11 +95,11 @@ impl Session<'_> {
 
     fn ask_features(
         &self,
-        remote: &str,
+        place: String,
         traffic: Traffic,
         on_line: &mut dyn FnMut(&LogLine) -> Heard,
     ) -> Result<Features, Failure> {
-        let arguments = vec!["backend".into(), "features".into(), root_of(remote).into()];
+        let arguments = vec!["backend".into(), "features".into(), place.into()];
         let finished = self.run(arguments, Vec::new(), traffic, on_line)?;
         if !finished.succeeded() {
             return Err(finished.failure("asking what the remote can do"));

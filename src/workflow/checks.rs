@@ -1,10 +1,10 @@
 //! What can be said of a configuration before any run.
 
-use super::configuration::{Configuration, Job};
+use super::configuration::{Configuration, Job, RemotePath};
 use super::connect::{cannot_use_remote, check_place_beside_bucket, control_without_record};
 use super::surroundings::Surroundings;
 use crate::observe::Observer;
-use crate::transfer;
+use crate::transfer::{self, Features, Session};
 use std::path::{Path, PathBuf};
 
 /// Refuses rclone flags that would break the protocol.
@@ -60,6 +60,41 @@ pub(super) fn places_are_apart(configuration: &Configuration, job: &Job) -> Resu
     Ok(())
 }
 
+/// The same for a mirror that only rclone's configuration puts onto this machine (`local`, `alias`), and the
+/// source of its own job. Asks rclone, so not in every run.
+///
+/// # Errors
+/// As above.
+pub(super) fn is_apart_from_source(
+    job: &Job,
+    session: &Session<'_>,
+    features: &Features,
+) -> Result<(), String> {
+    if !features.is_local || job.remote.local_path().is_some() {
+        return Ok(());
+    }
+    let Some(mirror) = session.local_folder(&job.remote.to_string()) else { return Ok(()) };
+    let source = as_on_disk(&job.source);
+    let below_root = |place: &RemotePath| place.path().trim_start_matches('/').to_owned();
+    let path = below_root(&job.remote);
+    let root = mirror.ancestors().nth(Path::new(&path).components().count());
+    let companion =
+        root.filter(|_| mirror.ends_with(&path)).map(|root| root.join(below_root(&job.companion)));
+    for (what, place) in [("mirror", Some(&mirror)), ("companion", companion.as_ref())] {
+        let real = place.map(|place| as_on_disk(place));
+        if let Some(real) = real.filter(|real| real.starts_with(&source) || source.starts_with(real)) {
+            return Err(format!(
+                "job {}: the {what} and the source must not contain each other: by rclone's configuration the {what} is \
+                 {}, and the source is {}",
+                job.name,
+                real.display(),
+                source.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Mirror and companion, where rclone writes them to a folder of this machine: as written, and where that is.
 fn local_places(job: &Job) -> Vec<(&'static str, &Path, PathBuf)> {
     let places = [("the mirror", &job.remote), ("the companion", &job.companion)];
@@ -89,7 +124,10 @@ fn unknown_remotes(configuration: &Configuration, surroundings: &Surroundings<'_
         Err(error) => return vec![error.to_string()],
     };
     let problem_of = |job: &Job| match session.features(&job.remote.to_string()) {
-        Ok(features) => check_place_beside_bucket(job, &features).err().map(|halt| halt.to_string()),
+        Ok(features) => {
+            let beside = check_place_beside_bucket(job, &features).err().map(|halt| halt.to_string());
+            beside.or_else(|| is_apart_from_source(job, &session, &features).err())
+        }
         Err(failure) => Some(cannot_use_remote(job, &failure)),
     };
     configuration.jobs.iter().filter_map(problem_of).collect()

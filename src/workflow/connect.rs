@@ -1,6 +1,7 @@
 //! A way to the remote of one job: rclone, what the backend can do, and the
 //! places of the job.
 
+use super::checks::is_apart_from_source;
 use super::committed::Committed;
 use super::configuration::{Job, Links};
 use super::halt::Halt;
@@ -114,17 +115,19 @@ impl Connector<'_> {
     /// # Errors
     /// When rclone or the remote is not usable.
     pub(super) fn check_remote(&self) -> Result<(), Halt> {
+        let rclone = match self.known() {
+            Some(known) => self.surroundings.rclone_as_known(known),
+            None => self.surroundings.rclone(&self.looking)?,
+        };
+        let session = rclone
+            .session(rclone.name_encoding(), &self.looking, self.surroundings.observer)
+            .map_err(Halt::fatal)?;
         let features = match self.known() {
             Some(known) => known.features.clone(),
-            None => {
-                let rclone = self.surroundings.rclone(&self.looking)?;
-                let session = rclone
-                    .session(rclone.name_encoding(), &self.looking, self.surroundings.observer)
-                    .map_err(Halt::fatal)?;
-                self.ask_features(rclone, &session)?
-            }
+            None => self.ask_features(rclone, &session)?,
         };
-        check_place_beside_bucket(self.job, &features)
+        check_place_beside_bucket(self.job, &features)?;
+        is_apart_from_source(self.job, &session, &features).map_err(Halt::Configuration)
     }
 
     fn ask_features(&self, rclone: &Rclone, session: &Session<'_>) -> Result<Features, Halt> {

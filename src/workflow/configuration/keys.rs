@@ -118,7 +118,7 @@ pub const KEYS: &[Key] = &[
         "remote",
         "`name:path`",
         "",
-        "Required. The mirror: a folder of a remote that rclone knows. Nothing else may live in it.",
+        "Required. The mirror: a folder of a remote that rclone knows. Nothing else may live in it. Another place under the same name of the job is the guard `remote-changed`.",
     ),
     key(
         "job",
@@ -175,7 +175,7 @@ pub const KEYS: &[Key] = &[
         "cross_mounts",
         "true, false",
         "false",
-        "Go into other file systems that are mounted below the source. They are remembered: where one is not mounted in a later run, or another is, the folder is left as it was and named as unprotected (exit code 3). For a disk that was removed for good: `--accept source-filesystem`, in a run in which the source itself has not moved.",
+        "Go into other file systems that are mounted below the source. Those that are left out are named in the summary, and are no fault; those that are entered are remembered: where one is not mounted in a later run, or another is, the folder is left as it was and named as unprotected (exit code 3). For a disk that was removed for good: `--accept source-filesystem`, in a run in which the source itself has not moved.",
     ),
     key(
         "job",
