@@ -5,13 +5,17 @@ use crate::support::servers::Rclone;
 use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
-use treeferry::index::{DataId, Docket, MapMode, NodeFile, live_bytes};
-use treeferry::model::{Lane, Outcome};
-use treeferry::observe::{Counter, Event, Observer, Phase, Recorder};
+use treeferry::commit::StateDir;
+use treeferry::disk::RealDisk;
+use treeferry::index::{DataId, Docket, Edit, MapMode, NodeFile, Tree, find, live_bytes, rewrite};
+use treeferry::model::{ContentDigest, EntryFlags, Lane, Outcome, OwnedEntry, Stamp, Timestamp, TreePath};
+use treeferry::observe::{Counter, Event, Observer, Phase, Recorder, Silent};
 use treeferry::workflow::configuration::{Configuration, Defaults};
 use treeferry::workflow::options::{BackupOptions, Guard, Stop};
 use treeferry::workflow::report::{JobOutcome, JobReport};
@@ -295,4 +299,60 @@ fn what_a_long_run_replaced_is_as_old_as_its_end_whichever_checkpoint_knows_it()
     assert!(report.finished - report.started > time::Duration::days(4), "{report:?}");
     assert_eq!(world.all_trash().len(), 450);
     world.assert_mirror_equals_source();
+}
+
+/// What `path` holds is taken back to `content` in the index, under the stamp that the file has now; and
+/// the scan that found it so was an hour from now.
+fn pretend_the_clock_was_ahead(world: &World, path: &str, content: &str) {
+    let state = StateDir::open(&world.configuration.state_dir, JOB).unwrap();
+    let docket = Docket::decode(&state.read_docket().unwrap().unwrap()).unwrap();
+    let id: String = docket.data_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let nodes = NodeFile::open_for_append(&state.node_file_path(&id), &docket, MapMode::Read).unwrap();
+    let tree = Tree::new(&nodes, docket.base, &Silent);
+    let path = TreePath::from_bytes(path).unwrap();
+    let metadata = path.below(&world.source()).metadata().unwrap();
+    let stamp = Stamp {
+        size: metadata.len(),
+        mtime: Timestamp { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 },
+        ctime: Timestamp { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() as u32 },
+        inode: metadata.ino(),
+    };
+    let digest = Some(ContentDigest::of(content.as_bytes()));
+    let known = find(&tree, &path).unwrap().unwrap();
+    let entry = OwnedEntry { stamp, digest, flags: EntryFlags::NONE, ..known };
+    let writer = nodes.writer(&Silent);
+    let base = rewrite(&tree, [Ok::<_, Infallible>(Edit::Put { path, entry })], &writer).unwrap();
+    let mut facts = docket.facts.clone();
+    facts.scan_started.seconds += 60 * 60;
+    let committed_length = writer.sync().unwrap();
+    let docket = Docket { base, facts, committed_length, ..docket };
+    state.promote(&RealDisk::new(&Silent), &docket.encode()).unwrap();
+}
+
+/// Written at a time that came a second time: the stamp is that of before, and the content is not.
+#[test]
+fn after_the_clock_was_set_back_files_of_a_later_time_are_read_and_not_only_announced() {
+    let world = World::local(Rclone::Current);
+    Plan::plain(5, 1).plant(&world.source());
+    for name in ["it", "same"] {
+        world.write(name, "the first version");
+    }
+    world.backup(&[]).expect(0);
+    let later = SystemTime::now() + Duration::from_secs(30 * 60);
+    world.write("it", "the other version");
+    for (name, content) in [("it", "the first version"), ("same", "the first version")] {
+        let file = fs::File::options().write(true).open(world.source().join(name)).unwrap();
+        file.set_modified(later).unwrap();
+        pretend_the_clock_was_ahead(&world, name, content);
+    }
+    // The first run has no room for it: it is not forgotten.
+    world.backup(&["--max-transfer", "10"]).expect(4);
+    let next = world.backup(&[]).expect(0);
+    assert_eq!((next.number("files_uploaded"), next.number("files_unprotected")), (1, 0), "{next}");
+    world.assert_mirror_equals_source();
+    assert_eq!(world.trashed("it"), ["the first version"]);
+    assert_eq!(world.trashed("same"), [""; 0]);
+    let calls = world.rclone_calls().len();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.rclone_calls().len(), calls);
 }

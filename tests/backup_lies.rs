@@ -6,6 +6,7 @@ use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::Plan;
 use crate::support::world::{JOB, World};
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use treeferry::index::Docket;
@@ -63,6 +64,8 @@ struct DeniesFromTheFirstMove {
     folder: &'static str,
     is_armed: Arc<AtomicBool>,
     denies: AtomicBool,
+    /// Made then.
+    obstacle: Option<PathBuf>,
 }
 
 impl Manners for DeniesFromTheFirstMove {
@@ -77,6 +80,9 @@ impl Manners for DeniesFromTheFirstMove {
             return status;
         }
         self.denies.store(true, Ordering::SeqCst);
+        if let Some(obstacle) = &self.obstacle {
+            let _ = fs::create_dir(obstacle);
+        }
         404
     }
 }
@@ -104,6 +110,7 @@ fn a_version_that_left_unseen_is_found_whatever_else_the_run_wanted_to_write_dow
         folder: "up/down",
         is_armed: Arc::clone(&is_armed),
         denies: AtomicBool::new(false),
+        obstacle: None,
     });
     world.backup(&[]).expect(5).says("up/down/changed");
     assert_eq!(world.trashed("up/down/changed"), ["the first version"], "the server did move it");
@@ -112,6 +119,38 @@ fn a_version_that_left_unseen_is_found_whatever_else_the_run_wanted_to_write_dow
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
     world.program.run(&["log", "up/down/changed"]).expect(0).says("in the trash of 000002-");
+}
+
+/// The docket is the new one by then, and the journal that was to name the open move is not there.
+#[test]
+fn a_version_that_left_unseen_is_found_though_the_run_died_before_its_journal_began_anew() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(20, 1).plant(&world.source().join("elsewhere"));
+    world.write("up/down/changed", "the first version");
+    world.write("up/down/beside", "stays as it is");
+    world.backup(&[]).expect(0);
+
+    world.write("up/down/changed", "the second version, longer");
+    let is_armed = Arc::new(AtomicBool::new(true));
+    let obstacle = world.configuration.state_dir.join(JOB).join(".journal.new");
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.set_manners(DeniesFromTheFirstMove {
+        folder: "up/down",
+        is_armed: Arc::clone(&is_armed),
+        denies: AtomicBool::new(false),
+        obstacle: Some(obstacle.clone()),
+    });
+    world.backup(&[]).expect(1).says("the journal");
+    assert_eq!(world.trashed("up/down/changed"), ["the first version"], "the server did move it");
+    is_armed.store(false, Ordering::SeqCst);
+    fs::remove_dir(obstacle).unwrap();
+
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    world.program.run(&["log", "up/down/changed"]).expect(0).says("in the trash of 000002-");
+    let requests = world.requests();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.requests(), requests);
 }
 
 #[test]

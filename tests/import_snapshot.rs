@@ -377,6 +377,39 @@ fn the_first_state_comes_back_after_later_runs_have_read_its_files() {
     assert_first("later");
 }
 
+/// Another time is no other content: what was taken over lies on the mirror still.
+#[test]
+fn the_first_state_comes_back_after_its_files_were_read_and_then_touched() {
+    let world = World::local(Rclone::Current);
+    for name in ["touched", "touched and changed", "damaged", "stays"] {
+        world.write(name, name);
+    }
+    world.copy_with_plain_rclone();
+    import(&world, &snapshot(&world), &[]).expect(0);
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    world.backup(&[]).expect(0);
+    assert!(world.backup(&[]).expect(0).number("index_bytes_written") > 0, "the hashes");
+    for name in ["touched", "touched and changed", "damaged"] {
+        let file = fs::File::options().append(true).open(world.source().join(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(86_400)).unwrap();
+    }
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
+    world.write("touched and changed", "another content");
+    world.backup(&[]).expect(0);
+
+    let restored = restore(&world, "first", &["--at", "1"]);
+    for name in ["touched", "touched and changed", "damaged", "stays"] {
+        assert_eq!(fs::read_to_string(restored.join(name)).unwrap(), name);
+        let told = world.program.run(&["log", name]).expect(0);
+        assert!(!told.stdout.contains("cannot be had"), "{told}");
+    }
+    // It is known by its hash, and so it is checked by it.
+    fs::write(world.mirror().join("damaged"), "DAMAGED").unwrap();
+    let to = world.root().join("checked");
+    let arguments = ["restore", "--at", "1", "--to", to.to_str().unwrap(), "damaged"];
+    world.program.run(&arguments).expect(15).says("damaged on the remote");
+}
+
 #[test]
 fn what_only_the_list_knew_comes_back_with_the_modes_of_new_files() {
     let world = World::local(Rclone::Current);

@@ -229,3 +229,32 @@ fn the_docket_is_the_old_or_the_new_one_in_every_crash() {
         assert!(docket.is_none_or(|docket| dockets.contains(&docket)));
     }
 }
+
+/// What is open goes from one journal to the next in one piece.
+#[test]
+fn what_is_open_is_in_the_old_journal_or_in_the_new_one_in_every_crash() {
+    let root = tempfile::tempdir().unwrap();
+    let state = StateDir::open(root.path(), "run").unwrap();
+    let disk = CrashDisk::over(state.path()).unwrap();
+    let folder = TreePath::from_bytes("a folder").unwrap();
+    let mut journal = JournalWriter::create(&disk, &state.journal_path(), &header(None)).unwrap();
+    journal.append_intent(1, &batch(1)).unwrap();
+    journal.append_folder_intent(&folder).unwrap();
+    let intended = disk.verbs();
+    journal.restart_with(&header(Some(b"the new docket")), &[(2, batch(1))], Some(&folder)).unwrap();
+    assert_eq!(journal.open_items(), ITEMS as usize);
+    // Numbers go on, and so does the journal.
+    assert!(journal.append_intent(2, &batch(2)).is_err());
+    journal.append_intent(3, &batch(3)).unwrap();
+    journal.finish().unwrap();
+    let mut seen = BTreeSet::new();
+    for image in disk.crash_images().into_iter().filter(|image| image.verbs_done >= intended) {
+        image.write_to(state.path()).unwrap();
+        let replay = replay(&state.journal_path()).unwrap().unwrap();
+        let open = replay.batches().next().unwrap().unwrap();
+        assert_eq!(open.doubts().count(), ITEMS as usize);
+        assert_eq!(replay.folders().len(), 1);
+        seen.insert((open.number, replay.batches().count()));
+    }
+    assert_eq!(seen, BTreeSet::from([(1, 1), (2, 1), (2, 2)]));
+}

@@ -3,7 +3,7 @@
 //! upload past a guard; and what a refusal says leads out.
 
 use crate::support::program::{Finished, chmod};
-use crate::support::servers::Rclone;
+use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::files_below;
 use crate::support::world::{JOB, World};
 use crate::support::{Dice, is_long};
@@ -12,7 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
-use treeferry::index::{Docket, MapMode, NodeFile, Tree, find};
+use treeferry::commit::{SideFile, StateDir};
+use treeferry::disk::RealDisk;
+use treeferry::index::{Docket, MapMode, NodeFile, Root, Tree, find};
 use treeferry::model::TreePath;
 use treeferry::observe::Silent;
 
@@ -314,14 +316,123 @@ fn what_a_damaged_directory_held_goes_to_the_trash_though_the_first_run_ends_ear
     assert_eq!(world.rclone_calls().len(), calls, "a third run still had something to do");
 }
 
+/// The lanes ask the base for a folder whose own place in the index is damaged.
+#[test]
+fn a_damaged_directory_of_the_base_met_while_folders_are_made_costs_no_run() {
+    let mut world = World::served(Protocol::Webdav, Rclone::Current);
+    world.set("max_change", "\"off\"");
+    for number in 1..=3 {
+        world.write(&format!("d/e/f{number}"), &format!("old {number}"));
+    }
+    world.write("beside", "it");
+    world.backup(&[]).expect(0);
+    damage_node_of(&world, "d");
+    world.write("d/e/f1", "the new version");
+    world.write("d/e/new/g", "a new folder below it");
+    world.write("d/e/new/h", "two files");
+    assert_converges(&world);
+    assert_eq!(world.trashed("d/e/f1"), ["old 1"]);
+}
+
+/// What is kept in a damaged directory is not forgotten, and stops nothing.
+#[test]
+fn a_damaged_directory_of_what_is_kept_stops_no_run_and_loses_nothing_kept() {
+    let mut world = World::served(Protocol::Webdav, Rclone::Current);
+    world.set("max_change", "\"off\"");
+    world.set("on_delete", "\"keep\"");
+    for name in [
+        "d/changes",
+        "d/kept",
+        "d/comes back",
+        "d/comes later",
+        "d/leaves",
+        "d/below/kept",
+        "d/folder/kept",
+        "beside",
+    ] {
+        world.write(name, &format!("old {name}"));
+    }
+    world.backup(&[]).expect(0);
+    for name in ["d/kept", "d/comes back", "d/comes later", "d/below/kept", "d/folder/kept"] {
+        fs::remove_file(world.source().join(name)).unwrap();
+    }
+    fs::remove_dir(world.source().join("d/below")).unwrap();
+    fs::remove_dir(world.source().join("d/folder")).unwrap();
+    world.backup(&[]).expect(0);
+    damage_kept_node_of(&world, "d");
+    fs::remove_file(world.source().join("d/leaves")).unwrap();
+    world.write("d/changes", "the new version");
+    world.write("d/comes back", "as another one");
+    world.write("d/new", "one");
+    world.write("d/kept/new", "where a file is kept");
+    world.write("d/folder", "where a folder is kept");
+    let first = world.backup(&[]).expect(3).says("d/folder");
+    assert_eq!(first.number("files_unprotected"), 1, "{first}");
+    world.write("d/comes later", "as another one, too");
+    world.backup(&[]).expect(3);
+    fs::remove_file(world.source().join("d/folder")).unwrap();
+    world.backup(&[]).expect(0);
+    let calls = world.rclone_calls().len();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.rclone_calls().len(), calls, "a run without a change still had something to do");
+    let held = |path: &str| fs::read_to_string(world.mirror().join(path)).unwrap();
+    assert_eq!(held("d/changes"), "the new version");
+    assert_eq!(held("d/comes back"), "as another one");
+    assert_eq!(held("d/comes later"), "as another one, too");
+    assert_eq!(held("d/leaves"), "old d/leaves");
+    assert_eq!(held("d/new"), "one");
+    assert_eq!(held("d/kept/new"), "where a file is kept");
+    assert_eq!(held("d/below/kept"), "old d/below/kept");
+    assert_eq!(held("d/folder/kept"), "old d/folder/kept");
+    assert_eq!(world.trashed("d/changes"), ["old d/changes"]);
+    assert_eq!(world.trashed("d/comes back"), ["old d/comes back"]);
+    assert_eq!(world.trashed("d/comes later"), ["old d/comes later"]);
+    assert_eq!(world.trashed("d/kept"), ["old d/kept"]);
+}
+
+/// Whether it is junk or a version can't be told: so it is not deleted.
+#[test]
+fn a_doubt_below_a_damaged_directory_goes_to_the_trash() {
+    let mut world = World::local(Rclone::Current);
+    world.set("max_change", "\"off\"");
+    world.write("d/f", "held");
+    world.write("beside", "it");
+    world.backup(&[]).expect(0);
+    damage_node_of(&world, "d");
+    fs::write(world.mirror().join("d/junk"), "half of something").unwrap();
+    let state = StateDir::open(&world.configuration.state_dir, JOB).unwrap();
+    state.write_side_file(&RealDisk::new(&Silent), SideFile::Doubts, b"d/gone\0d/junk\0").unwrap();
+    assert_converges(&world);
+    assert_eq!(world.trashed("d/junk"), ["half of something"]);
+}
+
+/// The first run may leave something, the second not, and the third asks nothing.
+#[track_caller]
+fn assert_converges(world: &World) {
+    world.backup(&[]).expect(0);
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    let calls = world.rclone_calls().len();
+    world.backup(&[]).expect(0);
+    assert_eq!(world.rclone_calls().len(), calls, "a third run still had something to do");
+}
+
 /// Flips a bit of the record of a directory.
 fn damage_node_of(world: &World, path: &str) {
+    damage_node(world, |docket| docket.base, path);
+}
+
+fn damage_kept_node_of(world: &World, path: &str) {
+    damage_node(world, |docket| docket.kept, path);
+}
+
+fn damage_node(world: &World, root: fn(&Docket) -> Option<Root>, path: &str) {
     let job = world.configuration.state_dir.join(JOB);
     let docket = Docket::decode(&fs::read(job.join("docket")).unwrap()).unwrap();
     let is_nodes = |path: &PathBuf| path.to_string_lossy().starts_with("nodes.");
     let nodes = job.join(files_below(&job).into_iter().find(is_nodes).unwrap());
     let file = NodeFile::open(&nodes, &docket, MapMode::Read).unwrap();
-    let tree = Tree::new(&file, docket.base, &Silent);
+    let tree = Tree::new(&file, root(&docket), &Silent);
     let entry = find(&tree, &TreePath::from_bytes(path).unwrap()).unwrap().unwrap();
     let mut bytes = fs::read(&nodes).unwrap();
     bytes[entry.child.unwrap().offset.0 as usize] ^= 1;

@@ -23,6 +23,12 @@ impl<'f> Tree<'f> {
         Tree { file, root, observer }
     }
 
+    /// Another tree of the same file.
+    #[must_use]
+    pub fn at(&self, root: Root) -> Self {
+        Tree { root: Some(root), ..*self }
+    }
+
     /// The root with its sums.
     pub fn root_with_totals(&self) -> Option<Root> {
         self.root

@@ -76,7 +76,7 @@ impl<'d> JournalWriter<'d> {
     /// # Errors
     /// When it cannot be written.
     pub fn create(disk: &'d dyn Disk, path: &Path, header: &Header) -> Result<Self, WriteError> {
-        let (file, seal, length) = begin(disk, path, header)?;
+        let (file, seal, length) = begin(disk, path, header, &[])?;
         Ok(JournalWriter {
             disk,
             path: path.to_path_buf(),
@@ -96,19 +96,44 @@ impl<'d> JournalWriter<'d> {
     /// is no more) or the new one.
     ///
     /// What is still without outcome is forgotten: the caller must have none
-    /// ([`Self::open_items`]), or have written it to the doubts.
+    /// ([`Self::open_items`]), have written it to the doubts, or use [`Self::restart_with`].
     /// Batch numbers go on.
     ///
     /// # Errors
     /// When it cannot be written; the writer is then unusable.
     pub fn restart(&mut self, header: &Header) -> Result<(), WriteError> {
+        self.restart_with(header, &[], None)
+    }
+
+    /// As [`Self::restart`], with what was sent before and is still open as the first records: they
+    /// get their name together with the header, so that no crash finds the one without the other.
+    ///
+    /// # Errors
+    /// As [`Self::restart`] and [`Self::append_intent`].
+    pub fn restart_with(
+        &mut self,
+        header: &Header,
+        open: &[(u64, Batch)],
+        open_folder: Option<&TreePath>,
+    ) -> Result<(), WriteError> {
         self.check_usable()?;
+        let mut next_batch_number = self.next_batch_number;
+        let mut records = Vec::new();
+        for (number, batch) in open {
+            if *number < next_batch_number {
+                return Err(WriteError::NumberUsed(*number));
+            }
+            next_batch_number = number.saturating_add(1);
+            records.push((kind::INTENT, record::encode_intent(*number, batch)));
+        }
+        records.extend(open_folder.map(|folder| (kind::FOLDER_INTENT, record::encode_folder_intent(folder))));
         self.broken = true;
-        let (file, seal, length) = begin(self.disk, &self.path, header)?;
+        let (file, seal, length) = begin(self.disk, &self.path, header, &records)?;
         self.file = file;
         self.seal = seal;
         self.length = length;
-        self.batches.clear();
+        self.next_batch_number = next_batch_number;
+        self.batches = open.iter().map(|(number, batch)| (*number, vec![false; batch.items.len()])).collect();
         self.synced();
         self.broken = false;
         Ok(())
@@ -248,14 +273,19 @@ impl<'d> JournalWriter<'d> {
     }
 }
 
-/// The header comes into being whole, under the final name, with nothing behind it.
+/// The header comes into being whole, under the final name, with `records` and nothing else behind it.
 /// The file stays open across the rename: it is the same file.
 fn begin<'d>(
     disk: &'d dyn Disk,
     path: &Path,
     header: &Header,
+    records: &[(u8, Vec<u8>)],
 ) -> Result<(Box<dyn DiskFile + 'd>, Seal, u64), WriteError> {
-    let (bytes, seal) = encode_header(header);
+    let (mut bytes, seal) = encode_header(header);
+    for (kind, payload) in records {
+        let frame = seal.frame(bytes.len() as u64, *kind, payload);
+        bytes.extend(frame.ok_or(WriteError::TooLarge(payload.len()))?);
+    }
     let file = (|| {
         let temporary = temporary_beside(path)?;
         match disk.remove(&temporary) {

@@ -6,6 +6,7 @@ use crate::transfer::log_line::Receipt;
 use crate::transfer::looks::{Place, scratch_failure};
 use crate::transfer::process::{Ended, Heard};
 use crate::transfer::{Transfer, classify, join};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -34,6 +35,12 @@ pub enum FolderMove {
     Failed(Failure),
     /// Look at the target; never simply try again.
     Unknown,
+}
+
+/// The folders in a listing.
+fn folder_names(entries: &[serde_json::Value]) -> BTreeSet<String> {
+    let folders = entries.iter().filter(|entry| entry["IsDir"] == true);
+    folders.filter_map(|entry| entry["Path"].as_str()).map(str::to_owned).collect()
 }
 
 impl Transfer<'_> {
@@ -95,14 +102,33 @@ impl Transfer<'_> {
     /// # Errors
     /// As [`Transfer::has_folder`].
     pub fn is_listed_above(&self, place: Place, folder: &TreePath) -> Result<bool, Failure> {
-        let (Some(above), Some(name)) = (folder.parent(), folder.name()) else { return Ok(false) };
-        let Some(entries) = self.list(place, &above)? else { return Ok(false) };
-        let line = self.encoded(folder)?;
-        let written = line.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        let names = [name, written].map(String::from_utf8_lossy);
-        Ok(entries
-            .iter()
-            .any(|entry| entry["IsDir"] == true && names.iter().any(|name| entry["Path"] == name.as_ref())))
+        Ok(!self.folders_among(place, std::slice::from_ref(folder))?.is_empty())
+    }
+
+    /// Those of `paths` that the folders above them show as folders, by one listing for neighbours.
+    /// Where the folder above cannot be listed, nothing is shown; a name that cannot be written is no folder.
+    ///
+    /// # Errors
+    /// When the remote cannot be asked.
+    pub fn folders_among(&self, place: Place, paths: &[TreePath]) -> Result<BTreeSet<TreePath>, Failure> {
+        let mut found = BTreeSet::new();
+        let mut listed: Option<(TreePath, BTreeSet<String>)> = None;
+        for path in paths {
+            let (Some(above), Some(name)) = (path.parent(), path.name()) else { continue };
+            let Ok(line) = self.encoded(path) else { continue };
+            if listed.as_ref().is_none_or(|(folder, _)| *folder != above) {
+                let shown = folder_names(&self.list(place, &above)?.unwrap_or_default());
+                listed = Some((above, shown));
+            }
+            let written = line.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+            let names = [name, written].map(String::from_utf8_lossy);
+            let is_shown =
+                |(_, shown): &(_, BTreeSet<String>)| names.iter().any(|name| shown.contains(name.as_ref()));
+            if listed.as_ref().is_some_and(is_shown) {
+                found.insert(path.clone());
+            }
+        }
+        Ok(found)
     }
 
     /// What a folder of a place shows. `None`: there is none, as far as the remote says.

@@ -5,7 +5,7 @@ use super::guards;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::{Candidate, Prepared, read_all};
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::observe::{Event, Phase};
 use crate::plan::{Classifier, Tally, Upload};
 
@@ -57,11 +57,11 @@ fn count(run: &JobRun<'_>) -> Result<Tally, Halt> {
     let mut classifier = Classifier::new(run.policy());
     let mut tally = Tally::default();
     let mut folders = FolderCount::default();
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         tally.add(&change, decision);
-        folders.add(run, &views, &change, decision, &mut tally)?;
+        folders.add(run, &views, &change, decision, &mut tally);
     }
     Ok(tally)
 }
@@ -83,7 +83,7 @@ fn read_suspects(run: &mut JobRun<'_>, changed_for_certain: u64) -> Result<Suspe
     let mut classifier = Classifier::new(run.policy());
     let mut chunk = Vec::new();
     let mut read = SuspectsRead { changed_files: changed_for_certain, same_files: 0, same_bytes: 0 };
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         if classifier.decide(&change).upload != Upload::Suspect {
             continue;
@@ -121,7 +121,7 @@ fn read_chunk(run: &mut JobRun<'_>, chunk: Vec<Candidate>, so_far: &mut Suspects
         so_far.same_bytes += candidate.pending.stamp.size;
         // A plan keeps nothing: a million of them would have to be held in memory.
         if !run.options.dry_run {
-            run.refresh(candidate)?;
+            run.refresh(candidate);
         }
     }
     if !run.options.dry_run {

@@ -1,10 +1,9 @@
 //! How many folders a plan has to make, and which leave as one piece or give way: for the
 //! forecast. Nothing is kept but the folder before, because changes come in path order.
 
-use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::is_worth_a_folder_move;
-use super::views::Views;
+use super::views::{Kept, Views};
 use crate::model::{Change, EntryKind, TreePath};
 use crate::plan::{Decision, Removal, Tally, Upload};
 
@@ -25,10 +24,10 @@ impl FolderCount {
         change: &Change,
         decision: Decision,
         tally: &mut Tally,
-    ) -> Result<(), Halt> {
+    ) {
         if decision.upload == Upload::New {
-            self.count_upload(views, &change.path, tally)?;
-            tally.returning_files += u64::from(views.kept_entry(&change.path)?.is_some());
+            self.count_upload(views, &change.path, tally);
+            tally.returning_files += u64::from(!matches!(views.kept_entry(&change.path), Kept::Nothing));
             if change.base.as_ref().is_some_and(|base| base.kind == EntryKind::Directory) {
                 tally.whole_folders += 1;
                 self.count_trashed(&change.path, tally);
@@ -36,14 +35,14 @@ impl FolderCount {
         }
         if self.moved_folder.as_ref().is_some_and(|folder| change.path.is_within(folder)) {
             tally.moved_whole_files += u64::from(decision.removal == Removal::Plain);
-            return Ok(());
+            return;
         }
         let trashes_deleted = run.trashes_deleted();
-        if run.trashes_folders() && is_worth_a_folder_move(run, views, change)? && run.features().dir_move {
+        if run.trashes_folders() && is_worth_a_folder_move(run, views, change) && run.features().dir_move {
             tally.whole_folders += 1;
             self.count_trashed(&change.path, tally);
             self.moved_folder = Some(change.path.clone());
-            return Ok(());
+            return;
         }
         let is_replaced = matches!(decision.upload, Upload::Changed | Upload::Suspect);
         let is_trashed = match decision.removal {
@@ -54,15 +53,14 @@ impl FolderCount {
         if is_trashed {
             self.count_trashed(&change.path, tally);
         }
-        Ok(())
     }
 
     /// New levels of the mirror; and, where there are any, those above them that
     /// exist: a skeleton of folders holds them too.
-    fn count_upload(&mut self, views: &Views<'_>, path: &TreePath, tally: &mut Tally) -> Result<(), Halt> {
+    fn count_upload(&mut self, views: &Views<'_>, path: &TreePath, tally: &mut Tally) {
         let (mut new, mut existing) = (0, 0);
         for level in levels_above(path, &self.last_upload) {
-            if existing == 0 && views.mirror_lacks_folder(&level)? {
+            if existing == 0 && views.mirror_lacks_folder(&level) {
                 new += 1;
             } else {
                 existing += 1;
@@ -70,7 +68,6 @@ impl FolderCount {
         }
         tally.new_folders += if new > 0 { new + existing } else { 0 };
         self.last_upload = path.parent().unwrap_or_default();
-        Ok(())
     }
 
     fn count_trashed(&mut self, path: &TreePath, tally: &mut Tally) {

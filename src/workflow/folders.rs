@@ -29,7 +29,7 @@ impl JobRun<'_> {
         }
         let mut missing = BTreeSet::new();
         for folder in unseen_folders(items, known) {
-            if views.mirror_lacks_folder(&folder)? {
+            if views.mirror_lacks_folder(&folder) {
                 missing.insert(folder);
             }
         }

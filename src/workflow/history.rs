@@ -7,7 +7,7 @@ use super::opened::{Opened, open_to_look};
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
-use crate::index::{Finder, MovedAway, Root, RunCounts, StoredRunRecord, Tree, run_records};
+use crate::index::{Finder, MovedAway, Root, RunCounts, StoredRunRecord, Tree, find, run_records};
 use crate::model::{
     ContentDigest, EntryFlags, EntryKind, OwnedEntry, ReadNodeError, RunId, Timestamp, TreePath,
 };
@@ -239,6 +239,21 @@ impl State {
         Ok(State { run: Some(found.record.run), root: found.record.root_after, later })
     }
 
+    /// Every tree that came after this state, to `newest`, the oldest first. A hash that is filled in makes
+    /// a tree without a run of its own: it is what the next run began with.
+    fn trees_since<'a>(&self, newest: &Tree<'a>) -> Vec<Tree<'a>> {
+        let mut trees: Vec<Tree<'a>> = Vec::new();
+        let recorded =
+            self.later.iter().flat_map(|stored| [stored.record.root_before, stored.record.root_after]);
+        for root in recorded.flatten() {
+            if trees.last().is_none_or(|tree| tree.root_with_totals() != Some(root)) {
+                trees.push(newest.at(root));
+            }
+        }
+        trees.push(*newest);
+        trees
+    }
+
     pub(super) fn tree<'a>(&self, opened: &'a Opened, observer: &'a dyn Observer) -> Tree<'a> {
         Tree::new(&opened.nodes, self.root, observer)
     }
@@ -271,6 +286,14 @@ pub(super) enum Location {
     Gone(String),
 }
 
+/// What a [`Locator`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Located {
+    pub(super) location: Location,
+    /// BLAKE3 of the version: as the state knows it, or as it was read since.
+    pub(super) digest: Option<ContentDigest>,
+}
+
 type Rows<'a> = Peekable<Box<dyn Iterator<Item = Result<MovedAway, ReadNodeError>> + 'a>>;
 
 /// Finds versions. Ask in path order: the tables are read along, never kept.
@@ -278,6 +301,8 @@ pub(super) struct Locator<'a> {
     moved_by: Vec<(RunId, Rows<'a>)>,
     oldest_retained_sequence: u64,
     is_latest: bool,
+    /// The trees that came after the state, the oldest first.
+    trees_since: Vec<Tree<'a>>,
     newest: Finder<'a, Tree<'a>>,
     kept: Finder<'a, Tree<'a>>,
 }
@@ -293,19 +318,45 @@ impl<'a> Locator<'a> {
             moved_by: state.later.iter().map(rows).collect(),
             oldest_retained_sequence: opened.docket.facts.oldest_retained_sequence,
             is_latest: state.root == opened.docket.base,
+            trees_since: state.trees_since(&trees[0]),
             newest: Finder::new(&trees[0]),
             kept: Finder::new(&trees[1]),
         }
     }
 
     /// Where `version`, which is what the state has at `path`, lies.
-    pub(super) fn locate(&mut self, path: &TreePath, version: &OwnedEntry) -> Location {
+    pub(super) fn locate(&mut self, path: &TreePath, version: &OwnedEntry) -> Located {
         // First: what a repair found in the place of this version lies in the trash without a digest,
         // and looks like any version of the path.
         if self.is_latest || self.is_on_mirror(path, version) {
-            return Location::Mirror;
+            return Located { location: Location::Mirror, digest: version.digest };
         }
-        let digest = version.digest;
+        let digest = version.digest.or_else(|| self.digest_read_since(path, version));
+        let read = OwnedEntry { digest, ..version.clone() };
+        if digest != version.digest && self.is_on_mirror(path, &read) {
+            return Located { location: Location::Mirror, digest };
+        }
+        Located { location: self.locate_in_trash(path, digest), digest }
+    }
+
+    /// The hash of a version that was taken over without one: a later run read it under the size and
+    /// time that it was taken over with, before anything about the path was another. Since then a touch may
+    /// have given it another time.
+    fn digest_read_since(&self, path: &TreePath, version: &OwnedEntry) -> Option<ContentDigest> {
+        if version.flags.contains(EntryFlags::RACY) {
+            // What only a list told of: no file that was read is that one.
+            return None;
+        }
+        for tree in &self.trees_since {
+            let later = find(tree, path).ok().flatten().filter(|later| is_held_as(version, later))?;
+            if later.digest.is_some() {
+                return later.digest;
+            }
+        }
+        None
+    }
+
+    fn locate_in_trash(&mut self, path: &TreePath, digest: Option<ContentDigest>) -> Location {
         for (run, rows) in &mut self.moved_by {
             while rows.next_if(|row| row.as_ref().is_ok_and(|row| row.path < *path)).is_some() {}
             let Some(Ok(row)) = rows.peek() else { continue };

@@ -16,7 +16,7 @@ use super::report::JobReport;
 use super::source::Scanned;
 use super::spending::Measured;
 use super::surroundings::Surroundings;
-use super::views::Views;
+use super::views::{Kept, Views};
 use super::{owner, settle};
 use crate::diff::{Equality, diff};
 use crate::index::{Facts, PendingTree, RunCounts};
@@ -42,6 +42,8 @@ pub(super) struct ScanFacts {
     pub(super) identity: SourceIdentity,
     pub(super) started: Timestamp,
     pub(super) scope_digest: [u8; 32],
+    /// The clock was set back since the base was scanned: from here on no stamp proves anything.
+    pub(super) distrusted_from: Option<Timestamp>,
     /// No name of the base was passed over unread, so that none can be out of scope unseen.
     pub(super) has_matched_all: bool,
 }
@@ -75,6 +77,7 @@ pub(super) struct JobRun<'a> {
     pub(super) denied: Vec<BatchItem>,
     /// Paths below a damaged node of the base: something may lie there or not.
     pub(super) never_known: BTreeSet<TreePath>,
+    has_said_kept_is_damaged: bool,
     quarantine: Quarantine,
     last_checkpoint_seconds: i64,
     /// How fast uploads were so far in this run.
@@ -106,6 +109,7 @@ impl<'a> JobRun<'a> {
             identity: scanned.report.identity,
             started: scanned.report.started,
             scope_digest: scanned.scope_digest,
+            distrusted_from: distrusted_from(&committed.docket.facts, scanned.report.started),
             has_matched_all: scanned.report.files_unreadable == 0 || committed.docket.base.is_none(),
         };
         JobRun {
@@ -128,6 +132,7 @@ impl<'a> JobRun<'a> {
             unresolved_folder: None,
             denied: Vec::new(),
             never_known: BTreeSet::new(),
+            has_said_kept_is_damaged: false,
             quarantine: Quarantine::default(),
             last_checkpoint_seconds: connector.surroundings.now_seconds(),
             measured: Measured::default(),
@@ -217,6 +222,7 @@ impl<'a> JobRun<'a> {
             base: self.committed.docket.base,
             kept: self.committed.docket.kept,
             pending: self.pending,
+            equality: self.scan.distrusted_from.map_or(Equality::Stamp, Equality::StampBefore),
             observer: self.surroundings.observer,
         }
     }
@@ -302,23 +308,35 @@ impl<'a> JobRun<'a> {
     }
 
     /// The mirror holds this content already: only the stamp is new.
-    pub(super) fn refresh(&mut self, candidate: Candidate) -> Result<(), Halt> {
-        self.forget_kept(&candidate.path)?;
+    pub(super) fn refresh(&mut self, candidate: Candidate) {
+        self.forget_kept(&candidate.path);
         self.ledger.held(candidate.path, candidate.pending);
         // The plan counted it as changed, for want of a look.
         if self.report.files_changed > 0 {
             self.report.files_changed -= 1;
             self.report.files_unchanged += 1;
         }
-        Ok(())
     }
 
     /// What is in the source again is not kept any more, but held.
-    pub(super) fn forget_kept(&mut self, path: &TreePath) -> Result<(), Halt> {
-        if self.views().kept_entry(path)?.is_some() {
-            self.ledger.unkeep(path.clone());
+    pub(super) fn forget_kept(&mut self, path: &TreePath) {
+        match self.views().kept_entry(path) {
+            Kept::Nothing => {}
+            Kept::Held(_) => self.ledger.unkeep(path.clone()),
+            // What else that directory keeps would be forgotten with it.
+            Kept::NotKnown => self.say_kept_is_damaged(path),
         }
-        Ok(())
+    }
+
+    /// Once in a run is enough.
+    pub(super) fn say_kept_is_damaged(&mut self, path: &TreePath) {
+        if !std::mem::replace(&mut self.has_said_kept_is_damaged, true) {
+            self.warn(format!(
+                "the index is damaged: it can't be told what the mirror keeps around {path}. What lies there stays, but \
+                 for what new files replace, which goes to the trash; look after the disk that holds {}",
+                self.committed.state.path().display()
+            ));
+        }
     }
 
     /// True when anything is kept on the mirror.
@@ -363,8 +381,7 @@ impl<'a> JobRun<'a> {
         self.last_checkpoint_seconds = note.finished_seconds;
         if let Some(remote) = &mut self.remote {
             let header = self.committed.journal_header(remote.run);
-            remote.journal.restart(&header).map_err(Halt::fatal)?;
-            remote.announce_open(Lane::Trash, &self.denied)?;
+            remote.restart_journal(&header, &[(Lane::Trash, &self.denied)], None)?;
         }
         Ok(())
     }
@@ -406,6 +423,10 @@ impl<'a> JobRun<'a> {
         let ended_in_order = matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_)));
         let mut facts = self.facts();
         facts.complete = driven.is_ok() && self.report.unprotected.total == 0 && !self.has_not_reached;
+        if self.scan.distrusted_from.is_some() && !facts.complete {
+            // What was not read again has its turn when the next scan finds the clock set back, too.
+            facts.scan_started = self.committed.docket.facts.scan_started;
+        }
         self.settle_scope(&mut facts);
         self.observer().event(&Event::PhaseStarted(Phase::Commit));
         if self.committed.is_claimed {
@@ -432,7 +453,7 @@ impl<'a> JobRun<'a> {
         let mut ledger = std::mem::take(&mut self.ledger);
         ledger.counts = self.counts_to_record();
         let aside = ledger.take_aside();
-        let edits = settle::edits(diff(&base, views.pending, Equality::Stamp), policy, &ledger);
+        let edits = settle::edits(diff(&base, views.pending, views.equality), policy, &ledger);
         let written = self.committed.commit(edits, aside, facts, &note)?;
         if written > 0 {
             self.report.run_id = Some(note.run);
@@ -451,17 +472,14 @@ impl<'a> JobRun<'a> {
         if self.unresolved.is_empty() && self.unresolved_folder.is_none() && self.denied.is_empty() {
             return self.committed.remove_journal();
         }
-        remote.journal.restart(&self.committed.journal_header(remote.run)).map_err(Halt::fatal)?;
-        for lane in [Lane::Trash, Lane::Delete] {
+        let unresolved = |lane: Lane| -> Vec<BatchItem> {
             let of_lane = self.unresolved.iter().filter(|(of, _)| *of == lane);
-            let items: Vec<BatchItem> = of_lane.map(|(_, item)| item.clone()).collect();
-            remote.announce_open(lane, &items)?;
-        }
-        remote.announce_open(Lane::Trash, &self.denied)?;
-        if let Some(folder) = &self.unresolved_folder {
-            remote.journal.append_folder_intent(folder).map_err(Halt::fatal)?;
-        }
-        Ok(())
+            of_lane.map(|(_, item)| item.clone()).collect()
+        };
+        let (moves, deletions) = (unresolved(Lane::Trash), unresolved(Lane::Delete));
+        let open = [(Lane::Trash, &moves), (Lane::Delete, &deletions), (Lane::Trash, &self.denied)];
+        let header = self.committed.journal_header(remote.run);
+        remote.restart_journal(&header, &open, self.unresolved_folder.as_ref())
     }
 
     /// What the docket says of the job after this run.
@@ -490,6 +508,13 @@ impl<'a> JobRun<'a> {
         }
         Ok(None)
     }
+}
+
+/// When the clock was set back since the scan before, the time from which on stamps may come twice. The
+/// margin is the longest that the scan has for a file system: files that it trusts are not asked for.
+fn distrusted_from(facts: &Facts, started: Timestamp) -> Option<Timestamp> {
+    const MARGIN_SECONDS: i64 = 60;
+    (facts.scan_started > started).then(|| Timestamp { seconds: started.seconds - MARGIN_SECONDS, ..started })
 }
 
 /// The scan's own time changes with every run and must not make a commit.

@@ -5,7 +5,7 @@ use super::figures;
 use super::halt::{Halt, worse_of};
 use super::job_run::JobRun;
 use super::report::Left;
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::TreePath;
 use crate::plan::{Classifier, Removal, SizeClass, Tally, Upload};
 use std::collections::BTreeSet;
@@ -113,7 +113,7 @@ fn count(run: &JobRun<'_>) -> Result<Counted, Halt> {
     let failed: BTreeSet<&TreePath> = run.report.unprotected.named.iter().map(|(path, _)| path).collect();
     let mut classifier = Classifier::new(run.policy());
     let mut counted = Counted { left: Left::default(), all_uploads: 0, all_bytes: 0 };
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         let is_named = failed.contains(&change.path);

@@ -5,7 +5,7 @@ use super::connect::encoding_of;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::twins::Levels;
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::index::NameFacts;
 use crate::model::{EntryKind, OwnedEntry, TreePath};
 use crate::plan::{Classifier, Upload, mirror_path};
@@ -29,7 +29,7 @@ pub(super) fn refuse(run: &mut JobRun<'_>) -> Result<(), Halt> {
     let mut classifier = Classifier::new(run.policy());
     let mut rules = None;
     let mut levels = Levels::default();
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         if classifier.decide(&change).upload != Upload::New {
             continue;

@@ -13,7 +13,7 @@ use super::surroundings::Surroundings;
 use super::trashing::{moved_away, removal_item};
 use crate::commit::StateDir;
 use crate::diff::{Equality, diff};
-use crate::index::{Tree, find};
+use crate::index::{Docket, Tree, find};
 use crate::journal::{NotDone, Replay, ReplayedBatch, Settled, replay};
 use crate::model::{
     Batch, BatchItem, ContentDigest, EmptyTree, EntryFlags, EntryKind, Lane, OwnedEntry, RunId, TreePath,
@@ -45,21 +45,15 @@ pub(super) fn fold_interrupted(committed: &mut Committed<'_>, connector: &Connec
     let Some(replay) = replay(&committed.state.journal_path()).map_err(Halt::fatal)? else {
         return Ok(());
     };
-    if replay.header().belongs_to == committed.docket_digest() {
+    let run = replay.header().run;
+    let is_of_this_docket = replay.header().belongs_to == committed.docket_digest();
+    let mut folding =
+        Folding { committed, connector, job, surroundings, run, ledger: Ledger::default(), connection: None };
+    if is_of_this_docket {
         surroundings.observer.event(&Event::PhaseStarted(Phase::Recover));
-        let run = replay.header().run;
-        let mut folding = Folding {
-            committed,
-            connector,
-            job,
-            surroundings,
-            run,
-            ledger: Ledger::default(),
-            connection: None,
-        };
         let mut doubts = folding.take_confirmed(&replay)?;
         folding.look_at_doubts(&mut doubts)?;
-        folding.commit(replay.header().run, replay.owner_sequence().is_some())?;
+        folding.commit(run, replay.owner_sequence().is_some())?;
         if replay.batches_behind_damage() > 0 {
             surroundings.observer.event(&Event::Warning(&format!(
                 "the journal of run {run} is damaged ({} bytes could not be read): what it had sent is looked at and sent again where needed",
@@ -70,8 +64,10 @@ pub(super) fn fold_interrupted(committed: &mut Committed<'_>, connector: &Connec
             phase: Phase::Recover,
             summary: &format!("run {run} was interrupted; what it had confirmed is in the index now"),
         });
+    } else {
+        // A journal of an older docket is one that was committed before it could be removed.
+        folding.carry_on_open_moves(&replay)?;
     }
-    // A journal of an older docket is one that was committed before it could be removed.
     committed.remove_journal()
 }
 
@@ -154,6 +150,67 @@ impl<'r> Folding<'r, '_> {
             // Without an outcome it may be gone: the record must not promise it.
             (Lane::Discard, _) => self.ledger.discarded(&[mirror_path(&item.path, item.as_link)].into()),
         }
+    }
+
+    /// Everything in the journal is committed, but for moves of which it was not known where they
+    /// ended: the journal that was to name them did not come into being.
+    fn carry_on_open_moves(&mut self, replay: &Replay) -> Result<(), Halt> {
+        let last_run = self.committed.docket.facts.last_run;
+        if last_run.is_some_and(|last| last.sequence > self.run.sequence) {
+            // Of a run before the last one: that has looked.
+            return Ok(());
+        }
+        let moves = self.open_moves(replay)?;
+        if moves.is_empty() {
+            return Ok(());
+        }
+        self.surroundings.observer.event(&Event::PhaseStarted(Phase::Recover));
+        self.look_at_moves(moves)?;
+        if !self.ledger.is_empty() {
+            self.commit(self.run, false)?;
+        }
+        self.surroundings.observer.event(&Event::PhaseFinished {
+            phase: Phase::Recover,
+            summary: &format!("run {} ended before it could write down which moves it left open", self.run),
+        });
+        Ok(())
+    }
+
+    /// Moves without a receipt of what the index still holds: all others it knows to have ended.
+    fn open_moves(&self, replay: &Replay) -> Result<Vec<BatchItem>, Halt> {
+        let mut moves = BTreeMap::new();
+        for batch in replay.batches() {
+            let ReplayedBatch { batch, settled, .. } = batch.map_err(Halt::fatal)?;
+            if batch.lane != Lane::Trash {
+                continue;
+            }
+            let is_open = |settled: &Settled| {
+                !matches!(
+                    settled,
+                    Settled::Confirmed { .. } | Settled::NotDone(NotDone::NotAttempted | NotDone::Vanished)
+                )
+            };
+            for (item, _) in batch.items.into_iter().zip(&settled).filter(|(_, settled)| is_open(settled)) {
+                if self.is_held_still(&item) {
+                    moves.entry(item.path.clone()).or_insert(item);
+                }
+            }
+        }
+        for folder in replay.folders().iter().filter(|folder| folder.moved.is_none()) {
+            for item in self.base_files_below(&folder.path)? {
+                moves.entry(item.path.clone()).or_insert(item);
+            }
+        }
+        Ok(moves.into_values().collect())
+    }
+
+    /// The index holds, or keeps, this very version.
+    fn is_held_still(&self, item: &BatchItem) -> bool {
+        let Docket { base, kept, .. } = self.committed.docket;
+        [base, kept].into_iter().any(|root| {
+            let tree = Tree::new(self.committed.nodes, root, self.surroundings.observer);
+            matches!(find(&tree, &item.path), Ok(Some(held)) if removal_item(item.path.clone(), &held) == *item)
+        })
     }
 
     fn hold(&mut self, path: TreePath, entry: OwnedEntry) {

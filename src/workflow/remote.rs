@@ -11,7 +11,7 @@ use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
 use crate::index::NameFacts;
-use crate::journal::{JournalWriter, NotDone, Settled, WriteError};
+use crate::journal::{Header, JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
 use crate::transfer::{CompanionMove, Features, Session, join};
@@ -353,12 +353,19 @@ impl OpenRemote<'_> {
         Ok(self.batch_number)
     }
 
-    /// Writes down, in a journal that begins anew, what was sent before it and is still open.
-    pub(super) fn announce_open(&mut self, lane: Lane, items: &[BatchItem]) -> Result<(), Halt> {
-        if items.is_empty() {
-            return Ok(());
+    /// Begins the journal anew, with what was sent before it and is still open.
+    pub(super) fn restart_journal(
+        &mut self,
+        header: &Header,
+        open: &[(Lane, &Vec<BatchItem>)],
+        open_folder: Option<&TreePath>,
+    ) -> Result<(), Halt> {
+        let mut batches = Vec::new();
+        for (lane, items) in open.iter().filter(|(_, items)| !items.is_empty()) {
+            self.batch_number += 1;
+            batches.push((self.batch_number, Batch { lane: *lane, items: items.to_vec() }));
         }
-        self.announce(&Batch { lane, items: items.to_vec() }).map(|_| ())
+        self.journal.restart_with(header, &batches, open_folder).map_err(Halt::fatal)
     }
 
     /// Writes down outcomes of the latest batch that were not final when they

@@ -5,6 +5,9 @@ use super::configuration::OnDelete;
 use super::connect::encoding_of;
 use super::halt::Halt;
 use super::job_run::JobRun;
+use super::lanes::unknown_item;
+use super::trashing::Purpose;
+use super::views::Kept;
 use crate::model::{Batch, BatchItem, Lane, Outcome, OwnedEntry, RunId, TreePath};
 use crate::observe::Event;
 use crate::plan::mirror_path;
@@ -94,6 +97,11 @@ impl JobRun<'_> {
 
     /// The source lost it, the mirror goes on holding it.
     pub(super) fn keep(&mut self, path: TreePath, held: OwnedEntry) {
+        if matches!(self.views().kept_entry(&path), Kept::NotKnown) {
+            // Written anew with this one, a damaged directory would forget all else that is kept there. The
+            // base goes on knowing it.
+            return self.say_kept_is_damaged(&path);
+        }
         self.ledger.keep(path, held);
     }
 
@@ -101,24 +109,38 @@ impl JobRun<'_> {
     /// something of another type.
     pub(super) fn delete_junk(&mut self) -> Result<(), Halt> {
         let views = self.views();
-        let mut junk = Vec::new();
+        let (mut junk, mut perhaps_versions) = (Vec::new(), Vec::new());
         for path in self.committed.doubts.clone() {
-            if views.base_entry(&path)?.is_some_and(|entry| entry.is_on_mirror()) {
+            let base = views.base_entry(&path);
+            if matches!(&base, Ok(Some(entry)) if entry.is_on_mirror()) {
                 // Confirmed since: no doubt any more.
                 self.committed.doubts.remove(&path);
-            } else if views.kept_entry(&path)?.is_none()
-                && !views.pending_entry(&path)?.is_some_and(|entry| entry.is_on_mirror())
-            {
-                junk.push(BatchItem {
-                    path,
-                    as_link: false,
-                    stamp: Default::default(),
-                    permissions: Default::default(),
-                    digest: None,
-                });
+                continue;
+            }
+            if views.pending_entry(&path)?.is_some_and(|entry| entry.is_on_mirror()) {
+                continue;
+            }
+            match views.kept_entry(&path) {
+                Kept::Held(_) => {}
+                Kept::Nothing if base.is_ok() => junk.push(unknown_item(path)),
+                Kept::Nothing | Kept::NotKnown => perhaps_versions.push(unknown_item(path)),
             }
         }
+        self.set_aside(perhaps_versions)?;
         if junk.is_empty() { Ok(()) } else { self.delete(junk) }
+    }
+
+    /// Where the index is damaged a doubt may be a version that was confirmed since: what lies there
+    /// goes to the trash, where it harms nobody and is lost to nobody.
+    fn set_aside(&mut self, items: Vec<BatchItem>) -> Result<(), Halt> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.never_known.extend(items.iter().map(|item| item.path.clone()));
+        for path in self.trash(items, Purpose::Remove)? {
+            self.committed.doubts.remove(&path);
+        }
+        Ok(())
     }
 
     /// True when replaced versions stay in the trash.

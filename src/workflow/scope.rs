@@ -6,7 +6,7 @@
 
 use super::halt::Halt;
 use super::job_run::JobRun;
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::index::Facts;
 use crate::model::EntryFlags;
 
@@ -41,7 +41,7 @@ impl JobRun<'_> {
     fn has_left_scope_unsettled(&self) -> Result<bool, Halt> {
         let views = self.views();
         let base = views.base();
-        for change in diff(&base, views.pending, Equality::Stamp) {
+        for change in diff(&base, views.pending, views.equality) {
             let change = change.map_err(Halt::fatal)?;
             let has_left =
                 change.pending.as_ref().is_some_and(|entry| entry.flags.contains(EntryFlags::OUT_OF_SCOPE));

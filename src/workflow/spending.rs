@@ -246,7 +246,7 @@ impl JobRun<'_> {
         let mut above = Some(folder.clone());
         while let Some(level) = above.filter(|level| !level.is_root() && !before.is_within(level)) {
             requests += match step {
-                Step::Upload => self.fresh_folder_requests(&level, costs)?,
+                Step::Upload => self.fresh_folder_requests(&level, costs),
                 Step::Replace | Step::Trash => match &self.remote {
                     Some(remote) if remote.trash_folders.contains(&level) => 0,
                     _ => costs.folder,
@@ -258,10 +258,11 @@ impl JobRun<'_> {
         Ok(requests)
     }
 
-    fn fresh_folder_requests(&self, folder: &TreePath, costs: &RequestCosts) -> Result<u64, Halt> {
-        let known = self.views().base_entry(folder)?;
+    fn fresh_folder_requests(&self, folder: &TreePath, costs: &RequestCosts) -> u64 {
+        // Where the index is damaged it may have to be made.
+        let known = self.views().base_entry(folder).ok().flatten();
         let exists = known.is_some_and(|entry| entry.kind == EntryKind::Directory);
-        Ok(if exists { 0 } else { costs.fresh_level })
+        if exists { 0 } else { costs.fresh_level }
     }
 
     /// Notes what a batch took.

@@ -90,7 +90,7 @@ impl JobRun<'_> {
         let (mut silent, mut left) = (Vec::new(), Vec::new());
         for (item, outcome) in batch.items.iter().zip(&outcomes) {
             match outcome {
-                Outcome::Confirmed => self.note_trashed(item, cleared)?,
+                Outcome::Confirmed => self.note_trashed(item, cleared),
                 Outcome::NotAttempted => left.push(Left::new(item.clone(), outcome.clone(), true)),
                 _ => silent.push((item.clone(), outcome.clone())),
             }
@@ -119,13 +119,12 @@ impl JobRun<'_> {
         self.unprotected(&left.item.path, &reason);
     }
 
-    fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
-        self.forget_kept(&item.path)?;
+    fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) {
+        self.forget_kept(&item.path);
         self.report.files_trashed += 1;
         self.ledger.moved_to_trash(moved_away(item));
         self.ledger.gone(item.path.clone());
         cleared.insert(item.path.clone());
-        Ok(())
     }
 
     /// Moves without a receipt: look at both ends, believe only what is seen. Gives
@@ -155,7 +154,7 @@ impl JobRun<'_> {
                     let may_be_repeated = backoff::is_worth_waiting(&outcome);
                     left.push(Left::new(item, outcome, may_be_repeated));
                 }
-                (None, Some(_)) => self.note_trashed(&item, cleared)?,
+                (None, Some(_)) => self.note_trashed(&item, cleared),
                 (None, None) => lost.push(item),
             }
         }
@@ -184,7 +183,7 @@ impl JobRun<'_> {
             if is_there {
                 left.push(Left::new(item, outcome, true));
             } else {
-                self.note_trashed(&item, cleared)?;
+                self.note_trashed(&item, cleared);
             }
         }
         Ok(left)
@@ -236,7 +235,7 @@ impl JobRun<'_> {
                 "{}: the version that the mirror held is gone, and it is not in the trash either",
                 item.path
             ));
-            self.forget_kept(&item.path)?;
+            self.forget_kept(&item.path);
             self.ledger.gone(item.path.clone());
             cleared.insert(item.path);
         }
@@ -258,6 +257,22 @@ impl JobRun<'_> {
             .transfer
             .has_folder(Place::Mirror, path)
             .map_err(|failure| Halt::from_failure("looking for a folder on the mirror", &failure))
+    }
+
+    /// Which of these paths the mirror shows as folders, empty or not: by one listing of each folder
+    /// above them.
+    pub(super) fn folders_of_mirror(&mut self, paths: &[TreePath]) -> Result<BTreeSet<TreePath>, Halt> {
+        if paths.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let above: BTreeSet<TreePath> = paths.iter().filter_map(TreePath::parent).collect();
+        self.spend_on_looks(above.len() as u64);
+        let remote = self.open_remote()?;
+        remote
+            .connection
+            .transfer
+            .folders_among(Place::Mirror, paths)
+            .map_err(|failure| Halt::from_failure("looking for folders on the mirror", &failure))
     }
 
     /// Moves a whole folder to the run's trash. True when it is there now, and the caller

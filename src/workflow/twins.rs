@@ -119,7 +119,7 @@ impl Trees {
         read(views.pending, pending, &mut trees.pending);
         let base = views.base_entry(folder).ok().flatten().and_then(|entry| entry.child);
         read(&views.base(), base, &mut trees.base);
-        let kept = views.kept_folder(folder)?;
+        let kept = views.kept_folder(folder);
         read(&views.kept(), kept, &mut trees.kept);
         Ok(trees)
     }

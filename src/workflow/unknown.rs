@@ -7,7 +7,7 @@
 use super::halt::Halt;
 use super::job_run::JobRun;
 use crate::commit::SideFile;
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::TreePath;
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ impl JobRun<'_> {
         let before = self.committed.unknown;
         let mut unknown: BTreeSet<TreePath> = before.iter().filter(|path| !is_known(path)).cloned().collect();
         let base = views.base();
-        for change in diff(&base, views.pending, Equality::Stamp) {
+        for change in diff(&base, views.pending, views.equality) {
             let change = change.map_err(Halt::fatal)?;
             if change.base_is_unknown && change.pending.is_some_and(|pending| pending.is_on_mirror()) {
                 unknown.insert(change.path);

@@ -80,7 +80,7 @@ impl JobRun<'_> {
                         let racy = candidate.pending.flags.contains(EntryFlags::RACY);
                         late.push((index as u32, confirmed(&candidate.upload_item(), racy)));
                     }
-                    self.note_held(candidate, held)?;
+                    self.note_held(candidate, held);
                 }
                 outcome => failed.push((candidate, outcome.clone())),
             }
@@ -91,14 +91,13 @@ impl JobRun<'_> {
         Ok((failed, self.halt_if_hopeless("uploading", &outcomes)))
     }
 
-    fn note_held(&mut self, candidate: Candidate, held: &mut BTreeSet<TreePath>) -> Result<(), Halt> {
+    fn note_held(&mut self, candidate: Candidate, held: &mut BTreeSet<TreePath>) {
         self.report.files_uploaded += 1;
         self.report.bytes_uploaded += candidate.pending.stamp.size;
         self.committed.doubts.remove(&name_on_mirror(&candidate));
-        self.forget_kept(&candidate.path)?;
+        self.forget_kept(&candidate.path);
         held.insert(candidate.path.clone());
         self.ledger.held(candidate.path, candidate.pending);
-        Ok(())
     }
 
     /// What of a failed batch is tried again, after a wait where that may help. What is
@@ -142,7 +141,7 @@ impl JobRun<'_> {
         for ((candidate, outcome), is_tried) in std::mem::take(failed).into_iter().zip(is_tried) {
             match is_tried {
                 false => failed.push((candidate, outcome)),
-                true if proven.contains(&candidate.path) => self.note_held(candidate, held)?,
+                true if proven.contains(&candidate.path) => self.note_held(candidate, held),
                 true => again.push(candidate),
             }
         }

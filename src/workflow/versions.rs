@@ -165,7 +165,7 @@ fn locate(
 ) -> Result<Kept, Halt> {
     let state = State::find(opened, &At::Run(seen.run.to_string()))?;
     let trees = [opened.docket.base, opened.docket.kept].map(|root| Tree::new(&opened.nodes, root, observer));
-    Ok(match Locator::new(&state, opened, &trees).locate(path, entry) {
+    Ok(match Locator::new(&state, opened, &trees).locate(path, entry).location {
         Location::Mirror => Kept::Mirror,
         Location::Trash(run) => Kept::Trash(run),
         Location::Gone(reason) => Kept::Gone(reason),

@@ -2,6 +2,7 @@
 
 use super::halt::Halt;
 use super::tree_walk::{Next, Selection, Visit, walk};
+use crate::diff::Equality;
 use crate::index::{NodeFile, PendingTree, Root, Tree, find};
 use crate::model::{Directory, DirectoryPointer, EntryKind, OwnedEntry, TreePath, TreeView};
 use crate::observe::Observer;
@@ -15,7 +16,19 @@ pub(super) struct Views<'a> {
     pub(super) base: Option<Root>,
     pub(super) kept: Option<Root>,
     pub(super) pending: &'a PendingTree<'a>,
+    /// When base and pending count as equal.
+    pub(super) equality: Equality,
     pub(super) observer: &'a dyn Observer,
+}
+
+/// What the index says of one path on the side of what is kept.
+pub(super) enum Kept {
+    /// Nothing is kept there.
+    Nothing,
+    /// This is.
+    Held(Box<OwnedEntry>),
+    /// The index is damaged there: something may be kept.
+    NotKnown,
 }
 
 /// What stands against a new path on the side of what is kept.
@@ -26,6 +39,9 @@ pub(super) enum KeptConflict {
     FileAbove(TreePath, Box<OwnedEntry>),
     /// A kept folder lies where a file must be.
     FolderHere,
+    /// The index is damaged there: a kept file may lie at one of these folders, or a kept
+    /// folder where the file must be.
+    NotKnown(Vec<TreePath>),
 }
 
 impl<'a> Views<'a> {
@@ -64,44 +80,46 @@ impl<'a> Views<'a> {
     }
 
     /// What is kept on the mirror at exactly this path.
-    pub(super) fn kept_entry(&self, path: &TreePath) -> Result<Option<OwnedEntry>, Halt> {
-        if self.kept.is_none() {
-            return Ok(None);
+    pub(super) fn kept_entry(&self, path: &TreePath) -> Kept {
+        match find(&self.kept(), path) {
+            Ok(Some(entry)) if entry.is_on_mirror() => Kept::Held(Box::new(entry)),
+            Ok(_) => Kept::Nothing,
+            Err(_) => Kept::NotKnown,
         }
-        let found = find(&self.kept(), path).map_err(Halt::damaged_index)?;
-        Ok(found.filter(OwnedEntry::is_on_mirror))
     }
 
-    /// Where what is kept below the folder at `path` is written down.
-    pub(super) fn kept_folder(&self, path: &TreePath) -> Result<Option<DirectoryPointer>, Halt> {
-        if self.kept.is_none() {
-            return Ok(None);
-        }
-        Ok(find(&self.kept(), path).map_err(Halt::damaged_index)?.and_then(|entry| entry.child))
+    /// Where what is known to be kept below the folder at `path` is written down.
+    pub(super) fn kept_folder(&self, path: &TreePath) -> Option<DirectoryPointer> {
+        find(&self.kept(), path).ok().flatten().and_then(|entry| entry.child)
     }
 
     /// What is kept on the mirror where it hinders a new file at `path`.
-    pub(super) fn kept_conflict(&self, path: &TreePath) -> Result<KeptConflict, Halt> {
-        if self.kept.is_none() {
-            return Ok(KeptConflict::None);
-        }
+    pub(super) fn kept_conflict(&self, path: &TreePath) -> KeptConflict {
+        let mut not_known = Vec::new();
         let mut above = path.parent();
         while let Some(folder) = above.filter(|folder| !folder.is_root()) {
-            if let Some(kept) = self.kept_entry(&folder)? {
-                return Ok(KeptConflict::FileAbove(folder, Box::new(kept)));
-            }
             above = folder.parent();
+            match self.kept_entry(&folder) {
+                Kept::Nothing => {}
+                Kept::Held(kept) => return KeptConflict::FileAbove(folder, kept),
+                Kept::NotKnown => not_known.push(folder),
+            }
         }
-        Ok(if self.keeps_anything_below(path)? { KeptConflict::FolderHere } else { KeptConflict::None })
+        match find(&self.kept(), path) {
+            Err(_) => KeptConflict::NotKnown(not_known),
+            Ok(found) if self.is_kept_folder(found.as_ref()) => KeptConflict::FolderHere,
+            Ok(_) => KeptConflict::None,
+        }
     }
 
-    /// True when something below the folder at `path` is kept on the mirror.
-    pub(super) fn keeps_anything_below(&self, path: &TreePath) -> Result<bool, Halt> {
-        if self.kept.is_none() {
-            return Ok(false);
-        }
-        let found = find(&self.kept(), path).map_err(Halt::damaged_index)?;
-        Ok(found.is_some_and(|entry| entry.kind == EntryKind::Directory && self.files_below_kept(&entry) > 0))
+    /// True when something below the folder at `path` is kept on the mirror, or may be: the index is
+    /// damaged there.
+    pub(super) fn keeps_anything_below(&self, path: &TreePath) -> bool {
+        find(&self.kept(), path).map_or(true, |found| self.is_kept_folder(found.as_ref()))
+    }
+
+    fn is_kept_folder(&self, found: Option<&OwnedEntry>) -> bool {
+        found.is_some_and(|entry| entry.kind == EntryKind::Directory && self.files_below_kept(entry) > 0)
     }
 
     fn files_below_kept(&self, folder: &OwnedEntry) -> u64 {
@@ -111,11 +129,15 @@ impl<'a> Views<'a> {
         totals.map_or(1, |totals| totals.files)
     }
 
-    /// True when nothing is known to lie on the mirror at or below the folder at `path`.
-    pub(super) fn mirror_lacks_folder(&self, path: &TreePath) -> Result<bool, Halt> {
-        let known = self.base_entry(path)?.filter(|entry| entry.kind == EntryKind::Directory);
-        let is_held = known.is_some_and(|folder| self.files_below(&folder) > 0);
-        Ok(!is_held && !self.keeps_anything_below(path)?)
+    /// True when nothing is known to lie on the mirror at or below the folder at `path`. Where the index
+    /// is damaged it may lack: to make a folder that is there costs a request and does no harm.
+    pub(super) fn mirror_lacks_folder(&self, path: &TreePath) -> bool {
+        let known = find(&self.base(), path).ok().flatten();
+        let is_held = known
+            .filter(|entry| entry.kind == EntryKind::Directory)
+            .is_some_and(|folder| self.files_below(&folder) > 0);
+        let kept = find(&self.kept(), path).ok().flatten();
+        !is_held && !self.is_kept_folder(kept.as_ref())
     }
 
     /// How many files the base has below a directory of its own.

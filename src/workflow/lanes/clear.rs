@@ -5,7 +5,8 @@
 //! it. So: objects in the way of another type go to the trash first, folders as
 //! one piece; junk that a broken upload left behind is deleted by list.
 
-use crate::diff::{Equality, diff};
+use super::perhaps_kept::PerhapsKept;
+use crate::diff::diff;
 use crate::model::{BatchItem, Change, EntryKind, TreePath};
 use crate::plan::{Classifier, Removal, Tally, Upload};
 use crate::workflow::halt::Halt;
@@ -28,8 +29,9 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
     let base = views.base();
     let mut classifier = Classifier::new(run.policy());
     let mut in_the_way = Vec::new();
+    let mut perhaps_kept = PerhapsKept::default();
     let mut moved_folder: Option<TreePath> = None;
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         if let Some(folder) = &moved_folder {
@@ -40,7 +42,7 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
             moved_folder = None;
         }
         if run.waiting_for(&change.path).is_some() {
-            if change.pending.is_none() && is_whole_folder(&views, &change)? {
+            if change.pending.is_none() && is_whole_folder(&views, &change) {
                 run.halt_without_room_for(run.whole_folder_requests())?;
                 if run.is_gone(&change.path) && run.trash_folder(&change.path)? {
                     moved_folder = Some(change.path);
@@ -66,24 +68,38 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
             in_the_way.push(removal_item(change.path.clone(), held));
         }
         if decision.upload == Upload::New {
-            match views.kept_conflict(&change.path)? {
-                KeptConflict::None => {}
-                KeptConflict::FileAbove(path, kept) => {
-                    if !in_the_way.iter().any(|item: &BatchItem| item.path == path) {
-                        in_the_way.push(removal_item(path, &kept));
-                    }
-                }
-                KeptConflict::FolderHere => run.block(
-                    change.path,
-                    "a folder of that name is kept on the mirror; --accept kept moves it to the trash",
-                ),
-            }
+            make_way_through_kept(run, &views, change.path, &mut in_the_way, &mut perhaps_kept);
+        }
+        if perhaps_kept.len() >= BATCH_FILES_MAX {
+            in_the_way.extend(perhaps_kept.look(run)?);
         }
         if in_the_way.len() >= run.files_per_batch(BATCH_FILES_MAX) {
             trash_or_block(run, std::mem::take(&mut in_the_way))?;
         }
     }
+    in_the_way.extend(perhaps_kept.look(run)?);
     trash_or_block(run, in_the_way)
+}
+
+/// What is kept on the mirror gives way to a new file, or hinders it.
+fn make_way_through_kept(
+    run: &mut JobRun<'_>,
+    views: &Views<'_>,
+    path: TreePath,
+    in_the_way: &mut Vec<BatchItem>,
+    perhaps_kept: &mut PerhapsKept,
+) {
+    match views.kept_conflict(&path) {
+        KeptConflict::None => {}
+        KeptConflict::FileAbove(above, kept) => {
+            if !in_the_way.iter().any(|item: &BatchItem| item.path == above) {
+                in_the_way.push(removal_item(above, &kept));
+            }
+        }
+        KeptConflict::FolderHere => run
+            .block(path, "a folder of that name is kept on the mirror; --accept kept moves it to the trash"),
+        KeptConflict::NotKnown(above) => perhaps_kept.add(path, above),
+    }
 }
 
 fn is_folder_in_the_way(change: &Change, upload: Upload) -> bool {
@@ -93,9 +109,9 @@ fn is_folder_in_the_way(change: &Change, upload: Upload) -> bool {
 }
 
 /// A folder of the base that can leave in one piece.
-fn is_whole_folder(views: &Views<'_>, change: &Change) -> Result<bool, Halt> {
+fn is_whole_folder(views: &Views<'_>, change: &Change) -> bool {
     let is_folder = change.base.as_ref().is_some_and(|base| base.kind == EntryKind::Directory);
-    Ok(is_folder && !views.keeps_anything_below(&change.path)?)
+    is_folder && !views.keeps_anything_below(&change.path)
 }
 
 /// Nothing goes up under a name that is, on this remote, that of what is still there.

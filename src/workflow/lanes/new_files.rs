@@ -4,7 +4,7 @@
 //! ahead and no more; the first one while a first run looks at the remote.
 
 use super::prepare::{self, Candidate, Prepared};
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::TreePath;
 use crate::observe::Observer;
 use crate::plan::{Classifier, Policy, SizeClass, Upload};
@@ -12,7 +12,7 @@ use crate::scan::RootDirectory;
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::{JobRun, is_below_any};
 use crate::workflow::spending::Step;
-use crate::workflow::views::Views;
+use crate::workflow::views::{Kept, Views};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -81,7 +81,7 @@ impl Reader<'_> {
         let mut chunk: Vec<Candidate> = Vec::new();
         let (mut bytes, mut list_bytes) = (0u64, 0usize);
         let base = self.views.base();
-        for change in diff(&base, self.views.pending, Equality::Stamp) {
+        for change in diff(&base, self.views.pending, self.views.equality) {
             let change = change.map_err(Halt::fatal)?;
             if classifier.decide(&change).upload != Upload::New {
                 continue;
@@ -90,7 +90,7 @@ impl Reader<'_> {
             let size = candidate.pending.stamp.size;
             if SizeClass::of(size) != self.class
                 || is_below_any(&self.blocked, &candidate.path)
-                || self.views.kept_entry(&candidate.path)?.is_some()
+                || !matches!(self.views.kept_entry(&candidate.path), Kept::Nothing)
             {
                 continue;
             }

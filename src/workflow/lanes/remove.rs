@@ -1,6 +1,6 @@
 //! What vanished from the source leaves the mirror, or is known as kept.
 
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::{BatchItem, Change, EntryFlags, EntryKind, TreePath};
 use crate::plan::{Classifier, Removal};
 use crate::scan::{Presence, presence};
@@ -24,7 +24,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
     let mut classifier = Classifier::new(run.policy());
     let mut vanished = Vec::new();
     let mut moved_folder: Option<TreePath> = None;
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         let decision = classifier.decide(&change);
         if run.waiting_for(&change.path).is_some() {
@@ -38,7 +38,7 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
             }
             moved_folder = None;
         }
-        if is_worth_a_folder_move(run, &views, &change)? && run.is_folder_move_wanted()? {
+        if is_worth_a_folder_move(run, &views, &change) && run.is_folder_move_wanted()? {
             run.halt_without_room_for(run.whole_folder_requests())?;
             if run.is_gone(&change.path) && run.trash_folder(&change.path)? {
                 moved_folder = Some(change.path);
@@ -66,16 +66,16 @@ pub(in crate::workflow) fn is_worth_a_folder_move(
     run: &JobRun<'_>,
     views: &Views<'_>,
     change: &Change,
-) -> Result<bool, Halt> {
+) -> bool {
     let Some(folder) = change.base.as_ref().filter(|entry| entry.kind == EntryKind::Directory) else {
-        return Ok(false);
+        return false;
     };
     let is_vanished = change.pending.is_none();
-    Ok(is_vanished
+    is_vanished
         && !change.path.is_root()
         && !is_below_any(&run.moved_folders, &change.path)
         && views.files_below(folder) >= FOLDER_FILES_MIN
-        && !views.keeps_anything_below(&change.path)?)
+        && !views.keeps_anything_below(&change.path)
 }
 
 /// Looks a second time right before the list is written: absence must be proven.

@@ -2,13 +2,14 @@
 //! in their place. A pair is small, so that the mirror never has a long hole.
 
 use super::prepare::{self, Candidate};
-use crate::diff::{Equality, diff};
+use crate::diff::diff;
 use crate::model::BatchItem;
 use crate::plan::{Classifier, Upload};
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
 use crate::workflow::spending::Step;
 use crate::workflow::trashing::Purpose;
+use crate::workflow::views::Kept;
 
 /// Files of one pair at the most.
 pub(in crate::workflow) const PAIR_FILES_MAX: usize = 200;
@@ -23,15 +24,17 @@ pub(super) fn replace_changed(run: &mut JobRun<'_>) -> Result<(), Halt> {
     let mut suspects = Vec::new();
     let mut suspect_bytes = 0;
     let mut differing = Vec::new();
-    for change in diff(&base, views.pending, Equality::Stamp) {
+    for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
         let upload = classifier.decide(&change).upload;
         let Some(mut candidate) = Candidate::from_change(change) else { continue };
         match upload {
             Upload::Changed | Upload::Suspect => {}
-            Upload::New => match views.kept_entry(&candidate.path)? {
-                Some(kept) => candidate.base = Some(kept),
-                None => continue,
+            Upload::New => match views.kept_entry(&candidate.path) {
+                Kept::Held(kept) => candidate.base = Some(*kept),
+                // As an older version that is not known, below.
+                Kept::NotKnown => candidate.base = None,
+                Kept::Nothing => continue,
             },
             Upload::None => continue,
         }
@@ -66,7 +69,7 @@ fn compare(
     let read = prepare::read_all(run.source(), suspects, run.budget().bytes_max, run.observer());
     for candidate in run.sort_out(read) {
         if candidate.is_same_content() {
-            run.refresh(candidate)?;
+            run.refresh(candidate);
         } else {
             differing.push(candidate);
         }

@@ -231,7 +231,8 @@ impl<'a> Restoring<'a> {
             return Ok(());
         }
         let Some(replace) = self.gives_way(path, existing) else { return Ok(()) };
-        let place = match self.locator.locate(path, &OwnedEntry::from(entry)) {
+        let located = self.locator.locate(path, &OwnedEntry::from(entry));
+        let place = match located.location {
             Location::Mirror => None,
             Location::Trash(run) => Some(run),
             Location::Gone(reason) => {
@@ -251,7 +252,7 @@ impl<'a> Restoring<'a> {
             path: path.clone(),
             size: entry.stamp.size,
             attributes: entry.into(),
-            digest: entry.digest(),
+            digest: located.digest,
             replace,
         });
         if waiting.bytes >= BATCH_BYTES_MAX || waiting.files.len() >= BATCH_FILES_MAX {
