@@ -145,6 +145,28 @@ fn what_is_newly_excluded_leaves_the_backup_though_the_first_run_ended_early() {
     assert_eq!(held(&world, "secret/s1").as_deref(), Some("secret"));
 }
 
+/// Rules that were tried for one run only, and that run was killed with files on the mirror.
+#[test]
+fn what_a_killed_run_sent_by_other_rules_leaves_the_backup_with_them() {
+    let mut world = newly_excluded();
+    world.backup(&[]).expect(0);
+    world.set("exclude", "[]");
+    world.write("secret/s2", "another secret");
+    let watched = world.configuration.rclone.clone();
+    world.before_rclone(
+        "case \"$*\" in *copy*files-from-raw*) \"$real\" \"$@\"; status=$?; kill -9 $PPID; exit $status;; esac",
+    );
+    assert_ne!(world.backup(&[]).code, 0);
+    assert_eq!(held(&world, "secret/s2").as_deref(), Some("another secret"));
+    world.configuration.rclone = watched;
+    world.set("exclude", "[\"/secret/\"]");
+
+    assert_eq!(world.backup(&[]).expect(0).number("files_out_of_scope"), 1);
+    world.write("secret/s2", "this is nobody's business");
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
+    assert_eq!(held(&world, "secret/s2").as_deref(), Some("another secret"));
+}
+
 #[test]
 fn what_is_newly_excluded_leaves_the_backup_though_a_folder_could_not_be_read_at_first() {
     let mut world = World::local(Rclone::Current);

@@ -76,6 +76,11 @@ impl Ledger {
         self.folders_gone.range(..=path).next_back().is_some_and(|folder| path.is_within(folder))
     }
 
+    /// Something came to the mirror.
+    pub(super) fn holds_anything(&self) -> bool {
+        self.states.values().any(|state| matches!(state, PathState::Held(_)))
+    }
+
     /// How much there is to commit.
     pub(super) fn len(&self) -> usize {
         self.states.len() + self.folders_gone.len() + self.kept.len()

@@ -9,6 +9,7 @@ use super::configuration::Job;
 use super::connect::{Connection, Connector, encoding_of, read_process_mark};
 use super::halt::Halt;
 use super::ledger::{Ledger, PathState};
+use super::scope;
 use super::surroundings::Surroundings;
 use super::trashing::{moved_away, removal_item};
 use crate::commit::StateDir;
@@ -368,6 +369,10 @@ impl<'r> Folding<'r, '_> {
         let aside = ledger.take_aside();
         let edits = ledger.base_edits().into_iter().map(Ok::<_, Infallible>);
         let mut facts = self.committed.docket.facts.clone();
+        if ledger.holds_anything() {
+            // The run may have sent it by other rules than those of the base.
+            facts.scope_digest = scope::MIXED;
+        }
         if owner_may_be_written {
             facts.last_run = Some(run);
             facts.owner_ahead = Some(run);

@@ -2,7 +2,8 @@
 //!
 //! The scan does not match known names again when the rules are those of the base.
 //! So the rules of a run count from when nothing is left in the base that they
-//! leave out; until then they are unknown, whatever ended the run.
+//! leave out; until then they are unknown, whatever ended the run. What a killed run sent
+//! came by rules that nobody has written down.
 
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -11,7 +12,7 @@ use crate::index::Facts;
 use crate::model::EntryFlags;
 
 /// Some names of the base came by other rules: the next scan matches them all.
-const MIXED: [u8; 32] = [0; 32];
+pub(super) const MIXED: [u8; 32] = [0; 32];
 
 impl JobRun<'_> {
     /// What the docket says when all that the scan found out of scope has left the base.
