@@ -22,6 +22,7 @@ mod backup_faults;
 mod backup_guards;
 mod backup_kills;
 mod backup_lies;
+mod backup_links;
 mod backup_mounts;
 mod backup_requests;
 mod backup_runs;

@@ -123,8 +123,9 @@ impl<'a> Classifier<'a> {
     fn removal_of(&self, change: &Change) -> Removal {
         let becomes_directory =
             change.pending.as_ref().is_some_and(|entry| entry.kind == EntryKind::Directory);
-        let base_is_file = change.base.as_ref().is_some_and(|entry| entry.kind == EntryKind::File);
-        if self.blocked.is_some() || (becomes_directory && base_is_file) {
+        // A link `a` lies there as `a.rclonelink` and would hinder nobody; but the index has one entry
+        // for it and the folder, on the side of what is kept as well.
+        if self.blocked.is_some() || becomes_directory {
             Removal::Blocking
         } else if self.policy.keep_deleted {
             Removal::Keep
@@ -149,6 +150,9 @@ fn compare(base: &OwnedEntry, pending: &OwnedEntry) -> Upload {
     }
 }
 
+/// What rclone appends to the names of links.
+const LINK_ENDING: &[u8] = b".rclonelink";
+
 /// The path under which an entry lies on the mirror: its own, or with rclone's
 /// ending for links that are uploaded.
 pub fn mirror_path(path: &TreePath, as_link: bool) -> TreePath {
@@ -156,8 +160,14 @@ pub fn mirror_path(path: &TreePath, as_link: bool) -> TreePath {
         return path.clone();
     }
     let mut bytes = path.as_bytes().to_vec();
-    bytes.extend_from_slice(b".rclonelink");
+    bytes.extend_from_slice(LINK_ENDING);
     TreePath::from_bytes(bytes).unwrap_or_else(|_| path.clone())
+}
+
+/// The path of the link that lies on the mirror as `name`, if that is the name of one.
+pub fn path_of_link(name: &TreePath) -> Option<TreePath> {
+    let path = TreePath::from_bytes(name.as_bytes().strip_suffix(LINK_ENDING)?).ok()?;
+    (!path.is_root() && mirror_path(&path, true) == *name).then_some(path)
 }
 
 #[cfg(test)]
@@ -258,6 +268,30 @@ mod tests {
             decide(KEEP, &changes),
             [(Removal::None, Upload::New), (Removal::Blocking, Upload::None), (Removal::Keep, Upload::None)]
         );
+    }
+
+    #[test]
+    fn a_link_makes_room_for_a_folder_of_its_name_though_it_lies_beside_it() {
+        let mut link = entry(EntryKind::Symlink, 1, None);
+        link.flags = EntryFlags::UPLOADED_LINK;
+        let changes = [change("a", Some(link), folder()), change("a/x", None, seen(1))];
+        for policy in [DELETE, KEEP] {
+            assert_eq!(
+                decide(policy, &changes),
+                [(Removal::Blocking, Upload::None), (Removal::None, Upload::New)]
+            );
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_link_on_the_mirror_leads_back_to_its_path() {
+        for path in ["a", "b/a", "a.rclonelink"] {
+            let path = TreePath::from_bytes(path).unwrap_or_default();
+            assert_eq!(path_of_link(&mirror_path(&path, true)), Some(path));
+        }
+        for name in ["a", "b/.rclonelink", ".rclonelink", "rclonelink"] {
+            assert_eq!(path_of_link(&TreePath::from_bytes(name).unwrap_or_default()), None, "{name}");
+        }
     }
 
     #[test]

@@ -23,11 +23,20 @@ impl Merge<'_> {
             LinkPolicy::Record | LinkPolicy::Follow => EntryFlags::NONE,
         };
         if let (Some(base), Some(known)) = (base, known) {
-            // On the mirror because of another `links`: kept, not deleted.
-            let left_by_policy = base.flags.contains(EntryFlags::FOLLOWED)
-                || (base.flags.contains(EntryFlags::UPLOADED_LINK)
-                    && !flags.contains(EntryFlags::UPLOADED_LINK));
+            let (was_followed, was_uploaded) =
+                (base.flags.contains(EntryFlags::FOLLOWED), base.flags.contains(EntryFlags::UPLOADED_LINK));
+            // On the mirror because of another `links`: kept, not deleted. Where the link itself goes up,
+            // a file that it led to is its older version, and has to leave: there is one entry for both.
+            let left_by_policy = match self.options.links {
+                LinkPolicy::Upload => was_followed && base.kind == EntryKind::Directory,
+                LinkPolicy::Record | LinkPolicy::Follow => was_followed || was_uploaded,
+            };
             if left_by_policy {
+                if flags.contains(EntryFlags::UPLOADED_LINK) {
+                    let reason = "was followed, and is to be uploaded as a link now: what it led to is kept on the \
+                                  mirror, and the next run sends the link";
+                    self.note(name, reason.into());
+                }
                 return self.out_of_scope(known);
             }
             // The size of a link can lie (fscrypt), its target never changes in place.

@@ -210,6 +210,7 @@ pub struct RootDirectory {
     pub(crate) inode: u64,
     pub(crate) file_system: FileSystem,
     pub(crate) hard_links: HardLinks,
+    pub(crate) follows_links: bool,
 }
 
 impl RootDirectory {
@@ -227,7 +228,16 @@ impl RootDirectory {
             inode: metadata.inode,
             file_system,
             hard_links: HardLinks::default(),
+            follows_links: false,
         })
+    }
+
+    /// Symlinks on the way to a file are followed (`links = "follow"`). Only the link itself is
+    /// marked in the index: nothing says of a file below it that it was reached through one.
+    #[must_use]
+    pub fn following_links(mut self, follow: bool) -> RootDirectory {
+        self.follows_links = follow;
+        self
     }
 
     /// True when `root` leads to this very directory still. It stays open when it is renamed, or
@@ -242,10 +252,15 @@ impl RootDirectory {
 
     /// Opens the directory at `path`, component by component: paths may be
     /// longer than the kernel takes at once, and none of them may be a symlink
-    /// unless `follow`.
-    pub(crate) fn open_below(&self, path: &TreePath, follow: bool) -> Result<OwnedFd, Errno> {
-        let entering = if follow { Entering::Following } else { Entering::AnyMount };
+    /// unless links are followed.
+    pub(crate) fn open_below(&self, path: &TreePath) -> Result<OwnedFd, Errno> {
+        let entering = self.entering();
         self.open_components(path.components().map(|name| (name, entering)))
+    }
+
+    /// How the directories on the way to a file are opened.
+    pub(crate) fn entering(&self) -> Entering {
+        if self.follows_links { Entering::Following } else { Entering::AnyMount }
     }
 
     pub(crate) fn open_components<'n>(

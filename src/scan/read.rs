@@ -5,7 +5,7 @@ use crate::model::{ContentDigest, Name, Permissions, Stamp, Timestamp, TreePath}
 use crate::observe::{Counter, Observer};
 use crate::scan::RootDirectory;
 use crate::scan::hash::{hash, is_large};
-use crate::scan::open::{Entering, OpenFile, open_directory, open_without_atime, stat_file};
+use crate::scan::open::{OpenFile, open_directory, open_without_atime, stat_file};
 use crate::scan::settled::{FileSystem, MAPPED_WRITES_NS, before};
 use crate::scan::walk::now;
 use rayon::prelude::*;
@@ -74,8 +74,9 @@ pub enum ReadFileError {
     },
 }
 
-/// Reads the file at `path` below `root`. Symlinks are followed only with
-/// `follow`; FIFOs, sockets and devices are never read.
+/// Reads the file at `path` below `root`. A symlink in its own place is followed only with
+/// `follow`, those above it if `root` is [`RootDirectory::following_links`]; FIFOs, sockets and
+/// devices are never read.
 ///
 /// # Errors
 /// See [`ReadFileError`].
@@ -100,13 +101,12 @@ pub struct FileReader<'a> {
     /// The directories on the way to `folder`, its name and itself the last.
     open: Vec<(Vec<u8>, OwnedFd)>,
     folder: TreePath,
-    follow: bool,
 }
 
 impl<'a> FileReader<'a> {
     /// A reader below `root`, with nothing open yet.
     pub fn new(root: &'a RootDirectory) -> Self {
-        FileReader { root, open: Vec::new(), folder: TreePath::root(), follow: false }
+        FileReader { root, open: Vec::new(), folder: TreePath::root() }
     }
 
     /// As [`read_file`], but [`Reading::OncePerInode`].
@@ -130,10 +130,10 @@ impl<'a> FileReader<'a> {
             return open_without_atime(&self.root.descriptor, name, flags);
         }
         if folder.components().count() > OPEN_DIRECTORIES_MAX {
-            return open_without_atime(&self.root.open_below(&folder, follow)?, name, flags);
+            return open_without_atime(&self.root.open_below(&folder)?, name, flags);
         }
-        if folder != self.folder || follow != self.follow {
-            let entered = self.enter(&folder, follow);
+        if folder != self.folder {
+            let entered = self.enter(&folder);
             self.folder = if entered.is_ok() { folder } else { TreePath::root() };
             entered?;
         }
@@ -144,16 +144,11 @@ impl<'a> FileReader<'a> {
     }
 
     /// Leaves what is not on the way to `folder`, and opens what is.
-    fn enter(&mut self, folder: &TreePath, follow: bool) -> Result<(), Errno> {
+    fn enter(&mut self, folder: &TreePath) -> Result<(), Errno> {
         let is_open = |(name, (open, _)): &(&Name, &(Vec<u8>, OwnedFd))| *name == open.as_slice();
-        let shared = if follow == self.follow {
-            folder.components().zip(&self.open).take_while(is_open).count()
-        } else {
-            0
-        };
+        let shared = folder.components().zip(&self.open).take_while(is_open).count();
         self.open.truncate(shared);
-        self.follow = follow;
-        let entering = if follow { Entering::Following } else { Entering::AnyMount };
+        let entering = self.root.entering();
         for name in folder.components().skip(shared) {
             let above = self.open.last().map_or(&self.root.descriptor, |(_, above)| above);
             let directory = open_directory(above, name, entering)?;
@@ -174,8 +169,8 @@ impl<'a> FolderReader<'a> {
     ///
     /// # Errors
     /// When it is gone, or cannot be opened.
-    pub fn open(root: &'a RootDirectory, path: &TreePath, follow: bool) -> Result<Self, ReadFileError> {
-        let folder = root.open_below(path, follow).map_err(|errno| error_of(path, errno))?;
+    pub fn open(root: &'a RootDirectory, path: &TreePath) -> Result<Self, ReadFileError> {
+        let folder = root.open_below(path).map_err(|errno| error_of(path, errno))?;
         Ok(FolderReader { root, folder })
     }
 

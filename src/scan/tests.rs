@@ -371,6 +371,11 @@ fn a_file_is_read_to_its_digest() {
     let error = |text: &str| read_file(&root, &path(text), false, &Recorder::default()).unwrap_err();
     assert!(matches!(error("a/b/none"), ReadFileError::Vanished { .. }));
     assert!(matches!(error("a/b"), ReadFileError::NotAFile { .. }));
+    link(&source, "a/b", "way");
+    assert!(matches!(error("way/one"), ReadFileError::NotAFile { .. }), "no way through a symlink");
+    let following = RootDirectory::open(source.root()).unwrap().following_links(true);
+    let read = read_file(&following, &path("way/one"), false, &Recorder::default()).unwrap();
+    assert_eq!(read.digest, ContentDigest::of(b"a/b/one"));
 }
 
 /// Rewrites a file whenever one was hashed, before anybody looks at it again.

@@ -16,7 +16,6 @@ use super::{
 };
 use crate::index::PendingStore;
 use crate::observe::Event;
-use crate::scan::RootDirectory;
 use std::time::Instant;
 use time::OffsetDateTime;
 
@@ -107,7 +106,7 @@ fn back_up_one(
         .map_err(|error| Halt::Fatal(format!("completing the pending tree: {error}")))?;
     guards::after_scan(job, &committed, &scanned, options)?;
 
-    let root = RootDirectory::open(&job.source).map_err(source::cannot_open)?;
+    let root = source::open_root(job)?;
     let mut run = JobRun::new(&connector, options, committed, &root, &pending, &scanned, report);
     if !run.has_work(&scanned)? {
         run.report.files_unchanged = run.report.files_scanned;

@@ -20,7 +20,7 @@ use super::views::{Kept, Views};
 use super::{owner, settle};
 use crate::diff::{Equality, diff};
 use crate::index::{Facts, PendingTree, RunCounts};
-use crate::model::{BatchItem, Lane, RunId, Timestamp, TreePath};
+use crate::model::{BatchItem, EntryKind, Lane, RunId, Timestamp, TreePath};
 use crate::observe::{Event, Observer, Phase};
 use crate::plan::{Budget, Policy};
 use crate::scan::{Presence, RootDirectory, SecondLook, SourceIdentity, presence};
@@ -313,7 +313,7 @@ impl<'a> JobRun<'a> {
 
     /// The mirror holds this content already: only the stamp is new.
     pub(super) fn refresh(&mut self, candidate: Candidate) {
-        self.forget_kept(&candidate.path);
+        self.forget_kept(&candidate.path, candidate.pending.kind == EntryKind::Symlink);
         self.ledger.held(candidate.path, candidate.pending);
         // The plan counted it as changed, for want of a look.
         if self.report.files_changed > 0 {
@@ -322,11 +322,14 @@ impl<'a> JobRun<'a> {
         }
     }
 
-    /// What is in the source again is not kept any more, but held.
-    pub(super) fn forget_kept(&mut self, path: &TreePath) {
+    /// What is in the source again is not kept any more, but held. A link and a file of one path are two
+    /// objects of the mirror: only what is of the same kind is the same.
+    pub(super) fn forget_kept(&mut self, path: &TreePath, as_link: bool) {
         match self.views().kept_entry(path) {
-            Kept::Nothing => {}
-            Kept::Held(_) => self.ledger.unkeep(path.clone()),
+            Kept::Held(kept) if (kept.kind == EntryKind::Symlink) == as_link => {
+                self.ledger.unkeep(path.clone());
+            }
+            Kept::Nothing | Kept::Held(_) => {}
             // What else that directory keeps would be forgotten with it.
             Kept::NotKnown => self.say_kept_is_damaged(path),
         }
@@ -345,7 +348,7 @@ impl<'a> JobRun<'a> {
 
     /// True when anything is kept on the mirror.
     pub(super) fn has_kept(&self) -> bool {
-        self.committed.docket.kept.is_some_and(|kept| kept.totals.files > 0)
+        self.views().keeps_anything()
     }
 
     /// The id of this run, whether or not it opened the remote.

@@ -139,14 +139,14 @@ impl<'r> Folding<'r, '_> {
         match (lane, settled) {
             (Lane::Upload, Settled::Confirmed { .. }) => match held_entry(&self.job.source, &item, settled) {
                 Some(entry) => self.hold(item.path, entry),
-                None => self.doubt(item.path),
+                None => self.doubt(&item),
             },
             (Lane::Upload, Settled::Unknown) => doubts.uploads.push(item),
             (_, Settled::NotDone(NotDone::NotAttempted | NotDone::Vanished)) => {}
-            (Lane::Upload, Settled::NotDone(_)) => self.doubt(item.path),
+            (Lane::Upload, Settled::NotDone(_)) => self.doubt(&item),
             (Lane::Trash, Settled::Confirmed { .. }) => self.moved(&item),
             (Lane::Trash, _) => doubts.doubt_move(item),
-            (Lane::Delete, Settled::Confirmed { .. }) => self.gone(item.path),
+            (Lane::Delete, Settled::Confirmed { .. }) => self.gone(&item),
             (Lane::Delete, _) => doubts.deletions.push(item),
             // Without an outcome it may be gone: the record must not promise it.
             (Lane::Discard, _) => self.ledger.discarded(&[mirror_path(&item.path, item.as_link)].into()),
@@ -215,31 +215,34 @@ impl<'r> Folding<'r, '_> {
     }
 
     fn hold(&mut self, path: TreePath, entry: OwnedEntry) {
-        self.committed.doubts.remove(&path);
-        self.unkeep(&path);
+        let as_link = entry.kind == EntryKind::Symlink;
+        self.committed.doubts.remove(&mirror_path(&path, as_link));
+        self.unkeep(&path, as_link);
         self.ledger.counts.files_uploaded += 1;
         self.ledger.counts.bytes_uploaded += entry.stamp.size;
         self.ledger.held(path, entry);
     }
 
-    fn doubt(&mut self, path: TreePath) {
-        self.committed.doubts.insert(path);
+    fn doubt(&mut self, item: &BatchItem) {
+        self.committed.doubts.insert(mirror_path(&item.path, item.as_link));
     }
 
-    fn gone(&mut self, path: TreePath) {
-        self.committed.doubts.remove(&path);
-        self.unkeep(&path);
-        self.ledger.gone(path);
+    fn gone(&mut self, item: &BatchItem) {
+        self.committed.doubts.remove(&mirror_path(&item.path, item.as_link));
+        self.unkeep(&item.path, item.as_link);
+        self.ledger.gone(item.path.clone());
     }
 
     fn moved(&mut self, item: &BatchItem) {
         self.ledger.moved_to_trash(moved_away(item));
-        self.gone(item.path.clone());
+        self.gone(item);
     }
 
-    fn unkeep(&mut self, path: &TreePath) {
+    /// As [`super::job_run::JobRun::forget_kept`].
+    fn unkeep(&mut self, path: &TreePath, as_link: bool) {
         let kept = Tree::new(self.committed.nodes, self.committed.docket.kept, self.surroundings.observer);
-        if matches!(find(&kept, path), Ok(Some(_))) {
+        if matches!(find(&kept, path), Ok(Some(kept)) if kept.is_on_mirror() && (kept.kind == EntryKind::Symlink) == as_link)
+        {
             self.ledger.unkeep(path.clone());
         }
     }
@@ -275,7 +278,7 @@ impl<'r> Folding<'r, '_> {
             let in_mirror = self.look(Place::Mirror, &deletions)?;
             for (item, in_mirror) in deletions.into_iter().zip(in_mirror) {
                 if !in_mirror {
-                    self.gone(item.path);
+                    self.gone(&item);
                 }
             }
         }
@@ -309,7 +312,7 @@ impl<'r> Folding<'r, '_> {
             self.ledger.moved_to_trash(moved_away(item));
             if self.ledger.state_of(&item.path).is_none() {
                 // Its successor stays a doubt.
-                self.unkeep(&item.path);
+                self.unkeep(&item.path, item.as_link);
                 self.ledger.gone(item.path.clone());
             }
         }
@@ -345,7 +348,7 @@ impl<'r> Folding<'r, '_> {
             };
             match held_entry(&self.job.source, &item, settled).filter(|_| same) {
                 Some(entry) => self.hold(item.path, entry),
-                None => self.doubt(item.path),
+                None => self.doubt(&item),
             }
         }
         Ok(())

@@ -47,7 +47,7 @@ impl JobRun<'_> {
         let (mut silent, mut left) = (Vec::new(), Vec::new());
         for (item, outcome) in batch.items.iter().zip(&outcomes) {
             match outcome {
-                Outcome::Confirmed => self.note_deleted(item.path.clone()),
+                Outcome::Confirmed => self.note_deleted(item),
                 Outcome::NotAttempted => left.push(item.clone()),
                 _ => silent.push(item.clone()),
             }
@@ -61,7 +61,7 @@ impl JobRun<'_> {
                 if is_there {
                     left.push(item);
                 } else {
-                    self.note_deleted(item.path);
+                    self.note_deleted(&item);
                 }
             }
         }
@@ -69,10 +69,10 @@ impl JobRun<'_> {
         Ok(left)
     }
 
-    fn note_deleted(&mut self, path: TreePath) {
+    fn note_deleted(&mut self, item: &BatchItem) {
         self.report.files_removed += 1;
-        self.committed.doubts.remove(&path);
-        self.ledger.gone(path);
+        self.committed.doubts.remove(&mirror_path(&item.path, item.as_link));
+        self.ledger.gone(item.path.clone());
     }
 
     /// Deletes from this run's trash the old versions of `paths`, whose successors
@@ -110,20 +110,21 @@ impl JobRun<'_> {
     pub(super) fn delete_junk(&mut self) -> Result<(), Halt> {
         let views = self.views();
         let (mut junk, mut perhaps_versions) = (Vec::new(), Vec::new());
-        for path in self.committed.doubts.clone() {
-            let base = views.base_entry(&path);
-            if matches!(&base, Ok(Some(entry)) if entry.is_on_mirror()) {
+        // Doubts have the names of the mirror: that of a link is not its path.
+        for name in self.committed.doubts.clone() {
+            let base = views.held_as(&name);
+            if matches!(&base, Ok(Some(_))) {
                 // Confirmed since: no doubt any more.
-                self.committed.doubts.remove(&path);
+                self.committed.doubts.remove(&name);
                 continue;
             }
-            if views.pending_entry(&path)?.is_some_and(|entry| entry.is_on_mirror()) {
+            if views.wanted_as(&name)?.is_some() {
                 continue;
             }
-            match views.kept_entry(&path) {
-                Kept::Held(_) => {}
-                Kept::Nothing if base.is_ok() => junk.push(unknown_item(path)),
-                Kept::Nothing | Kept::NotKnown => perhaps_versions.push(unknown_item(path)),
+            match views.kept_as(&name) {
+                Ok(Some(_)) => {}
+                Ok(None) if base.is_ok() => junk.push(unknown_item(name)),
+                Ok(None) | Err(_) => perhaps_versions.push(unknown_item(name)),
             }
         }
         self.set_aside(perhaps_versions)?;

@@ -6,7 +6,7 @@
 use super::ledger::{Ledger, PathState};
 use crate::diff::{Changes, DiffError};
 use crate::index::Edit;
-use crate::model::{Change, EntryFlags, EntryKind, OwnedEntry};
+use crate::model::{Change, EntryFlags, EntryKind, OwnedEntry, TreePath};
 use crate::plan::{Classifier, Decision, Policy, Upload};
 
 /// The edits that turn the base into the next one, in path order: for every
@@ -28,7 +28,7 @@ pub(super) fn edits<'a>(
 
 fn edits_of(change: Change, decision: Decision, ledger: &Ledger) -> Vec<Edit> {
     if decision.is_local() {
-        return local_edit(change).into_iter().collect();
+        return local_edits(change);
     }
     let path = change.path.clone();
     match ledger.state_of(&path) {
@@ -38,26 +38,37 @@ fn edits_of(change: Change, decision: Decision, ledger: &Ledger) -> Vec<Edit> {
             // holds nothing here, and the directory must be looked at again.
             vec![Edit::Remove { path: path.clone() }, Edit::Unconfirmed { path }]
         }
-        Some(PathState::Gone) => local_edit(change).into_iter().collect(),
+        Some(PathState::Gone) => local_edits(change),
         None => vec![Edit::Unconfirmed { path }],
     }
 }
 
 /// What only the index records: the pending side as it is.
-fn local_edit(change: Change) -> Option<Edit> {
+fn local_edits(change: Change) -> Vec<Edit> {
     let Change { path, base, pending, pending_attributes, .. } = change;
     match pending {
-        Some(entry) if !entry.flags.contains(EntryFlags::OUT_OF_SCOPE) => Some(match entry.kind {
-            EntryKind::Directory => Edit::Directory { path, attributes: pending_attributes? },
-            EntryKind::File => Edit::Put { path, entry: with_known_content(entry, base.as_ref()) },
-            _ => Edit::Put { path, entry },
-        }),
+        Some(entry) if !entry.flags.contains(EntryFlags::OUT_OF_SCOPE) => match entry.kind {
+            EntryKind::Directory => {
+                let attributes =
+                    pending_attributes.map(|attributes| Edit::Directory { path: path.clone(), attributes });
+                marked_directory(path, entry, base.as_ref()).into_iter().chain(attributes).collect()
+            }
+            EntryKind::File => vec![Edit::Put { path, entry: with_known_content(entry, base.as_ref()) }],
+            _ => vec![Edit::Put { path, entry }],
+        },
         _ if base.as_ref().is_some_and(|entry| entry.kind == EntryKind::Directory) => {
             // Its files were settled one by one; some may have had to stay.
-            Some(Edit::RemoveIfEmpty { path })
+            vec![Edit::RemoveIfEmpty { path }]
         }
-        _ => Some(Edit::Remove { path }),
+        _ => vec![Edit::Remove { path }],
     }
+}
+
+/// That a directory was reached through a link stands with its name, not with what is in it.
+fn marked_directory(path: TreePath, entry: OwnedEntry, base: Option<&OwnedEntry>) -> Option<Edit> {
+    let before = base.filter(|base| base.kind == EntryKind::Directory).map(|base| base.flags);
+    let is_known = entry.flags == before.unwrap_or(EntryFlags::NONE) || path.is_root();
+    (!is_known).then_some(Edit::Put { path, entry: OwnedEntry { child: None, ..entry } })
 }
 
 /// A file whose content is proven the same keeps the base's digest under its new stamp.

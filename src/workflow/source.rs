@@ -11,7 +11,7 @@ use super::source_memory::SourceMemory;
 use super::surroundings::Surroundings;
 use crate::index::{PendingStore, Tree};
 use crate::observe::{Event, Phase};
-use crate::scan::{self, ExcludeRules, LinkPolicy, ScanError, ScanOptions, ScanReport};
+use crate::scan::{self, ExcludeRules, LinkPolicy, RootDirectory, ScanError, ScanOptions, ScanReport};
 use std::os::unix::fs::MetadataExt;
 
 /// Scans the source into `store`.
@@ -134,8 +134,14 @@ fn cannot_scan(error: ScanError, surroundings: &Surroundings<'_>) -> Halt {
     }
 }
 
+/// The source of a job, to read its files.
+pub(super) fn open_root(job: &Job) -> Result<RootDirectory, Halt> {
+    let root = RootDirectory::open(&job.source).map_err(cannot_open)?;
+    Ok(root.following_links(job.links == Links::Follow))
+}
+
 /// The source was there a moment ago.
-pub(super) fn cannot_open(error: std::io::Error) -> Halt {
+fn cannot_open(error: std::io::Error) -> Halt {
     Halt::Guard {
         guard: None,
         message: format!("the source can't be opened any more: {error}. Nothing is deleted because of that"),

@@ -120,7 +120,7 @@ impl JobRun<'_> {
     }
 
     fn note_trashed(&mut self, item: &BatchItem, cleared: &mut BTreeSet<TreePath>) {
-        self.forget_kept(&item.path);
+        self.forget_kept(&item.path, item.as_link);
         self.report.files_trashed += 1;
         self.ledger.moved_to_trash(moved_away(item));
         self.ledger.gone(item.path.clone());
@@ -235,7 +235,7 @@ impl JobRun<'_> {
                 "{}: the version that the mirror held is gone, and it is not in the trash either",
                 item.path
             ));
-            self.forget_kept(&item.path);
+            self.forget_kept(&item.path, item.as_link);
             self.ledger.gone(item.path.clone());
             cleared.insert(item.path);
         }

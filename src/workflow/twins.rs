@@ -7,7 +7,7 @@
 
 use super::halt::Halt;
 use super::job_run::JobRun;
-use super::views::Views;
+use super::views::{Views, holds_objects};
 use crate::model::{Directory, Entry, EntryFlags, EntryKind, Name, TreePath, TreeView};
 use crate::plan::Policy;
 use crate::transfer::Folding;
@@ -28,8 +28,12 @@ enum Part {
     Held,
     /// On the mirror, and not in the source, or not in scope: it is kept.
     Stays,
+    /// As that, from a run before: a file or a link.
+    Kept,
     /// In the source only: it is to go up.
     Wanted,
+    /// Kept under the very name that something new is to have: to the trash, before that goes up.
+    GivesWay,
     /// On the mirror, and gone from the source: to the trash.
     Leaves,
 }
@@ -88,6 +92,16 @@ fn losers(run: &mut JobRun<'_>, views: &Views<'_>, folder: &TreePath) -> Result<
             }
             if member.part == Part::Wanted { in_the_source } else { on_the_mirror }
         });
+        let wanted: Vec<Vec<u8>> = group
+            .iter()
+            .filter(|member| member.part == Part::Wanted)
+            .map(|member| member.mirror_name.clone())
+            .collect();
+        for member in group.iter_mut().filter(|member| member.part == Part::Kept) {
+            if wanted.contains(&member.mirror_name) {
+                member.part = Part::GivesWay;
+            }
+        }
         // Of equals a file wins over a link of its name: its content is in no other place.
         group.sort_by_cached_key(|member| (member.part, member.is_link(), member.name.clone()));
         let Some((winner, others)) = group.split_first() else { continue };
@@ -97,7 +111,7 @@ fn losers(run: &mut JobRun<'_>, views: &Views<'_>, folder: &TreePath) -> Result<
                     losers.insert(other.name.clone(), winner.name.clone());
                 }
                 Part::Leaves => run.leave_first(folder.join(&other.name), folder.join(&winner.name)),
-                Part::Held | Part::Stays => {}
+                Part::Held | Part::Stays | Part::Kept | Part::GivesWay => {}
             }
         }
     }
@@ -144,7 +158,10 @@ impl Trees {
             .filter(|entry| !is_same_place(&self.pending, entry) && !is_same_place(&self.base, entry));
         wanted
             .chain(vanished.map(move |entry| (entry, lost)))
-            .chain(kept.map(|entry| (entry, Part::Stays)))
+            .chain(kept.map(|entry| {
+                let part = if entry.kind == EntryKind::Directory { Part::Stays } else { Part::Kept };
+                (entry, part)
+            }))
             .filter(|(entry, _)| takes_a_place(entry))
     }
 
@@ -179,10 +196,9 @@ impl Trees {
     /// folder without files takes no place: it is recorded, not made.
     fn has_files(&self, views: &Views<'_>, name: &Name) -> (bool, bool) {
         let files = |tree: &dyn TreeView, entry: Option<Entry<'_>>| match entry {
-            Some(entry) if entry.kind == EntryKind::Directory => entry.child().is_none_or(|child| {
-                // A damaged node: something may be there.
-                tree.read_directory(&child, &mut Directory::default()).map_or(true, |totals| totals.files > 0)
-            }),
+            Some(entry) if entry.kind == EntryKind::Directory => {
+                entry.child().is_none_or(|child| holds_objects(tree, &child))
+            }
             Some(_) => true,
             None => false,
         };

@@ -95,7 +95,7 @@ impl JobRun<'_> {
         self.report.files_uploaded += 1;
         self.report.bytes_uploaded += candidate.pending.stamp.size;
         self.committed.doubts.remove(&name_on_mirror(&candidate));
-        self.forget_kept(&candidate.path);
+        self.forget_kept(&candidate.path, candidate.pending.kind == EntryKind::Symlink);
         held.insert(candidate.path.clone());
         self.ledger.held(candidate.path, candidate.pending);
     }

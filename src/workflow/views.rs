@@ -4,8 +4,9 @@ use super::halt::Halt;
 use super::tree_walk::{Next, Selection, Visit, walk};
 use crate::diff::Equality;
 use crate::index::{NodeFile, PendingTree, Root, Tree, find};
-use crate::model::{Directory, DirectoryPointer, EntryKind, OwnedEntry, TreePath, TreeView};
+use crate::model::{Directory, DirectoryPointer, EntryKind, OwnedEntry, ReadNodeError, TreePath, TreeView};
 use crate::observe::Observer;
+use crate::plan::{mirror_path, path_of_link};
 use crate::transfer::NameEncoding;
 
 /// Base, pending and kept tree as they were when the views were taken. A
@@ -35,8 +36,16 @@ pub(super) enum Kept {
 pub(super) enum KeptConflict {
     /// Nothing.
     None,
-    /// A kept file lies where a folder must be.
-    FileAbove(TreePath, Box<OwnedEntry>),
+    /// Something is kept that has to leave first: a file where a folder must be, or what has on the
+    /// mirror the name of the new one (a link `a` lies there as `a.rclonelink`).
+    InTheWay {
+        /// The path that the index has for it.
+        kept: TreePath,
+        /// What it is.
+        entry: Box<OwnedEntry>,
+        /// The path at and below which nothing can go up before.
+        place: TreePath,
+    },
     /// A kept folder lies where a file must be.
     FolderHere,
     /// The index is damaged there: a kept file may lie at one of these folders, or a kept
@@ -79,7 +88,22 @@ impl<'a> Views<'a> {
         Ok(found)
     }
 
-    /// What is kept on the mirror at exactly this path.
+    /// What the base holds on the mirror under this very name.
+    pub(super) fn held_as(&self, name: &TreePath) -> Result<Option<(TreePath, OwnedEntry)>, Halt> {
+        find_on_mirror(&self.base(), name).map_err(Halt::damaged_index)
+    }
+
+    /// What the source has that lies on the mirror under this very name, or is to.
+    pub(super) fn wanted_as(&self, name: &TreePath) -> Result<Option<(TreePath, OwnedEntry)>, Halt> {
+        find_on_mirror(self.pending, name).map_err(Halt::fatal)
+    }
+
+    /// What is kept on the mirror under this very name.
+    pub(super) fn kept_as(&self, name: &TreePath) -> Result<Option<(TreePath, OwnedEntry)>, Halt> {
+        find_on_mirror(&self.kept(), name).map_err(Halt::damaged_index)
+    }
+
+    /// What is kept on the mirror for exactly this path: a link lies there with rclone's ending.
     pub(super) fn kept_entry(&self, path: &TreePath) -> Kept {
         match find(&self.kept(), path) {
             Ok(Some(entry)) if entry.is_on_mirror() => Kept::Held(Box::new(entry)),
@@ -93,23 +117,48 @@ impl<'a> Views<'a> {
         find(&self.kept(), path).ok().flatten().and_then(|entry| entry.child)
     }
 
-    /// What is kept on the mirror where it hinders a new file at `path`.
-    pub(super) fn kept_conflict(&self, path: &TreePath) -> KeptConflict {
+    /// What is kept on the mirror where it hinders a new file at `path`, or a new link. What is kept
+    /// for `path` itself is an older version of it, and leaves in a pair with the new one.
+    pub(super) fn kept_conflict(&self, path: &TreePath, as_link: bool) -> KeptConflict {
         let mut not_known = Vec::new();
         let mut above = path.parent();
         while let Some(folder) = above.filter(|folder| !folder.is_root()) {
             above = folder.parent();
             match self.kept_entry(&folder) {
                 Kept::Nothing => {}
-                Kept::Held(kept) => return KeptConflict::FileAbove(folder, kept),
-                Kept::NotKnown => not_known.push(folder),
+                Kept::Held(entry) => {
+                    return KeptConflict::InTheWay { kept: folder.clone(), entry, place: folder };
+                }
+                Kept::NotKnown => not_known.push(folder.clone()),
             }
+            if let Some((kept, entry)) = self.kept_under_another_path(&folder, false) {
+                return KeptConflict::InTheWay { kept, entry: Box::new(entry), place: folder };
+            }
+        }
+        if let Some((kept, entry)) = self.kept_under_another_path(path, as_link) {
+            return KeptConflict::InTheWay { kept, entry: Box::new(entry), place: path.clone() };
         }
         match find(&self.kept(), path) {
             Err(_) => KeptConflict::NotKnown(not_known),
-            Ok(found) if self.is_kept_folder(found.as_ref()) => KeptConflict::FolderHere,
+            // A link lies beside a folder of its name.
+            Ok(found) if !as_link && self.is_kept_folder(found.as_ref()) => KeptConflict::FolderHere,
             Ok(_) => KeptConflict::None,
         }
+    }
+
+    /// What is kept on the mirror under the name that `path` is to have there, but for another path: a
+    /// link `a` and a file `a.rclonelink` have one place. Asked of the index only where that can be.
+    fn kept_under_another_path(&self, path: &TreePath, as_link: bool) -> Option<(TreePath, OwnedEntry)> {
+        if !as_link && path_of_link(path).is_none() {
+            return None;
+        }
+        let kept = self.kept_as(&mirror_path(path, as_link)).ok().flatten();
+        kept.filter(|(kept, _)| kept != path)
+    }
+
+    /// True when anything is kept on the mirror, or may be: the index is damaged there.
+    pub(super) fn keeps_anything(&self) -> bool {
+        self.kept.is_some_and(|kept| holds_objects(&self.kept(), &kept.pointer))
     }
 
     /// True when something below the folder at `path` is kept on the mirror, or may be: the index is
@@ -119,14 +168,8 @@ impl<'a> Views<'a> {
     }
 
     fn is_kept_folder(&self, found: Option<&OwnedEntry>) -> bool {
-        found.is_some_and(|entry| entry.kind == EntryKind::Directory && self.files_below_kept(entry) > 0)
-    }
-
-    fn files_below_kept(&self, folder: &OwnedEntry) -> u64 {
-        let Some(pointer) = folder.child else { return 0 };
-        let totals = self.kept().read_directory(&pointer, &mut Directory::default());
-        // A damaged node: something may be kept there.
-        totals.map_or(1, |totals| totals.files)
+        let folder = found.and_then(|entry| entry.child);
+        folder.is_some_and(|folder| holds_objects(&self.kept(), &folder))
     }
 
     /// True when nothing is known to lie on the mirror at or below the folder at `path`. Where the index
@@ -147,4 +190,37 @@ impl<'a> Views<'a> {
         // A damaged node: nothing is known of it, so it is not moved as a whole.
         totals.map_or(0, |totals| totals.files)
     }
+}
+
+/// What `tree` has that lies on the mirror as `name`: a file of that path, or the link whose path
+/// it is with rclone's ending.
+pub(super) fn find_on_mirror(
+    tree: &impl TreeView,
+    name: &TreePath,
+) -> Result<Option<(TreePath, OwnedEntry)>, ReadNodeError> {
+    if let Some(file) = find(tree, name)?.filter(|entry| entry.kind == EntryKind::File) {
+        return Ok(Some((name.clone(), file)));
+    }
+    let Some(path) = path_of_link(name) else { return Ok(None) };
+    let link = find(tree, &path)?.filter(|entry| entry.kind == EntryKind::Symlink && entry.is_on_mirror());
+    Ok(link.map(|link| (path, link)))
+}
+
+/// True when something below a directory lies on the mirror, or may: a node is damaged. The sums of a
+/// directory count files; links that were uploaded have to be looked for.
+pub(super) fn holds_objects(tree: &(impl TreeView + ?Sized), folder: &DirectoryPointer) -> bool {
+    let mut open = vec![*folder];
+    let mut directory = Directory::default();
+    while let Some(pointer) = open.pop() {
+        directory.clear();
+        match tree.read_directory(&pointer, &mut directory) {
+            Ok(totals) if totals.files == 0 => {}
+            Ok(_) | Err(_) => return true,
+        }
+        if directory.iter().any(|entry| OwnedEntry::from(&entry).is_on_mirror()) {
+            return true;
+        }
+        open.extend(directory.iter().filter_map(|entry| entry.child()));
+    }
+    false
 }

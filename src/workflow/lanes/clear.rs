@@ -68,8 +68,8 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
             in_the_way.push(removal_item(change.path.clone(), held));
         }
         match decision.upload {
-            Upload::New => {
-                make_way_through_kept(run, &views, change.path, &mut in_the_way, &mut perhaps_kept);
+            Upload::New if !run.is_blocked(&change.path) => {
+                make_way_through_kept(run, &views, &change, &mut in_the_way, &mut perhaps_kept);
             }
             // To replace, and nothing is known of what.
             Upload::Changed | Upload::Suspect if change.base.is_none() => {
@@ -88,19 +88,24 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
     trash_or_block(run, in_the_way)
 }
 
-/// What is kept on the mirror gives way to a new file, or hinders it.
+/// What is kept on the mirror gives way to a new file or link, or hinders it.
 fn make_way_through_kept(
     run: &mut JobRun<'_>,
     views: &Views<'_>,
-    path: TreePath,
+    change: &Change,
     in_the_way: &mut Vec<BatchItem>,
     perhaps_kept: &mut PerhapsKept,
 ) {
-    match views.kept_conflict(&path) {
+    let path = change.path.clone();
+    let as_link = change.pending.as_ref().is_some_and(|pending| pending.kind == EntryKind::Symlink);
+    match views.kept_conflict(&path, as_link) {
         KeptConflict::None => {}
-        KeptConflict::FileAbove(above, kept) => {
-            if !in_the_way.iter().any(|item: &BatchItem| item.path == above) {
-                in_the_way.push(removal_item(above, &kept));
+        KeptConflict::InTheWay { kept, entry, place } => {
+            if kept != place {
+                run.leave_first(kept.clone(), place);
+            }
+            if !in_the_way.iter().any(|item: &BatchItem| item.path == kept) {
+                in_the_way.push(removal_item(kept, &entry));
             }
         }
         KeptConflict::FolderHere => run

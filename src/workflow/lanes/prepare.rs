@@ -39,8 +39,9 @@ impl Candidate {
 
     /// True when the mirror already holds this very content.
     pub(in crate::workflow) fn is_same_content(&self) -> bool {
-        self.base.as_ref().is_some_and(|base| {
-            base.kind == self.pending.kind && base.digest.is_some() && base.digest == self.pending.digest
+        self.base.as_ref().filter(|base| base.kind == self.pending.kind).is_some_and(|base| match base.kind {
+            EntryKind::Symlink => base.target == self.pending.target,
+            _ => base.digest.is_some() && base.digest == self.pending.digest,
         })
     }
 

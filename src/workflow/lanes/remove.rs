@@ -1,7 +1,8 @@
 //! What vanished from the source leaves the mirror, or is known as kept.
 
+use super::retire::trash_all;
 use crate::diff::diff;
-use crate::model::{BatchItem, Change, EntryFlags, EntryKind, TreePath};
+use crate::model::{BatchItem, Change, EntryFlags, EntryKind, OwnedEntry, TreePath};
 use crate::plan::{Classifier, Removal};
 use crate::scan::{Presence, presence};
 use crate::workflow::halt::Halt;
@@ -47,6 +48,9 @@ pub(super) fn remove_vanished(run: &mut JobRun<'_>) -> Result<(), Halt> {
             continue;
         }
         match (decision.removal, &change.base) {
+            (Removal::Keep, Some(held)) if is_kept_already(&views, &change.path, held) => {
+                trash_beside_kept(run, &change, held)?;
+            }
             (Removal::Keep, Some(held)) => {
                 run.keep(change.path.clone(), held.clone());
                 run.checkpoint_if_due()?;
@@ -76,6 +80,19 @@ pub(in crate::workflow) fn is_worth_a_folder_move(
         && !is_below_any(&run.moved_folders, &change.path)
         && views.files_below(folder) >= FOLDER_FILES_MIN
         && !views.keeps_anything_below(&change.path)
+}
+
+/// A folder of this name is kept, from the time before the link that is to be kept now: the index
+/// has one entry for both. The folder stays, and the link goes to the trash.
+fn is_kept_already(views: &Views<'_>, path: &TreePath, held: &OwnedEntry) -> bool {
+    held.kind == EntryKind::Symlink && views.keeps_anything_below(path)
+}
+
+fn trash_beside_kept(run: &mut JobRun<'_>, change: &Change, held: &OwnedEntry) -> Result<(), Halt> {
+    if !is_removal_proven(change, || run.presence(&change.path)) {
+        return Ok(());
+    }
+    trash_all(run, vec![removal_item(change.path.clone(), held)])
 }
 
 /// Looks a second time right before the list is written: absence must be proven.

@@ -29,16 +29,17 @@ pub(super) fn retire_kept(run: &mut JobRun<'_>) -> Result<(), Halt> {
             retired.push(removal_item(change.path, &held));
         }
         if retired.len() >= run.files_per_batch(BATCH_FILES_MAX) {
-            retire(run, std::mem::take(&mut retired))?;
+            trash_all(run, std::mem::take(&mut retired))?;
         }
     }
-    retire(run, retired)
+    trash_all(run, retired)
 }
 
-fn retire(run: &mut JobRun<'_>, mut retired: Vec<BatchItem>) -> Result<(), Halt> {
-    let fit = run.fit(Step::Trash, retired.iter().map(|item| (&item.path, 0)))?;
-    retired.truncate(fit.files);
-    run.trash(retired, Purpose::Remove)?;
+/// Moves all of them to the trash, as far as the budget allows.
+pub(super) fn trash_all(run: &mut JobRun<'_>, mut items: Vec<BatchItem>) -> Result<(), Halt> {
+    let fit = run.fit(Step::Trash, items.iter().map(|item| (&item.path, 0)))?;
+    items.truncate(fit.files);
+    run.trash(items, Purpose::Remove)?;
     run.checkpoint_if_due()?;
     run.halt_if_time_is_up()?;
     fit.end()

@@ -27,6 +27,7 @@ use super::periodic_check::remember_repair;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
+use super::views::holds_objects;
 use crate::disk::RealDisk;
 use crate::index::{Finder, Tree};
 use crate::model::{Entry, EntryKind, TreePath};
@@ -350,7 +351,8 @@ impl Verifying<'_> {
 
     /// The mirror holds more than the source had at the last backup.
     fn has_kept(&self) -> bool {
-        self.opened.docket.kept.is_some_and(|kept| kept.totals.files > 0)
+        let kept = Tree::new(&self.opened.nodes, self.opened.docket.kept, self.surroundings.observer);
+        self.opened.docket.kept.is_some_and(|root| holds_objects(&kept, &root.pointer))
     }
 
     /// Names something wrong.

@@ -8,7 +8,7 @@ use super::repair::{WRONG_MAX, Wrong, looks};
 use super::sorted_listing::{Listed, Merged, SortedListing};
 use super::{Verifying, What, is_chosen};
 use crate::disk::RealDisk;
-use crate::index::{Tree, find};
+use crate::index::Tree;
 use crate::model::{Entry, EntryFlags, EntryKind, TreePath};
 use crate::observe::Event;
 use crate::plan::mirror_path;
@@ -16,6 +16,7 @@ use crate::transfer::{NameEncoding, Place, as_listed};
 use crate::workflow::budget::Cost;
 use crate::workflow::halt::Halt;
 use crate::workflow::tree_walk::{Next, Selection, Visit, walk};
+use crate::workflow::views::find_on_mirror;
 use crate::workflow::way::{Way, control_for_looking};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -366,8 +367,7 @@ impl Comparing<'_> {
             }
             let is_known = link.is_some()
                 || opened.doubts.contains(&path)
-                || matches!(find(&kept, &path), Ok(Some(entry)) if entry.is_on_mirror())
-                || self.is_kept_link(&kept, &path);
+                || matches!(find_on_mirror(&kept, &path), Ok(Some(_)));
             if !is_known {
                 self.verifying.report.files_surplus += 1;
                 self.verifying.find(&path, "on the remote, and unknown to the index");
@@ -386,12 +386,6 @@ impl Comparing<'_> {
             self.missing.extend(std::mem::take(&mut self.links).into_values());
         }
         Ok(())
-    }
-
-    fn is_kept_link(&self, kept: &Tree<'_>, path: &TreePath) -> bool {
-        let link = path.as_bytes().strip_suffix(b".rclonelink").map(TreePath::from_bytes);
-        let Some(Ok(link)) = link else { return false };
-        matches!(find(kept, &link), Ok(Some(entry)) if entry.is_on_mirror())
     }
 
     /// Looks once more, one by one, for what was not listed.

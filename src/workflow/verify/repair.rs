@@ -19,7 +19,7 @@ use crate::workflow::history::open_with_index;
 use crate::workflow::opened::{Opened, open_to_write};
 use crate::workflow::owner::{self, Belief};
 use crate::workflow::periodic_check::send_again;
-use crate::workflow::source::cannot_open;
+use crate::workflow::source::open_root;
 use crate::workflow::surroundings::Surroundings;
 use crate::workflow::way::{Way, control_for_looking};
 use std::collections::BTreeMap;
@@ -174,7 +174,7 @@ fn admit(
                     .into(),
         });
     }
-    let root = RootDirectory::open(&job.source).map_err(cannot_open)?;
+    let root = open_root(job)?;
     let (mut edits, mut paths) = (Vec::new(), Vec::new());
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let mut finder = Finder::new(&tree);

@@ -7,7 +7,7 @@ use crate::model::{ContentDigest, Entry, EntryFlags, Stamp, TreePath};
 use crate::scan::{FolderReader, ReadFile, ReadFileError, Reading, RootDirectory, is_large};
 use crate::workflow::halt::Halt;
 use crate::workflow::quarantine::{Quarantine, Rotten};
-use crate::workflow::source::cannot_open;
+use crate::workflow::source::open_root;
 use crate::workflow::tree_walk::{Next, Visit, walk};
 use rayon::prelude::*;
 
@@ -28,7 +28,6 @@ struct Known {
 /// Files of one folder.
 struct Folder {
     path: TreePath,
-    followed: bool,
     files: Vec<Known>,
 }
 
@@ -48,7 +47,7 @@ enum Found {
 }
 
 pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
-    let root = RootDirectory::open(&verifying.job.source).map_err(cannot_open)?;
+    let root = open_root(verifying.job)?;
     let mut quarantine = Quarantine::load(&verifying.opened.state)?;
     let mut round = Round::default();
     let (tree, selection) = (verifying.tree, verifying.selection.clone());
@@ -90,7 +89,7 @@ impl Round {
     fn add(&mut self, path: &TreePath, entry: &Entry<'_>, digest: ContentDigest) {
         let Some(folder) = path.parent() else { return };
         let followed = entry.flags.contains(EntryFlags::FOLLOWED);
-        let is_same = |last: &&mut Folder| last.path == folder && last.followed == followed;
+        let is_same = |last: &&mut Folder| last.path == folder;
         let known = Known {
             path: path.clone(),
             stamp: entry.stamp,
@@ -101,11 +100,11 @@ impl Round {
         self.files += 1;
         self.bytes += entry.stamp.size;
         if is_large(entry.stamp.size) {
-            return self.large.push(Folder { path: folder, followed, files: vec![known] });
+            return self.large.push(Folder { path: folder, files: vec![known] });
         }
         match self.small.last_mut().filter(is_same) {
             Some(last) => last.files.push(known),
-            None => self.small.push(Folder { path: folder, followed, files: vec![known] }),
+            None => self.small.push(Folder { path: folder, files: vec![known] }),
         }
     }
 
@@ -126,7 +125,7 @@ impl Round {
         let observer = surroundings.observer;
         let stop = surroundings.stop;
         let read_folder = |folder: &Folder| {
-            let reader = FolderReader::open(root, &folder.path, folder.followed);
+            let reader = FolderReader::open(root, &folder.path);
             let read = |known: &Known| {
                 if stop.is_requested() {
                     return None;
