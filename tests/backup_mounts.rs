@@ -96,7 +96,7 @@ fn a_disk_that_is_not_entered_is_named() {
     planned
         .expect(0)
         .says(&format!("not entered    {line}"))
-        .says("excluded other/disk  (by another file system");
+        .says("excluded other/disk  (by cross_mounts = false");
     // The second one changes nothing.
     for _ in 0..2 {
         let summary = run(&["--json", "backup"]).unwrap().expect(0).summary();

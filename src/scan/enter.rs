@@ -157,7 +157,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
     fn another_file_system(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
         let path = node.path();
         if self.options.report_excluded {
-            let rule = "another file system is mounted there: cross_mounts = false";
+            let rule = "cross_mounts = false: another file system is mounted there";
             self.observer.event(&Event::Excluded { path: &path, rule });
         }
         lock(&self.not_entered).add(path);
