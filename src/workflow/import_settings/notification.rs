@@ -13,10 +13,14 @@ const NAMES: [&str; 7] =
 
 pub(super) fn sections(script: &mut Script) -> String {
     if script.truth("ENABLE_NOTIFY") == Some(false) {
-        for name in NAMES {
-            script.done(name);
-        }
-        return "\n# ENABLE_NOTIFY was False: nobody is told, and the other constants of notifications are left out.\n".into();
+        let there: Vec<&str> = NAMES.into_iter().filter(|name| script.has(name)).collect();
+        there.iter().for_each(|name| script.done(name));
+        let left_out = if there.is_empty() {
+            String::new()
+        } else {
+            format!("; left out with it: {}", there.join(", "))
+        };
+        return format!("\n# ENABLE_NOTIFY was False: nobody is told{left_out}\n");
     }
     let mut notify = Written::section("[notify]");
     if script.has("ENABLE_NOTIFY") && !script.is_unreadable("ENABLE_NOTIFY") {
@@ -108,9 +112,7 @@ fn mail(script: &mut Script) -> Written {
     script.done("MAIL_BIN");
     script.done("MAIL_SUBJECT");
     if to.is_empty() {
-        if script.has("MAIL_TO") && !script.is_unreadable("MAIL_TO") {
-            mail.comment("MAIL_TO was empty: no mail is sent");
-        }
+        no_mail(script, &mut mail);
         return mail;
     }
     // A user of this machine, as cron knows one.
@@ -118,6 +120,7 @@ fn mail(script: &mut Script) -> Written {
         to.into_iter().map(|to| if to.contains('@') { to } else { format!("{to}@localhost") }).collect();
     if let Some(wrong) = to.iter().find(|to| crate::notify::check_mail_address(to).is_err()) {
         script.leave("MAIL_TO", &format!("{wrong:?} is no mail address, so that no mail is configured"));
+        no_mail(script, &mut mail);
         return mail;
     }
     sendmail(script, &program, &mut mail);
@@ -126,6 +129,15 @@ fn mail(script: &mut Script) -> Written {
         mail.key("subject", subject, "MAIL_SUBJECT; may hold {job} and {result}");
     }
     mail
+}
+
+/// Names what is of no use without a receiver.
+fn no_mail(script: &Script, mail: &mut Written) {
+    let there: Vec<&str> =
+        ["MAIL_TO", "MAIL_SUBJECT", "MAIL_BIN"].into_iter().filter(|name| script.has(name)).collect();
+    if !there.is_empty() {
+        mail.comment(&format!("No mail is sent, for want of a receiver; left out: {}", there.join(", ")));
+    }
 }
 
 /// The same program as the script called.
