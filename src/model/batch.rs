@@ -27,6 +27,9 @@ impl fmt::Display for Lane {
     }
 }
 
+/// What rclone appends to the name of a symlink that it uploads.
+pub const LINK_ENDING: &[u8] = b".rclonelink";
+
 /// One path of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchItem {

@@ -16,7 +16,7 @@ mod run;
 mod tree_path;
 mod tree_view;
 
-pub use batch::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome};
+pub use batch::{Batch, BatchItem, Failure, FailureClass, LINK_ENDING, Lane, Outcome};
 pub use change::{Change, OwnedEntry};
 pub use digest::{ContentDigest, NodeDigest, TreeDigest, TreeHasher};
 pub use directory::{Directory, DirectoryAttributes, DirectoryFlags, Totals, Unpacking};

@@ -8,7 +8,7 @@ use super::settings::{Channel, Channels};
 use super::{mail, telegram, webhook};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long we wait for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +37,6 @@ impl Patience {
     fn whole_attempt(&self) -> Duration {
         self.attempt * 2
     }
-
-    /// After this a channel is given up.
-    fn altogether(&self) -> Duration {
-        self.whole_attempt() * 2 + self.pause_max + Duration::from_secs(1)
-    }
 }
 
 /// What became of a message on one channel.
@@ -61,13 +56,23 @@ pub struct Delivery {
 pub(super) struct Trouble {
     /// What was being done and what went wrong. May still hold secrets.
     pub(super) reason: String,
+    pub(super) again: Again,
+}
+
+/// Whether there is a second attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Again {
+    /// After the usual pause.
+    AsUsual,
     /// When the other end wants us to come back.
-    pub(super) retry_after: Option<Duration>,
+    After(Duration),
+    /// It would do harm.
+    Never,
 }
 
 impl Trouble {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Trouble { reason: reason.into(), retry_after: None }
+        Trouble { reason: reason.into(), again: Again::AsUsual }
     }
 }
 
@@ -122,7 +127,6 @@ pub fn ping(
 /// drips cannot be ended from outside: such an attempt is left behind.
 struct Running {
     channel: Channel,
-    deadline: Instant,
     failures: Receiver<Attempted>,
 }
 
@@ -166,7 +170,6 @@ impl Running {
     ) -> Running {
         let attempt = Arc::new(attempt);
         let (tell, failures) = mpsc::channel();
-        let deadline = Instant::now() + patience.altogether();
         let told = tell.clone();
         let work = move || {
             for is_last in [false, true] {
@@ -175,7 +178,11 @@ impl Running {
                     return;
                 };
                 let _ = tell.send(Attempted::Failed(trouble.reason));
-                let pause = trouble.retry_after.unwrap_or(patience.pause);
+                let pause = match trouble.again {
+                    Again::AsUsual => patience.pause,
+                    Again::After(pause) => pause,
+                    Again::Never => return,
+                };
                 if is_last || pause > patience.pause_max {
                     return;
                 }
@@ -185,7 +192,7 @@ impl Running {
         if let Err(error) = std::thread::Builder::new().name(channel.name().to_owned()).spawn(work) {
             let _ = told.send(Attempted::Failed(format!("no thread could be started: {error}")));
         }
-        Running { channel, deadline, failures }
+        Running { channel, failures }
     }
 
     fn wait(self, is_urgent: &dyn Fn() -> bool) -> Delivery {
@@ -200,10 +207,6 @@ impl Running {
                 Err(RecvTimeoutError::Disconnected) => return delivery,
                 Err(RecvTimeoutError::Timeout) if is_urgent() => {
                     delivery.failures.push("given up, because the run was told to end at once".into());
-                    return delivery;
-                }
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= self.deadline => {
-                    delivery.failures.push("given up: no end of it".into());
                     return delivery;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -247,7 +250,7 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_too_long_a_pause_is_not_asked_again() {
         let ask =
-            |seconds| Trouble { reason: "slow".into(), retry_after: Some(Duration::from_secs(seconds)) };
+            |seconds| Trouble { reason: "slow".into(), again: Again::After(Duration::from_secs(seconds)) };
         assert_eq!(tried(move |_| Err(ask(0))).1, 2);
         assert_eq!(tried(move |_| Err(ask(3_600))).1, 1);
     }

@@ -1,6 +1,6 @@
 //! SMTP: TLS from the start (`smtps://`) or by STARTTLS (`smtp://`), and login.
 
-use super::attempt::Trouble;
+use super::attempt::{Again, Trouble};
 use super::http::system_has_authorities;
 use super::secret::{Masks, Secret};
 use lettre::address::Envelope;
@@ -85,7 +85,7 @@ fn send_to_each(
     match refused.len() {
         0 => Ok(()),
         all if all == envelope.to().len() => Err(Trouble::new(refused.join("; "))),
-        _ => Err(Trouble { retry_after: Some(Duration::MAX), ..Trouble::new(refused.join("; ")) }),
+        _ => Err(Trouble { again: Again::Never, ..Trouble::new(refused.join("; ")) }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Telegram's bot API, `sendMessage`.
 
-use super::attempt::Trouble;
+use super::attempt::{Again, Trouble};
 use super::http::{Answer, Http};
 use super::message::{Message, cut, one_line};
 use super::secret::Masks;
@@ -89,7 +89,10 @@ fn judge(doing: &str, answer: &Answer) -> Result<(), Trouble> {
     };
     Err(Trouble {
         reason: format!("{doing}: {} ({}){advice}", verdict.description, answer.status),
-        retry_after: verdict.parameters.retry_after.map(Duration::from_secs),
+        again: verdict
+            .parameters
+            .retry_after
+            .map_or(Again::AsUsual, |seconds| Again::After(Duration::from_secs(seconds))),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What a change asks for.
 
-use crate::model::{Change, EntryFlags, EntryKind, OwnedEntry, TreePath};
+use crate::model::{Change, EntryFlags, EntryKind, LINK_ENDING, OwnedEntry, TreePath};
 use std::collections::BTreeSet;
 
 /// What the user wants to happen with what is no longer in the source.
@@ -149,9 +149,6 @@ fn compare(base: &OwnedEntry, pending: &OwnedEntry) -> Upload {
         _ => Upload::Suspect,
     }
 }
-
-/// What rclone appends to the names of links.
-const LINK_ENDING: &[u8] = b".rclonelink";
 
 /// The path under which an entry lies on the mirror: its own, or with rclone's
 /// ending for links that are uploaded.

@@ -1,6 +1,6 @@
 //! One batch, one rclone, one outcome per path.
 
-use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
+use crate::model::{Batch, BatchItem, Failure, FailureClass, LINK_ENDING, Lane, Outcome, RunId, TreePath};
 use crate::observe::Event;
 use crate::transfer::command_line::{ALWAYS, LIST};
 use crate::transfer::names::as_logged;
@@ -303,7 +303,7 @@ pub(crate) fn list_line(session: Session<'_>, path: &TreePath, as_link: bool) ->
     }
     let mut line = session.encoding.encode(path).map_err(|error| error.reason)?;
     if as_link {
-        line.extend_from_slice(b".rclonelink");
+        line.extend_from_slice(LINK_ENDING);
     }
     Ok(line)
 }

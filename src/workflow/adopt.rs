@@ -16,11 +16,9 @@ use super::take_over::{Claimed, ClaimedTime, Verdict, put_in_order};
 use crate::diff::{Equality, diff};
 use crate::index::find;
 use crate::model::{EntryFlags, EntryKind, TreePath};
+use crate::plan::path_of_link;
 use crate::transfer::{ListedFile, NameEncoding};
 use std::collections::{HashMap, HashSet};
-
-/// What rclone adds to the name of a link that is uploaded.
-const LINK_ENDING: &[u8] = b".rclonelink";
 
 /// Makes the first index of `job` from the source and a listing of its mirror.
 /// Nothing on the mirror is changed.
@@ -167,11 +165,7 @@ fn list_mirror(
 
 fn claim(job: &Job, looked: &Looked<'_>, path: TreePath, size: u64) -> Claimed {
     let whole = Claimed { path, size, time: ClaimedTime::Unknown, as_link: false, has_other_content: false };
-    let Some(link) = whole.path.as_bytes().strip_suffix(LINK_ENDING).filter(|_| job.links == Links::Upload)
-    else {
-        return whole;
-    };
-    let Ok(path) = TreePath::from_bytes(link) else { return whole };
+    let Some(path) = path_of_link(&whole.path).filter(|_| job.links == Links::Upload) else { return whole };
     let is_link = find(&looked.pending, &path).ok().flatten().is_some_and(|entry| {
         entry.flags.contains(EntryFlags::UPLOADED_LINK)
             && entry.target.is_some_and(|target| target.len() as u64 == size)

@@ -84,26 +84,18 @@ impl<'a> Connector<'a> {
         encoding: Option<NameEncoding>,
         run: RunId,
     ) -> Result<Connection<'a>, Halt> {
-        let observer = self.surroundings.observer;
-        let rclone = match self.known() {
-            Some(known) => self.surroundings.rclone_as_known(known),
-            None => self.surroundings.rclone(&self.control)?,
+        let (rclone, session, features) = self.begin(encoding, &self.control)?;
+        let remotes = Remotes {
+            source: self.job.source.clone(),
+            mirror: self.job.remote.to_string(),
+            companion: self.job.companion.to_string(),
         };
-        let session = rclone
-            .session(encoding.unwrap_or_else(|| rclone.name_encoding()), &self.control, observer)
-            .map_err(Halt::fatal)?;
-        let mirror = self.job.remote.to_string();
-        let features = match self.known() {
-            Some(known) => known.features.clone(),
-            None => self.ask_features(rclone, &session)?,
-        };
-        check_place_beside_bucket(self.job, &features)?;
-        let remotes =
-            Remotes { source: self.job.source.clone(), mirror, companion: self.job.companion.to_string() };
         let transfer = Transfer::new(session, remotes, run)
             .following_links(self.job.links == Links::Follow)
             .to_a_local_folder(features.is_local);
-        let looking = rclone.session(session.encoding(), &self.looking, observer).map_err(Halt::fatal)?;
+        let looking = rclone
+            .session(session.encoding(), &self.looking, self.surroundings.observer)
+            .map_err(Halt::fatal)?;
         Ok(Connection { features, transfer, session, looking })
     }
 }
@@ -115,19 +107,29 @@ impl Connector<'_> {
     /// # Errors
     /// When rclone or the remote is not usable.
     pub(super) fn check_remote(&self) -> Result<(), Halt> {
+        let (_, session, features) = self.begin(None, &self.looking)?;
+        is_apart_from_source(self.job, &session, &features).map_err(Halt::Configuration)
+    }
+
+    /// rclone, and what the remote can do: remembered, or asked.
+    fn begin<'s>(
+        &'s self,
+        encoding: Option<NameEncoding>,
+        control: &'s Control,
+    ) -> Result<(&'s Rclone, Session<'s>, Features), Halt> {
         let rclone = match self.known() {
             Some(known) => self.surroundings.rclone_as_known(known),
-            None => self.surroundings.rclone(&self.looking)?,
+            None => self.surroundings.rclone(control)?,
         };
         let session = rclone
-            .session(rclone.name_encoding(), &self.looking, self.surroundings.observer)
+            .session(encoding.unwrap_or_else(|| rclone.name_encoding()), control, self.surroundings.observer)
             .map_err(Halt::fatal)?;
         let features = match self.known() {
             Some(known) => known.features.clone(),
             None => self.ask_features(rclone, &session)?,
         };
         check_place_beside_bucket(self.job, &features)?;
-        is_apart_from_source(self.job, &session, &features).map_err(Halt::Configuration)
+        Ok((rclone, session, features))
     }
 
     fn ask_features(&self, rclone: &Rclone, session: &Session<'_>) -> Result<Features, Halt> {

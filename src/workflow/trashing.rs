@@ -354,6 +354,17 @@ pub(super) fn removal_item(path: TreePath, held: &OwnedEntry) -> BatchItem {
     }
 }
 
+/// A version of which nothing is known but where it may lie.
+pub(super) fn unknown_item(path: TreePath) -> BatchItem {
+    BatchItem {
+        path,
+        as_link: false,
+        stamp: Default::default(),
+        permissions: Default::default(),
+        digest: None,
+    }
+}
+
 /// The row of the run record for a version that left the mirror.
 pub(super) fn moved_away(item: &BatchItem) -> MovedAway {
     MovedAway {

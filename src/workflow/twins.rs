@@ -8,7 +8,7 @@
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::views::{Views, holds_objects};
-use crate::model::{Directory, Entry, EntryFlags, EntryKind, Name, TreePath, TreeView};
+use crate::model::{Directory, Entry, EntryFlags, EntryKind, LINK_ENDING, Name, TreePath, TreeView};
 use crate::plan::Policy;
 use crate::transfer::Folding;
 use std::collections::BTreeMap;
@@ -241,7 +241,7 @@ fn is_same_place(directory: &Directory, entry: &Entry<'_>) -> bool {
 fn mirror_name(entry: &Entry<'_>) -> Vec<u8> {
     let mut name = entry.name.to_vec();
     if is_link(entry) {
-        name.extend_from_slice(b".rclonelink");
+        name.extend_from_slice(LINK_ENDING);
     }
     name
 }

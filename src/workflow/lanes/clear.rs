@@ -5,7 +5,7 @@
 //! it. So: objects in the way of another type go to the trash first, folders as
 //! one piece; junk that a broken upload left behind is deleted by list.
 
-use super::perhaps_kept::PerhapsKept;
+use super::perhaps_there::PerhapsThere;
 use crate::diff::diff;
 use crate::model::{BatchItem, Change, EntryKind, TreePath};
 use crate::plan::{Classifier, Removal, Tally, Upload};
@@ -29,7 +29,7 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
     let base = views.base();
     let mut classifier = Classifier::new(run.policy());
     let mut in_the_way = Vec::new();
-    let mut perhaps_kept = PerhapsKept::default();
+    let mut perhaps_there = PerhapsThere::default();
     let mut moved_folder: Option<TreePath> = None;
     for change in diff(&base, views.pending, views.equality) {
         let change = change.map_err(Halt::fatal)?;
@@ -69,22 +69,22 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
         }
         match decision.upload {
             Upload::New if !run.is_blocked(&change.path) => {
-                make_way_through_kept(run, &views, &change, &mut in_the_way, &mut perhaps_kept);
+                make_way_through_kept(run, &views, &change, &mut in_the_way, &mut perhaps_there);
             }
             // To replace, and nothing is known of what.
             Upload::Changed | Upload::Suspect if change.base.is_none() => {
-                make_way_through_unknown(&views, change.path, &mut perhaps_kept);
+                make_way_through_unknown(&views, change.path, &mut perhaps_there);
             }
             _ => {}
         }
-        if perhaps_kept.len() >= BATCH_FILES_MAX {
-            in_the_way.extend(perhaps_kept.look(run)?);
+        if perhaps_there.len() >= BATCH_FILES_MAX {
+            in_the_way.extend(perhaps_there.look(run)?);
         }
         if in_the_way.len() >= run.files_per_batch(BATCH_FILES_MAX) {
             trash_or_block(run, std::mem::take(&mut in_the_way))?;
         }
     }
-    in_the_way.extend(perhaps_kept.look(run)?);
+    in_the_way.extend(perhaps_there.look(run)?);
     trash_or_block(run, in_the_way)
 }
 
@@ -94,7 +94,7 @@ fn make_way_through_kept(
     views: &Views<'_>,
     change: &Change,
     in_the_way: &mut Vec<BatchItem>,
-    perhaps_kept: &mut PerhapsKept,
+    perhaps_there: &mut PerhapsThere,
 ) {
     let path = change.path.clone();
     let as_link = change.pending.as_ref().is_some_and(|pending| pending.kind == EntryKind::Symlink);
@@ -110,19 +110,19 @@ fn make_way_through_kept(
         }
         KeptConflict::FolderHere => run
             .block(path, "a folder of that name is kept on the mirror; --accept kept moves it to the trash"),
-        KeptConflict::NotKnown(above) => perhaps_kept.add(path, above),
+        KeptConflict::NotKnown(above) => perhaps_there.add(path, above),
     }
 }
 
 /// A damaged directory of the base may have held a folder where a file comes, or a file where a folder does.
-fn make_way_through_unknown(views: &Views<'_>, path: TreePath, perhaps_kept: &mut PerhapsKept) {
+fn make_way_through_unknown(views: &Views<'_>, path: TreePath, perhaps_there: &mut PerhapsThere) {
     let levels = std::iter::successors(path.parent(), TreePath::parent);
     let unknown: Vec<TreePath> =
         levels.take_while(|level| !level.is_root() && views.base_entry(level).is_err()).collect();
     if views.keeps_anything_below(&path) {
-        perhaps_kept.add(path, unknown);
+        perhaps_there.add(path, unknown);
     } else {
-        perhaps_kept.add_of_base(path, unknown);
+        perhaps_there.add_of_base(path, unknown);
     }
 }
 

@@ -11,7 +11,7 @@
 
 mod clear;
 mod new_files;
-mod perhaps_kept;
+mod perhaps_there;
 mod prepare;
 mod remove;
 mod replace;
@@ -22,7 +22,6 @@ use super::job_run::JobRun;
 use super::portable;
 use crate::plan::{SizeClass, Tally};
 
-pub(super) use perhaps_kept::unknown_item;
 pub(super) use prepare::{Candidate, Prepared, read_all, read_one};
 pub(super) use remove::{REMOVAL_FILES_MAX, is_worth_a_folder_move};
 pub(super) use replace::PAIR_FILES_MAX;

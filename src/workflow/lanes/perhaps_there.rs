@@ -8,11 +8,12 @@ use crate::model::{BatchItem, TreePath};
 use crate::transfer::Shown;
 use crate::workflow::halt::Halt;
 use crate::workflow::job_run::JobRun;
+use crate::workflow::trashing::unknown_item;
 use std::collections::BTreeSet;
 
 /// What may hinder new files, until it is looked at.
 #[derive(Debug, Default)]
-pub(super) struct PerhapsKept {
+pub(super) struct PerhapsThere {
     files_above: BTreeSet<TreePath>,
     folders_here: Vec<TreePath>,
     /// Of these only the base is damaged: a folder that lies there holds nothing that is kept.
@@ -21,7 +22,7 @@ pub(super) struct PerhapsKept {
     seen_above: BTreeSet<TreePath>,
 }
 
-impl PerhapsKept {
+impl PerhapsThere {
     /// A kept file may lie at one of `above`, or a kept folder at `path`.
     pub(super) fn add(&mut self, path: TreePath, above: Vec<TreePath>) {
         self.add_above(above);
@@ -53,7 +54,8 @@ impl PerhapsKept {
             (std::mem::take(&mut self.folders_here), std::mem::take(&mut self.base_folders));
         let above = std::mem::take(&mut self.files_above);
         let mut paths: Vec<TreePath> = above.iter().chain(&here).chain(&of_base).cloned().collect();
-        paths.sort();
+        // One listing serves all that have the folder above in common.
+        paths.sort_by_cached_key(TreePath::parent);
         let shown = run.shown_on_mirror(&paths)?;
         let is_shown = |path: &&TreePath, kind: Shown| shown.get(*path) == Some(&kind);
         for path in here.iter().filter(|path| is_shown(path, Shown::Folder)) {
@@ -75,16 +77,5 @@ impl PerhapsKept {
         run.never_known.extend(in_the_way.iter().cloned());
         run.files_above.extend(in_the_way.iter().cloned());
         Ok(in_the_way.into_iter().map(unknown_item).collect())
-    }
-}
-
-/// A version of which nothing is known but where it may lie.
-pub(in crate::workflow) fn unknown_item(path: TreePath) -> BatchItem {
-    BatchItem {
-        path,
-        as_link: false,
-        stamp: Default::default(),
-        permissions: Default::default(),
-        digest: None,
     }
 }
