@@ -4,7 +4,7 @@
 
 use crate::support::mounts::{in_shell, with_mounts};
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::{Plan, files_below};
+use crate::support::trees::{Plan, files_below, let_times_settle};
 use crate::support::world::{JOB, World};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn a_file_rewritten_before_a_crash_is_not_confirmed_with_the_content_of_before()
         file.display()
     );
     // A stamp that was not settled yet is never believed anyhow.
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let_times_settle();
     world.before_rclone(&shell);
     world.backup(&[]).expect(137);
     assert_eq!(fs::read_to_string(world.mirror().join("x")).unwrap(), "something else");

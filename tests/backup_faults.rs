@@ -10,7 +10,7 @@
 use crate::support::openlist;
 use crate::support::proxy::{Fault, Seen};
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::files_below;
+use crate::support::trees::{files_below, let_times_settle};
 use crate::support::world::{JOB, World};
 use crate::support::{Dice, is_long};
 use std::collections::BTreeSet;
@@ -246,7 +246,7 @@ fn edit(world: &World) {
     world.write("new", "new");
     world.write("fresh/deeper/new", "new and deep");
     // Let every stamp settle: a file that was written a moment ago is read once more.
-    std::thread::sleep(Duration::from_millis(50));
+    let_times_settle();
     assert!(fs::metadata(source.join("new")).unwrap().size() > 0);
 }
 

@@ -366,13 +366,11 @@ fn a_move_whose_receipt_is_lost_is_known_by_the_upload_that_followed_it() {
         world.write("f2", "as it is");
         world.backup(&[]).expect(0);
         world.write("f1", "another version");
-        let all = world.configuration.rclone.clone();
         world.before_rclone(
             "case \"$*\" in *copy*files-from-raw*) \"$real\" \"$@\"; status=$?; kill -9 $PPID; exit $status;; esac",
         );
         assert_ne!(world.backup(&[]).code, 0);
-        world.configuration.rclone = all;
-        world.write_configuration();
+        world.watch_rclone();
         forget_receipts(&world, upload_is_confirmed);
         let finished = world.backup(&[]).expect(0);
         world.assert_mirror_equals_source();

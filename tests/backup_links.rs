@@ -3,13 +3,12 @@
 
 use crate::support::program::Finished;
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::files_below;
+use crate::support::trees::{files_below, let_times_settle, rot_into};
 use crate::support::world::{JOB, World};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
 
 /// What the files of a folder hold, by path.
 fn contents(folder: &Path) -> BTreeMap<String, String> {
@@ -99,15 +98,11 @@ fn what_lies_below_a_followed_link_is_protected_like_everything_else() {
 fn what_lies_below_a_followed_link_is_verified() {
     let world = following(World::local(Rclone::Current));
     world.backup(&[]).expect(0);
-    // The margin below which no stamp is trusted; what was read within it is read again.
-    std::thread::sleep(Duration::from_millis(2_100));
+    let_times_settle();
     world.backup(&[]).expect(0);
     assert_eq!(verify_source(&world).expect(0).number("files_verified"), 6);
     let file = world.root().join("near/deep/er/g");
-    let mtime = fs::metadata(&file).unwrap().modified().unwrap();
-    fs::write(&file, "dEep").unwrap();
-    fs::File::options().append(true).open(&file).unwrap().set_modified(mtime).unwrap();
-    std::thread::sleep(Duration::from_millis(2_100));
+    rot_into(&file, "dEep");
     verify_source(&world).expect(15).says("relative/deep/er/g");
     // A version that is missing on the mirror is sent again from behind the link.
     fs::remove_file(world.mirror().join("relative/f")).unwrap();
@@ -123,7 +118,7 @@ fn hashes_are_filled_in_below_a_followed_link() {
         std::process::Command::new("cp").arg("-rL").arg(world.source()).arg(world.mirror()).status().unwrap();
     assert!(copied.success());
     world.program.run(&["--json", "adopt", JOB]).expect(0);
-    std::thread::sleep(Duration::from_millis(2_100));
+    let_times_settle();
     let unverifiable = || verify_source(&world).number("files_unverifiable");
     assert_eq!(unverifiable(), 6);
     for _ in 0..2 {

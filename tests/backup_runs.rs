@@ -4,18 +4,12 @@
 use crate::support::is_long;
 use crate::support::program::{Job, chmod};
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::{Plan, edit, files_below};
+use crate::support::trees::{Plan, edit, files_below, let_times_settle};
 use crate::support::world::{JOB, World};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-
-/// A file that was written a moment ago could change again without a trace, and
-/// is rightly read twice. Tests that count reads wait that moment out.
-fn settle() {
-    std::thread::sleep(Duration::from_millis(2_100));
-}
 
 #[test]
 fn the_first_run_sends_everything_and_the_mirror_equals_the_source() {
@@ -42,7 +36,7 @@ fn the_first_run_sends_everything_and_the_mirror_equals_the_source() {
 fn an_unchanged_run_starts_no_rclone_sends_no_request_and_writes_no_index_byte() {
     for world in [World::local(Rclone::Current), World::served(Protocol::Webdav, Rclone::Current)] {
         Plan::odd(200, 2).plant(&world.source());
-        settle();
+        let_times_settle();
         world.backup(&[]).expect(0);
         let (calls, requests, index) = (world.rclone_calls().len(), world.requests(), world.index_bytes());
         let finished = world.backup(&[]).expect(0);
@@ -108,7 +102,7 @@ fn a_change_of_the_same_size_with_its_old_mtime_is_found() {
     let path = world.source().join("notes");
     fs::write(&path, "before").unwrap();
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
-    settle();
+    let_times_settle();
     world.backup(&[]).expect(0);
     fs::write(&path, "behind").unwrap();
     let file = fs::File::options().append(true).open(&path).unwrap();

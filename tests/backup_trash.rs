@@ -3,7 +3,7 @@
 
 use crate::support::program::chmod;
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::Plan;
+use crate::support::trees::{Plan, let_times_settle};
 use crate::support::world::World;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -152,16 +152,15 @@ fn what_a_killed_run_sent_by_other_rules_leaves_the_backup_with_them() {
     world.backup(&[]).expect(0);
     world.set("exclude", "[]");
     world.write("secret/s2", "another secret");
-    let watched = world.configuration.rclone.clone();
     // The receipt is to be in the journal: without one, what lies there is junk. A file that was written
     // a moment ago is read once more before it counts.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let_times_settle();
     world.before_rclone(
         "case \"$*\" in *copy*files-from-raw*) \"$real\" \"$@\"; status=$?; sleep 1; kill -9 $PPID; exit $status;; esac",
     );
     assert_ne!(world.backup(&[]).code, 0);
     assert_eq!(held(&world, "secret/s2").as_deref(), Some("another secret"));
-    world.configuration.rclone = watched;
+    world.watch_rclone();
     world.set("exclude", "[\"/secret/\"]");
 
     assert_eq!(world.backup(&[]).expect(0).number("files_out_of_scope"), 1);

@@ -2,7 +2,7 @@
 //! nothing is uploaded again.
 
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::{Plan, files_below};
+use crate::support::trees::{Plan, files_below, let_times_settle};
 use crate::support::world::{JOB, World};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -110,7 +110,7 @@ fn hashes_are_filled_in_by_later_runs_within_a_budget() {
     let file = snapshot(&world);
     world.set("hash_fill_per_run", "\"1000\"");
     import(&world, &file, &[]).expect(0);
-    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let_times_settle();
     let unverifiable = || world.program.run(&["--json", "verify", "--source"]).number("files_unverifiable");
     world.backup(&[]).expect(0);
     assert_eq!(unverifiable(), 5, "the first run after the import reads nothing");
@@ -385,8 +385,7 @@ fn the_first_state_comes_back_after_later_runs_have_read_its_files() {
     }
     world.copy_with_plain_rclone();
     import(&world, &snapshot(&world), &[]).expect(0);
-    // The margin below which no stamp is trusted.
-    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let_times_settle();
     world.backup(&[]).expect(0);
     assert!(world.backup(&[]).expect(0).number("index_bytes_written") > 0, "the hashes");
     let assert_first = |to: &str| {
@@ -415,7 +414,7 @@ fn the_first_state_comes_back_after_its_files_were_read_and_then_touched() {
     }
     world.copy_with_plain_rclone();
     import(&world, &snapshot(&world), &[]).expect(0);
-    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let_times_settle();
     world.backup(&[]).expect(0);
     assert!(world.backup(&[]).expect(0).number("index_bytes_written") > 0, "the hashes");
     for name in ["touched", "touched and changed", "damaged"] {

@@ -5,7 +5,7 @@
 use crate::support::openlist::{as_told, behave};
 use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::{Plan, edit, files_below};
+use crate::support::trees::{Plan, edit, files_below, let_times_settle, rot_into};
 use crate::support::world::{JOB, World};
 use std::fs;
 use std::path::Path;
@@ -119,14 +119,12 @@ fn what_a_check_misses_is_named_in_every_run_until_it_is_sent_again() {
 fn a_file_that_is_rotten_here_and_damaged_there_is_one_file_that_is_not_protected() {
     let mut world = checked(World::local(Rclone::Current), "warn");
     // Once more with the clock of the files, so that their content is known to have settled.
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    let_times_settle();
     world.set("check_every_days", "0");
     world.backup(&[]).expect(0);
     world.set("check_every_days", "7");
     let file = world.source().join("album/3");
-    let mtime = fs::metadata(&file).unwrap().modified().unwrap();
-    fs::write(&file, "pictore 3").unwrap();
-    fs::File::options().append(true).open(&file).unwrap().set_modified(mtime).unwrap();
+    rot_into(&file, "pictore 3");
     world.program.run(&["verify", JOB, "--source"]).expect(15).says("album/3");
     fs::write(world.mirror().join("album/3"), "other").unwrap();
     assert!(matches!(on_day(&world, 7, false).outcome, JobOutcome::Damaged { .. }));

@@ -2,9 +2,9 @@
 //! by another one: never a panic, never "empty", never a mass deletion or a mass
 //! upload past a guard; and what a refusal says leads out.
 
-use crate::support::program::{Finished, chmod};
+use crate::support::program::Finished;
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::files_below;
+use crate::support::trees::{files_below, rot_into};
 use crate::support::world::{JOB, World};
 use crate::support::{Dice, is_long};
 use std::collections::BTreeMap;
@@ -75,19 +75,15 @@ impl Damaged {
         damaged
     }
 
-    fn kill_behind_transfers(&self, kill: bool) {
-        let script = &self.world.configuration.rclone;
-        let end = "exec '";
-        let text = fs::read_to_string(script).unwrap();
-        let text = if kill {
-            let real = text.split(end).nth(1).unwrap().split('\'').next().unwrap().to_owned();
-            fs::write(script.with_extension("kept"), &text).unwrap();
-            format!("#!/bin/sh\n'{real}' \"$@\"\ncase \"$*\" in *--files-from-raw*) kill -9 $PPID;; esac\n")
-        } else {
-            fs::read_to_string(script.with_extension("kept")).unwrap()
-        };
-        fs::write(script, text).unwrap();
-        chmod(script, 0o755);
+    fn kill_behind_transfers(&mut self, kill: bool) {
+        match kill {
+            true => self.world.before_rclone(
+                "\"$real\" \"$@\"; ended=$?\n\
+                 case \"$*\" in *--files-from-raw*) kill -9 $PPID;; esac\n\
+                 exit $ended",
+            ),
+            false => self.world.watch_rclone(),
+        }
     }
 
     fn job(&self) -> PathBuf {
@@ -165,11 +161,7 @@ impl Damaged {
 
 /// Another content under the same size and time.
 fn rot(path: &Path) {
-    let modified = path.metadata().unwrap().modified().unwrap();
-    fs::write(path, fs::read(path).unwrap().to_ascii_uppercase()).unwrap();
-    set_modified(path, modified);
-    // The margin below which no stamp is trusted.
-    std::thread::sleep(Duration::from_millis(30));
+    rot_into(path, fs::read(path).unwrap().to_ascii_uppercase());
 }
 
 fn set_modified(path: &Path, modified: SystemTime) {

@@ -3,7 +3,7 @@
 use crate::support::program::Finished;
 use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::{Plan, edit, files_below, odd_names, path};
+use crate::support::trees::{Plan, edit, files_below, let_times_settle, odd_names, path};
 use crate::support::world::{JOB, World};
 use std::fs;
 
@@ -354,8 +354,7 @@ fn a_rotten_file_does_not_stand_in_for_what_the_mirror_lost() {
         fs::write(&rotten, content).unwrap();
         let times = fs::FileTimes::new().set_modified(yesterday);
         fs::File::options().append(true).open(&rotten).unwrap().set_times(times).unwrap();
-        // The margin below which no stamp is trusted.
-        std::thread::sleep(std::time::Duration::from_millis(30));
+        let_times_settle();
     };
     write_as_of_yesterday("a picture");
     for name in ["lost", "one", "two"] {

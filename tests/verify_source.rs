@@ -3,7 +3,7 @@
 
 use crate::support::program::{Finished, chmod};
 use crate::support::servers::Rclone;
-use crate::support::trees::{Plan, edit, files_below};
+use crate::support::trees::{Plan, edit, files_below, let_times_settle, rot_into};
 use crate::support::world::{JOB, World};
 use std::fs;
 use std::path::Path;
@@ -22,14 +22,10 @@ fn set_mtime(file: &Path, mtime: SystemTime) {
 
 /// Flips a bit and sets the time back.
 fn rot(file: &Path) {
-    let mtime = fs::metadata(file).unwrap().modified().unwrap();
     let mut bytes = fs::read(file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
-    fs::write(file, bytes).unwrap();
-    set_mtime(file, mtime);
-    // The margin below which no stamp is trusted.
-    std::thread::sleep(Duration::from_millis(30));
+    rot_into(file, bytes);
 }
 
 /// Some files of yesterday, on the mirror.
@@ -138,7 +134,7 @@ fn a_rotten_file_that_was_renamed_tells_where_its_good_version_is() {
             world.write(&format!("{folder}{number}"), "another");
         }
         world.write("stays", "stays");
-        std::thread::sleep(Duration::from_millis(30));
+        let_times_settle();
         world.backup(&[]).expect(0);
         rot(&world.source().join(&name));
         verify(&world, &[]).expect(15);
@@ -177,7 +173,7 @@ fn a_file_of_the_future_is_verified_and_kept_from_the_mirror_when_it_rots() {
     let file = world.source().join("file");
     fs::write(&file, "content").unwrap();
     set_mtime(&file, SystemTime::now() + Duration::from_secs(300 * 86_400));
-    std::thread::sleep(Duration::from_millis(50));
+    let_times_settle();
     world.backup(&[]).expect(0);
     let told = verify(&world, &[]).expect(0);
     assert_eq!((told.number("files_verified"), told.number("files_unverifiable")), (1, 0), "{told}");

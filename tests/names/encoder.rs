@@ -4,7 +4,7 @@
 use super::random_names::random_names;
 use crate::support::servers::{Rclone, RcloneConfiguration};
 use crate::support::trees::path;
-use crate::support::{Dice, is_long, scratch};
+use crate::support::{Dice, is_long, scratch_in_memory};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,7 @@ fn encoding(rclone: Rclone) -> (NameEncoding, &'static [&'static str]) {
 /// Plants the names, copies them by list, and lists both sides; whatever the encoder
 /// accepts must be found under the predicted line, in the log too.
 fn agrees(rclone: Rclone, names: &BTreeSet<Vec<u8>>) -> Result<(), TestCaseError> {
-    let scratch = scratch();
+    let scratch = scratch_in_memory();
     let configuration = RcloneConfiguration::new(scratch.path());
     let (source, copy) = (scratch.path().join("source"), scratch.path().join("copy"));
     fs::create_dir(&source).unwrap();

@@ -96,12 +96,12 @@ fn there_and_back(world: &World, count: usize, seed: u64) {
 
 #[test]
 fn random_names_in_a_folder() {
-    there_and_back(&World::local(Rclone::Current), count(20_000, 1_000_000), 1);
+    there_and_back(&World::local_in_memory(Rclone::Current), count(20_000, 1_000_000), 1);
 }
 
 #[test]
 fn random_names_in_a_folder_with_the_oldest_rclone() {
-    there_and_back(&World::local(Rclone::Oldest), count(20_000, 20_000), 2);
+    there_and_back(&World::local_in_memory(Rclone::Oldest), count(20_000, 20_000), 2);
 }
 
 #[test]

@@ -289,6 +289,20 @@ fn smallest_folder(root: &Path) -> Option<PathBuf> {
     folders.into_iter().next()
 }
 
+/// Waits until nothing that was written can change without a trace: the program trusts no time stamp
+/// that is younger than the margin of the file system, 20 ms where tests run.
+pub fn let_times_settle() {
+    std::thread::sleep(std::time::Duration::from_millis(60));
+}
+
+/// Another content under the same time stamp, as of a disk that rots.
+pub fn rot_into(file: &Path, content: impl AsRef<[u8]>) {
+    let mtime = fs::metadata(file).unwrap().modified().unwrap();
+    fs::write(file, content).unwrap();
+    fs::File::options().append(true).open(file).unwrap().set_modified(mtime).unwrap();
+    let_times_settle();
+}
+
 /// A path from bytes.
 pub fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec()))

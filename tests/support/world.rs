@@ -30,18 +30,22 @@ pub struct World {
 pub const JOB: &str = "photos";
 
 impl World {
-    /// A remote that is a folder.
+    /// A remote that is a folder, on disk: what a scan sees there is what users see.
     pub fn local(rclone: Rclone) -> World {
-        World::new(rclone, None)
+        World::new(super::scratch(), rclone, None)
+    }
+
+    /// A remote that is a folder, for trees of many files.
+    pub fn local_in_memory(rclone: Rclone) -> World {
+        World::new(super::scratch_in_memory(), rclone, None)
     }
 
     /// A remote on a server, with a proxy in front.
     pub fn served(protocol: Protocol, rclone: Rclone) -> World {
-        World::new(rclone, Some(protocol))
+        World::new(super::scratch_in_memory(), rclone, Some(protocol))
     }
 
-    fn new(rclone: Rclone, protocol: Option<Protocol>) -> World {
-        let scratch = super::scratch();
+    fn new(scratch: tempfile::TempDir, rclone: Rclone, protocol: Option<Protocol>) -> World {
         chmod(scratch.path(), 0o755);
         let root = scratch.path().to_path_buf();
         // A bucket, for S3; a folder for all others.
@@ -122,15 +126,20 @@ impl World {
         give_away(self.scratch.path());
     }
 
-    /// From now on rclone itself is called, as people have it. Its calls are not noted;
-    /// but what a run finds out about a script in front of it is never remembered.
+    /// From now on rclone itself is called, and its calls are not noted.
     pub fn stop_watching_rclone(&mut self) {
         self.configuration.rclone = self.rclone.program();
         self.write_configuration();
     }
 
+    /// From now on its calls are noted, and nothing else happens to them: as in the beginning.
+    pub fn watch_rclone(&mut self) {
+        self.configuration.rclone = self.root().join("rclone");
+        self.write_configuration();
+    }
+
     /// From now on `shell` has its say before each call of rclone: `$real` is the program,
-    /// `$PPID` are we. What it does not end goes on as usual.
+    /// `$PPID` are we. What it does not end goes on as usual. Nothing is remembered of a script.
     pub fn before_rclone(&mut self, shell: &str) {
         let script = self.root().join("rclone-of-this-test");
         let real = self.rclone.program();
@@ -245,18 +254,15 @@ impl World {
     }
 }
 
-/// A script that notes each call and becomes the real rclone. The calls are
-/// told apart by NUL, because arguments may hold newlines.
+/// A program that notes each call and becomes the real rclone (`watched_rclone.rs`).
 fn watched_rclone(root: &Path, real: &Path) -> PathBuf {
-    let script = root.join("rclone");
-    let text = format!(
-        "#!/bin/sh\nprintf '%s\\0' \"$*\" >>'{}'\nexec '{}' \"$@\"\n",
-        root.join("rclone-calls").display(),
-        real.display()
-    );
-    std::fs::write(&script, text).unwrap();
-    chmod(&script, 0o755);
-    script
+    let watcher = Path::new(env!("CARGO_BIN_EXE_treeferry")).with_file_name("examples/watched-rclone");
+    assert!(watcher.exists(), "{} is missing: run `cargo build --example watched-rclone`", watcher.display());
+    let (program, link) = (root.join("rclone"), root.join("rclone-real"));
+    std::fs::copy(watcher, &program).unwrap();
+    std::fs::remove_file(&link).ok();
+    std::os::unix::fs::symlink(real, link).unwrap();
+    program
 }
 
 #[cfg(test)]

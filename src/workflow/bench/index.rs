@@ -169,11 +169,17 @@ impl Shape {
             chosen.insert(mixed(seed << 40 | number) % self.files());
             number += 1;
         }
+        let chosen: Vec<u64> = chosen.into_iter().collect();
+        let directory_of = |file: &u64| file / self.files_a_directory;
         let mut edits: Vec<Edit> = chosen
-            .into_iter()
-            .map(|file| {
-                let (directory, at) = (file / self.files_a_directory, file % self.files_a_directory);
-                put(&path_of(directory), &self.names(directory)[at as usize], directory, at, seed)
+            .chunk_by(|file, next| directory_of(file) == directory_of(next))
+            .flat_map(|files| {
+                let directory = directory_of(&files[0]);
+                let (folder, names) = (path_of(directory), self.names(directory));
+                let places = files.iter().map(|file| file % self.files_a_directory);
+                places
+                    .map(|at| put(&folder, &names[at as usize], directory, at, seed))
+                    .collect::<Vec<_>>()
             })
             .collect();
         edits.sort_unstable_by(|a, b| a.path().cmp(b.path()));

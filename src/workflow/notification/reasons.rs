@@ -132,6 +132,56 @@ const SENTENCES: &[(&str, &str)] = &[
         "{}: it was rotten, and was written since: its new content is sent",
         "{}：此前已损坏，之后被重新写入：已上传新内容",
     ),
+    (
+        "its content on the remote is not what was sent, as rclone reads it; this verification ended before it was read a second time",
+        "据 rclone 读取，远端内容与上传时不一致；本次校验在第二次读取之前结束",
+    ),
+    (
+        "not listed by the remote; this verification was interrupted before it was asked for by its name",
+        "远端未列出该文件；本次校验在按名称查询之前中断",
+    ),
+    (
+        "not listed by the remote, and not to be asked for by its name: {}",
+        "远端未列出该文件，也无法按名称查询：{}",
+    ),
+    ("{}: it cannot be sent again: {}", "{}：无法重新上传：{}"),
+    ("{}: the source does not have this version any more either", "{}：源目录中也已没有该版本"),
+    (
+        "{} files are not listed by the remote, and yet there when asked for one by one ({}{}): its listings are not to be relied on",
+        "{} 个文件远端未列出，逐个查询时却存在（{}{}）：远端的列表不可信",
+    ),
+    (
+        "whole folders list nothing ({}{}). Some remotes, AList and OpenList among them, answer any error so: look at them on the web page of the remote before you believe it. A periodic check sends them again only when the next one sees the same",
+        "整个目录列出为空（{}{}）。某些远端（包括 AList 与 OpenList）出错时也会如此应答：请先在远端网页上确认。定期检查仅在下次结果相同时才会重新上传",
+    ),
+    (
+        "{}: it was rotten, and is gone from the source: its good version {}. If it was renamed, it is the rotten content that is backed up under the new name",
+        "{}：此前已损坏，现已不在源目录中：其完好版本{}。若只是改名，以新名称备份的是已损坏的内容",
+    ),
+    (
+        "went to the trash with it (`{}` gets it back while it is kept there)",
+        "已随之移入回收站（保留期内可用 `{}` 取回）",
+    ),
+    ("went to the trash with it", "已随之移入回收站"),
+    ("was deleted from the mirror with it", "已随之从远端删除"),
+    ("the old trash {} was not looked into: {}", "旧回收站 {} 无法查看：{}"),
+    ("the old trash of {} was not emptied: {}", "旧回收站 {} 未能清空：{}"),
+    (
+        "the trash of {} runs has expired, but the clock is more than 60 days ahead of the last run, or behind it: nothing is purged. If the clock is right: --accept clock",
+        "{} 次运行的回收站已过期，但系统时钟比上次运行超前 60 天以上，或落后于它：未清理任何内容。若时钟无误：--accept clock",
+    ),
+    (
+        "the index is damaged: it can't be told what the mirror keeps around {}. What lies there stays, but for what new files replace, which goes to the trash; look after the disk that holds {}",
+        "索引损坏：无法得知远端在 {} 附近保留了什么。其中内容保持原状，仅被新文件取代的会移入回收站；请检查存放 {} 的磁盘",
+    ),
+    (
+        "the index is damaged: it can't be told what the mirror holds at {} files that are in the source. What lies there goes to the trash, and they are sent again; look after the disk that holds {}",
+        "索引损坏：源目录中有 {} 个文件无法得知远端的对应内容。远端原有的移入回收站，并重新上传；请检查存放 {} 的磁盘",
+    ),
+    (
+        "{} ({}) is larger than --max-transfer {} and cannot be sent within it",
+        "{}（{}）大于 --max-transfer {}，无法在该限额内上传",
+    ),
 ];
 
 impl Speech {
