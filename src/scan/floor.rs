@@ -2,6 +2,7 @@
 //! Nothing is sorted, kept or compared. For `bench`, and for nothing else.
 
 use crate::model::ContentDigest;
+use crate::scan::hash::with_buffer;
 use crate::scan::open::open_without_atime;
 use rayon::prelude::*;
 use rustix::fd::OwnedFd;
@@ -151,9 +152,9 @@ fn look_at(directory: &OwnedFd, name: &CStr) -> bool {
 }
 
 /// open, fstat, read, BLAKE3 and close of each file, on the rayon pool of the
-/// caller. Files that cannot be read give `None`.
+/// caller, into the buffer that the scan reads into. Files that cannot be read give `None`.
 pub fn floor_hash(files: &[PathBuf]) -> Vec<Option<ContentDigest>> {
-    files.par_iter().map_init(|| vec![0; 256 * 1024], |buffer, file| hash_one(file, buffer).ok()).collect()
+    files.par_iter().map(|file| with_buffer(|buffer| hash_one(file, buffer)).ok()).collect()
 }
 
 fn hash_one(file: &Path, buffer: &mut [u8]) -> Result<ContentDigest, Errno> {

@@ -31,7 +31,7 @@ thread_local! {
 /// Lends the thread's buffer. `work` must not wait for other tasks of the pool:
 /// rayon would run another file's task on this thread meanwhile, which wants the
 /// buffer too.
-fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+pub(crate) fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
     BUFFER.with_borrow_mut(|buffer| {
         buffer.resize(BUFFER_BYTES + PAGE_BYTES, 0);
         // Never more than a page; the heap does not move it as long as its size stays.

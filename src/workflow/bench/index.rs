@@ -177,9 +177,7 @@ impl Shape {
                 let directory = directory_of(&files[0]);
                 let (folder, names) = (path_of(directory), self.names(directory));
                 let places = files.iter().map(|file| file % self.files_a_directory);
-                places
-                    .map(|at| put(&folder, &names[at as usize], directory, at, seed))
-                    .collect::<Vec<_>>()
+                places.map(|at| put(&folder, &names[at as usize], directory, at, seed)).collect::<Vec<_>>()
             })
             .collect();
         edits.sort_unstable_by(|a, b| a.path().cmp(b.path()));
