@@ -179,3 +179,73 @@ fn a_local_disk_that_is_full_ends_with_14_and_names_what_is_missing() {
     let unprotected = finished.summary()["unprotected"].to_string();
     assert!(unprotected.contains("\"file "), "{finished}");
 }
+
+type Change = fn(&World);
+
+/// A run that ends before it has moved what is in the way has changed nothing of it: not in the index either,
+/// whatever else it has to record there.
+#[test]
+fn what_is_in_the_way_of_another_type_is_still_known_after_a_run_that_ended_early() {
+    let changes: [(&str, &str, Change); 7] = [
+        ("a folder of folders", "f", |world| world.write("f/inner/z", "z")),
+        ("an empty folder in a folder", "f", |world| {
+            fs::create_dir_all(world.source().join("f/inner")).unwrap();
+        }),
+        ("a folder with a link", "f", |world| {
+            fs::create_dir(world.source().join("f")).unwrap();
+            std::os::unix::fs::symlink("nowhere", world.source().join("f/link")).unwrap();
+        }),
+        ("a link", "f", |world| {
+            std::os::unix::fs::symlink("nowhere", world.source().join("f")).unwrap();
+        }),
+        ("a link for a folder", "d/e/a", |world| {
+            std::os::unix::fs::symlink("nowhere", world.source().join("d")).unwrap();
+        }),
+        ("a file for a folder", "d/e/a", |world| world.write("d", "a file now")),
+        ("a socket for a folder", "d/e/a", |world| {
+            drop(std::os::unix::net::UnixListener::bind(world.source().join("d")).unwrap());
+        }),
+    ];
+    for keeps in [false, true] {
+        for (what, path, change) in changes {
+            let mut world = World::served(Protocol::Webdav, Rclone::Current);
+            for (key, value) in [("max_delete", "\"off\""), ("max_change", "\"off\"")] {
+                world.set(key, value);
+            }
+            let top = world.source().join(path.split('/').next().unwrap());
+            let clear = || match top.symlink_metadata() {
+                Ok(found) if found.is_dir() => fs::remove_dir_all(&top).unwrap(),
+                Ok(_) => fs::remove_file(&top).unwrap(),
+                Err(_) => (),
+            };
+            world.write(path, "the first version");
+            world.write("other", "other");
+            world.backup(&[]).expect(0);
+            if keeps {
+                world.set("on_delete", "\"keep\"");
+                clear();
+                world.backup(&[]).expect(0);
+            }
+            clear();
+            change(&world);
+            world.backup(&["--max-requests", "10"]);
+            assert_eq!(fs::read_to_string(world.mirror().join(path)).unwrap(), "the first version", "{what}");
+            clear();
+            world.write(path, "another version, of another length");
+            world.backup(&[]).expect(0);
+            let mirrored = fs::read_to_string(world.mirror().join(path)).unwrap();
+            assert_eq!(mirrored, "another version, of another length", "{what}");
+            assert_eq!(world.trashed(path), ["the first version"], "{what}, keeps: {keeps}");
+
+            // And when it stays so, it comes to an end.
+            clear();
+            change(&world);
+            world.backup(&["--max-requests", "10"]);
+            world.backup(&[]);
+            world.backup(&[]).expect(0);
+            let calls = world.rclone_calls().len();
+            world.backup(&[]).expect(0);
+            assert_eq!(world.rclone_calls().len(), calls, "{what}, keeps: {keeps}: it was not done");
+        }
+    }
+}

@@ -25,6 +25,14 @@ pub enum Edit {
         /// Where.
         path: TreePath,
     },
+    /// The source has something else where a directory was: this takes its place, unless something
+    /// below the directory is still known after all edits. Then it stays, to be looked at again.
+    PutIfEmpty {
+        /// Where.
+        path: TreePath,
+        /// What; no directory.
+        entry: OwnedEntry,
+    },
     /// A directory lies at `path`, with these attributes; what is known of its
     /// names stays.
     Directory {
@@ -48,6 +56,7 @@ impl Edit {
             Edit::Put { path, .. }
             | Edit::Remove { path }
             | Edit::RemoveIfEmpty { path }
+            | Edit::PutIfEmpty { path, .. }
             | Edit::Directory { path, .. }
             | Edit::Unconfirmed { path } => path,
         }

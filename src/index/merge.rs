@@ -27,6 +27,8 @@ pub(super) struct Frame {
     /// The node of the base is damaged: what lies here is known by the edits only.
     pub(super) damaged: bool,
     pub(super) goes_if_empty: bool,
+    /// And then this comes in its place.
+    pub(super) gives_way_to: Option<OwnedEntry>,
 }
 
 pub(super) struct Current {

@@ -44,10 +44,17 @@ pub fn rewrite<E>(
         }
         before.clone_from(edit.path());
         match edit {
-            Edit::Put { path, .. } if path.is_root() => return Err(RewriteError::RootIsADirectory),
+            Edit::Put { path, .. } | Edit::PutIfEmpty { path, .. } if path.is_root() => {
+                return Err(RewriteError::RootIsADirectory);
+            }
             Edit::Put { path, entry } => rewriting.put(&path, &entry)?,
             Edit::Remove { path } => rewriting.remove(&path)?,
-            Edit::RemoveIfEmpty { path } => rewriting.remove_if_empty(&path)?,
+            Edit::RemoveIfEmpty { path } => drop(rewriting.remove_if_empty(&path, None)?),
+            Edit::PutIfEmpty { path, entry } => {
+                if !rewriting.remove_if_empty(&path, Some(&entry))? {
+                    rewriting.put(&path, &entry)?;
+                }
+            }
             Edit::Directory { path, attributes } => rewriting.directory(&path, attributes)?,
             Edit::Unconfirmed { path } => rewriting.unconfirmed(&path)?,
         }
@@ -132,9 +139,10 @@ impl Rewriting<'_> {
         }
     }
 
-    fn remove_if_empty(&mut self, path: &TreePath) -> Result<(), Failed> {
+    /// False when there is no directory.
+    fn remove_if_empty(&mut self, path: &TreePath, instead: Option<&OwnedEntry>) -> Result<bool, Failed> {
         if path.is_root() || !self.open_existing(path)? {
-            return Ok(());
+            return Ok(false);
         }
         if self.path != *path {
             let current = self.frames.last().and_then(|frame| frame.current.as_ref());
@@ -142,14 +150,15 @@ impl Rewriting<'_> {
                 .and_then(|current| current.entry.as_ref())
                 .is_some_and(|entry| entry.kind == EntryKind::Directory);
             if !is_directory {
-                return Ok(());
+                return Ok(false);
             }
             self.open_current(path)?;
         }
         if let Some(frame) = self.frames.last_mut() {
             frame.goes_if_empty = true;
+            frame.gives_way_to = instead.cloned();
         }
-        Ok(())
+        Ok(true)
     }
 
     fn directory(&mut self, path: &TreePath, attributes: DirectoryAttributes) -> Result<(), Failed> {
@@ -348,8 +357,13 @@ impl Rewriting<'_> {
             frame.totals = self.count(&frame.new)?;
         }
         if frame.goes_if_empty && frame.new.is_empty() {
-            self.drop_empty(frame);
+            self.drop_empty(frame)?;
             return Ok(None);
+        }
+        if frame.gives_way_to.is_some()
+            && let Some(parent) = self.frames.last_mut()
+        {
+            parent.new.attributes.flags.0 &= !DirectoryFlags::SETTLED.0;
         }
         let unchanged = !frame.changed && !frame.recount && !frame.attributes_changed();
         let pointer = match frame.old_pointer.filter(|_| unchanged) {
@@ -382,19 +396,25 @@ impl Rewriting<'_> {
         Ok(Some(root))
     }
 
-    /// Takes an empty directory out of the one above.
-    fn drop_empty(&mut self, frame: Frame) {
+    /// Takes an empty directory out of the one above, or puts something in its place.
+    fn drop_empty(&mut self, mut frame: Frame) -> Result<(), Failed> {
+        let instead = frame.gives_way_to.take();
+        let totals = match &instead {
+            Some(entry) => self.totals_of(entry)?.unwrap_or_default(),
+            None => Totals::default(),
+        };
         if let Some(parent) = self.frames.last_mut() {
             if frame.damaged {
                 parent.recount = true;
             } else {
-                exchange(&mut parent.totals, with_itself(frame.totals_before), Totals::default());
+                exchange(&mut parent.totals, with_itself(frame.totals_before), totals);
             }
             if let Some(current) = parent.current.as_mut() {
-                current.entry = None;
+                current.entry = instead;
             }
         }
         self.spare.push((frame.old, frame.new));
+        Ok(())
     }
 
     /// What lies below a damaged node is not known and counts as nothing.

@@ -17,13 +17,33 @@ pub(super) fn edits<'a>(
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = Result<Edit, DiffError>> + 'a {
     let mut classifier = Classifier::new(policy);
+    // What still lies on the mirror where a folder is now. Whatever the index recorded below it would take
+    // its place there, and nobody would move it away any more.
+    let mut in_the_way: Option<TreePath> = None;
     changes.flat_map(move |change| match change {
         Err(error) => vec![Err(error)],
         Ok(change) => {
             let decision = classifier.decide(&change);
+            in_the_way = in_the_way.take().filter(|above| change.path.is_within(above));
+            if in_the_way.is_some() && ledger.state_of(&change.path).is_none() {
+                return vec![Ok(Edit::Unconfirmed { path: change.path })];
+            }
+            if in_the_way.is_none() && gives_way_to_a_folder(&change, decision, ledger) {
+                in_the_way = Some(change.path.clone());
+            }
             edits_of(change, decision, ledger).into_iter().map(Ok).collect()
         }
     })
+}
+
+fn gives_way_to_a_folder(change: &Change, decision: Decision, ledger: &Ledger) -> bool {
+    let is_folder =
+        |entry: &Option<OwnedEntry>| entry.as_ref().is_some_and(|entry| entry.kind == EntryKind::Directory);
+    change.base.is_some()
+        && !is_folder(&change.base)
+        && is_folder(&change.pending)
+        && !decision.is_local()
+        && ledger.state_of(&change.path).is_none()
 }
 
 fn edits_of(change: Change, decision: Decision, ledger: &Ledger) -> Vec<Edit> {
@@ -54,7 +74,8 @@ fn local_edits(change: Change) -> Vec<Edit> {
                 marked_directory(path, entry, base.as_ref()).into_iter().chain(attributes).collect()
             }
             EntryKind::File => vec![Edit::Put { path, entry: with_known_content(entry, base.as_ref()) }],
-            _ => vec![Edit::Put { path, entry }],
+            // Files of a folder that was here may still lie on the mirror.
+            _ => vec![Edit::PutIfEmpty { path, entry }],
         },
         _ if base.as_ref().is_some_and(|entry| entry.kind == EntryKind::Directory) => {
             // Its files were settled one by one; some may have had to stay.

@@ -314,6 +314,14 @@ pub(crate) fn apply(model: &mut Model, edit: &Edit) {
                 model.remove(path);
             }
         }
+        Edit::PutIfEmpty { path, entry } => {
+            let is_directory = matches!(model.get(path), Some(Held::Directory(_)));
+            let is_empty = !model.keys().any(|other| other != path && other.is_within(path));
+            if is_directory && !is_empty {
+                return apply(model, &Edit::Unconfirmed { path: path.clone() });
+            }
+            apply(model, &Edit::Put { path: path.clone(), entry: entry.clone() });
+        }
         Edit::Directory { path, attributes } => {
             make_parents(model, path);
             model.insert(path.clone(), Held::Directory(*attributes));
