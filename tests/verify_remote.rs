@@ -438,3 +438,27 @@ fn what_was_put_right_by_hand_is_forgotten_by_the_verification_that_sees_it() {
     verify(&world, &["1"]).expect(0);
     world.backup(&[]).expect(0);
 }
+
+/// A listing shows each byte that is no text as the same sign.
+#[test]
+fn names_that_a_listing_shows_alike_are_told_apart_by_what_was_sent() {
+    let world = World::local(Rclone::Current);
+    let contents: [(&[u8], &str); 4] =
+        [(b"a\xff", "one"), (b"a\xc3", "two two"), (b"a\xfe", "six"), (b"b", "b")];
+    for (name, content) in contents {
+        fs::write(world.source().join(path(name)), content).unwrap();
+    }
+    let_times_settle();
+    world.backup(&[]).expect(0);
+    for how in [&["verify", "--remote"][..], &["verify", "--remote", "--download"]] {
+        world.program.run(how).expect(0);
+    }
+    world.backup(&[]).expect(0);
+    // As long as before: only the content tells.
+    fs::write(world.mirror().join(path(b"a\xfe")), "sex").unwrap();
+    let told = world.program.run(&["--json", "verify", "--remote", "--download"]).expect(15);
+    assert_eq!(told.number("files_damaged"), 1, "{told}");
+    world.program.run(&["verify", "--remote", "--download", "--repair"]).expect(0);
+    world.assert_mirror_equals_source();
+    world.program.run(&["verify", "--remote", "--download"]).expect(0);
+}

@@ -78,7 +78,7 @@ impl RemoteKind {
         }
     }
 
-    /// How long a name may be before the remote is tried with longer ones, in bytes as it travels.
+    /// How long a name may be before the remote is tried with longer ones, in bytes as [`stored_bytes`] counts them.
     /// `None`: there is no need, what this machine can have it can have.
     pub fn name_bytes_safe(self) -> Option<usize> {
         match self {
@@ -139,12 +139,21 @@ pub fn too_long_for_rclone(source: &std::path::Path, path: &TreePath) -> Option<
 
 /// How long a name is where control characters are symbols, and bytes that are no text are
 /// written out, as WebDAV and S3 remotes get it; an upper bound for the others.
-pub fn wire_bytes(encoding: NameEncoding, name: &Name) -> usize {
-    let mut line = Vec::with_capacity(name.len() + 8);
-    let encoded = encoding.encode_components(std::iter::once(name), name.len());
-    line.extend_from_slice(encoded.as_deref().unwrap_or(name));
+fn wire_bytes(encoding: NameEncoding, name: &Name) -> usize {
     // A byte becomes `‛FF`.
-    line.utf8_chunks().map(|chunk| chunk.valid().len() + 5 * chunk.invalid().len()).sum()
+    bytes_with(encoding, name, 5)
+}
+
+/// How long a name may become where it is kept: a server that is an rclone itself, or that keeps files
+/// through one, writes `‛‛FF` for the `‛FF` that it gets.
+pub fn stored_bytes(encoding: NameEncoding, name: &Name) -> usize {
+    bytes_with(encoding, name, 8)
+}
+
+fn bytes_with(encoding: NameEncoding, name: &Name, bytes_of_no_text: usize) -> usize {
+    let encoded = encoding.encode_components(std::iter::once(name), name.len());
+    let line = encoded.as_deref().unwrap_or(name);
+    line.utf8_chunks().map(|chunk| chunk.valid().len() + bytes_of_no_text * chunk.invalid().len()).sum()
 }
 
 impl Folding {
@@ -229,6 +238,7 @@ mod tests {
     fn lengths_are_those_after_encoding() {
         assert_eq!(wire_bytes(NameEncoding::Raw, b"plain"), 5);
         assert_eq!(wire_bytes(NameEncoding::Raw, b"a\n\xff"), 1 + 3 + 5);
+        assert_eq!(stored_bytes(NameEncoding::Raw, b"a\n\xff"), 1 + 3 + 8);
         assert_eq!(wire_bytes(NameEncoding::Raw, "␊".as_bytes()), 6);
         let deep = path(&["x".repeat(250).as_str(); 4].join("/"));
         assert!(RemoteKind::S3.too_long(NameEncoding::Raw, &deep, ["m", "c/trash/7"]).is_none());

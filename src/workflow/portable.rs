@@ -9,7 +9,7 @@ use crate::diff::diff;
 use crate::index::NameFacts;
 use crate::model::{EntryKind, OwnedEntry, TreePath};
 use crate::plan::{Classifier, Upload, mirror_path};
-use crate::transfer::{Folding, NameEncoding, RemoteKind, too_long_for_rclone, wire_bytes};
+use crate::transfer::{Folding, NameEncoding, RemoteKind, stored_bytes, too_long_for_rclone};
 use std::path::PathBuf;
 
 /// What decides without asking the remote.
@@ -103,13 +103,13 @@ impl JobRun<'_> {
     /// files, once for this remote.
     fn too_long_for_the_remote(&mut self, rules: &Rules, path: &TreePath) -> Result<Option<String>, Halt> {
         let Some(safe) = rules.kind.name_bytes_safe() else { return Ok(None) };
-        let longest = path.components().map(|name| wire_bytes(rules.encoding, name)).max().unwrap_or(0);
+        let longest = path.components().map(|name| stored_bytes(rules.encoding, name)).max().unwrap_or(0);
         if longest <= safe {
             return Ok(None);
         }
         let most = self.name_bytes_max()?.max(safe);
         Ok((longest > most).then(|| {
-            format!("its name has {longest} bytes as the remote gets it (control characters have three there, bytes that are no text five), and the remote takes {most}")
+            format!("its name has {longest} bytes as the remote gets it (control characters have three there, bytes that are no text up to eight), and the remote takes {most}")
         }))
     }
 

@@ -272,7 +272,7 @@ impl Comparing<'_> {
                 Visit::Enter(_) if !path.is_root() && !portion.reaches_into(path) => return Ok(Next::Past),
                 Visit::Entry(_) if !portion.covers(path) => {}
                 Visit::Entry(entry) if entry.kind == EntryKind::File => {
-                    let listed = self.advance_to(&mut listing, path)?;
+                    let listed = self.advance_to(&mut listing, path, entry.stamp.size)?;
                     if let Some(folder) = self.open.last_mut() {
                         folder.files_listed += u64::from(listed.is_some());
                         folder.files_missing += u64::from(listed.is_none());
@@ -302,21 +302,31 @@ impl Comparing<'_> {
         Ok(())
     }
 
-    /// The listed entry at `path`; those before it match nothing.
-    fn advance_to(&mut self, listing: &mut Merged, path: &TreePath) -> Result<Option<Listed>, Halt> {
+    /// The listed entry at `path`, where `sent` bytes went; those before it match nothing.
+    fn advance_to(
+        &mut self,
+        listing: &mut Merged,
+        path: &TreePath,
+        sent: u64,
+    ) -> Result<Option<Listed>, Halt> {
         while let Some(entry) = listing.next_if(|listed| listed < path).map_err(cannot_sort)? {
             self.unmatched.push(entry).map_err(cannot_sort)?;
         }
         let listed = listing.next_if(|listed| listed == path).map_err(cannot_sort)?;
-        Ok(listed.or_else(|| Some((path.clone(), self.take_by_line(path)?))))
+        Ok(listed.or_else(|| Some((path.clone(), self.take_by_line(path, sent)?))))
     }
 
-    /// The size of a file whose path the listing does not tell.
-    fn take_by_line(&mut self, path: &TreePath) -> Option<Option<u64>> {
+    /// The size of a file whose path the listing does not tell. Of several that look alike in it, the one
+    /// with the right size is the right one, as far as a listing can say.
+    fn take_by_line(&mut self, path: &TreePath, sent: u64) -> Option<Option<u64>> {
         if self.by_line.is_empty() {
             return None;
         }
-        self.by_line.get_mut(&as_listed(&self.encoding.encode(path).ok()?))?.pop()
+        let sizes = self.by_line.get_mut(&as_listed(&self.encoding.encode(path).ok()?))?;
+        match sizes.iter().position(|size| size.is_none_or(|size| size == sent)) {
+            Some(at) => Some(sizes.swap_remove(at)),
+            None => sizes.pop(),
+        }
     }
 
     fn compare(&mut self, path: &TreePath, entry: &Entry<'_>, listed: Option<Listed>) -> Result<(), Halt> {
