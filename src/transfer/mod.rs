@@ -49,7 +49,7 @@ pub use log_line::is_receipt;
 pub use looks::{Listed, Place};
 pub use names::{NameEncoding, NotCarried, as_logged as as_listed};
 pub use orphan::{ProcessMark, end_orphan};
-pub use portable::{Folding, RemoteKind, stored_bytes, too_long_for_rclone};
+pub use portable::{Folding, RemoteKind, stored_bytes, too_long_for_rclone, wire_bytes};
 pub use process::{Control, StopSignal};
 pub use rclone::{Rclone, RcloneError, RcloneSettings, Session};
 pub use remote_path::{RemotePathError, check_remote, join, remote_name, root_of};

@@ -139,12 +139,12 @@ pub fn too_long_for_rclone(source: &std::path::Path, path: &TreePath) -> Option<
 
 /// How long a name is where control characters are symbols, and bytes that are no text are
 /// written out, as WebDAV and S3 remotes get it; an upper bound for the others.
-fn wire_bytes(encoding: NameEncoding, name: &Name) -> usize {
+pub fn wire_bytes(encoding: NameEncoding, name: &Name) -> usize {
     // A byte becomes `‛FF`.
     bytes_with(encoding, name, 5)
 }
 
-/// How long a name may become where it is kept: a server that is an rclone itself, or that keeps files
+/// How long a name becomes where it is kept at the worst: a server that is an rclone itself, or that keeps files
 /// through one, writes `‛‛FF` for the `‛FF` that it gets.
 pub fn stored_bytes(encoding: NameEncoding, name: &Name) -> usize {
     bytes_with(encoding, name, 8)

@@ -6,7 +6,7 @@ use crate::transfer::command_line::{ALWAYS, LIST, Traffic, list_of};
 use crate::transfer::log_line::Receipt;
 use crate::transfer::looks::scratch_failure;
 use crate::transfer::names::as_logged;
-use crate::transfer::portable::{Folding, stored_bytes};
+use crate::transfer::portable::{Folding, wire_bytes};
 use crate::transfer::process::Heard;
 use crate::transfer::{Transfer, join};
 use std::ffi::OsString;
@@ -42,7 +42,7 @@ impl Transfer<'_> {
         Ok(folding)
     }
 
-    /// How long a name may be on the remote, in bytes as [`stored_bytes`] counts
+    /// How long a name may be on the remote, in bytes as [`wire_bytes`] counts
     /// them: files with longer and longer names are written. About seventy requests.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Transfer<'_> {
             let path = TreePath::from_bytes(name.as_slice()).unwrap_or_default();
             std::fs::write(path.below(scratch.path()), CONTENT).map_err(|error| scratch_failure(&error))?;
             let line = session.encoding.encode(&path).unwrap_or_default();
-            tried.push((stored_bytes(session.encoding, &name), as_logged(&line), line, false));
+            tried.push((wire_bytes(session.encoding, &name), as_logged(&line), line, false));
         }
         let folder = self.trial_folder();
         let mut arguments: Vec<OsString> =

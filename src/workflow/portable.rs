@@ -7,9 +7,9 @@ use super::job_run::JobRun;
 use super::twins::Levels;
 use crate::diff::diff;
 use crate::index::NameFacts;
-use crate::model::{EntryKind, OwnedEntry, TreePath};
+use crate::model::{EntryKind, Name, OwnedEntry, TreePath};
 use crate::plan::{Classifier, Upload, mirror_path};
-use crate::transfer::{Folding, NameEncoding, RemoteKind, stored_bytes, too_long_for_rclone};
+use crate::transfer::{Folding, NameEncoding, RemoteKind, stored_bytes, too_long_for_rclone, wire_bytes};
 use std::path::PathBuf;
 
 /// What decides without asking the remote.
@@ -103,11 +103,17 @@ impl JobRun<'_> {
     /// files, once for this remote.
     fn too_long_for_the_remote(&mut self, rules: &Rules, path: &TreePath) -> Result<Option<String>, Halt> {
         let Some(safe) = rules.kind.name_bytes_safe() else { return Ok(None) };
-        let longest = path.components().map(|name| stored_bytes(rules.encoding, name)).max().unwrap_or(0);
-        if longest <= safe {
+        let longest = |bytes: fn(NameEncoding, &Name) -> usize| {
+            path.components().map(|name| bytes(rules.encoding, name)).max().unwrap_or(0)
+        };
+        if longest(stored_bytes) <= safe {
             return Ok(None);
         }
-        let most = self.name_bytes_max()?.max(safe);
+        // Less than what goes everywhere: it keeps bytes that are no text as more than it gets.
+        let (longest, most) = match self.name_bytes_max()? {
+            most if most < safe => (longest(stored_bytes), safe),
+            most => (longest(wire_bytes), most),
+        };
         Ok((longest > most).then(|| {
             format!("its name has {longest} bytes as the remote gets it (control characters have three there, bytes that are no text up to eight), and the remote takes {most}")
         }))
