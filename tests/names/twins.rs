@@ -3,6 +3,7 @@
 
 use super::there_and_back::named;
 use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::path;
 use crate::support::world::World;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -212,4 +213,18 @@ fn a_mirror_that_an_old_rclone_began_is_kept_up_by_a_new_one_and_the_reverse_is_
     world.write_configuration();
     write(&world, "file", "changed");
     world.backup(&["--accept", "max-change"]).expect(1).says("update rclone");
+}
+
+/// A server that is an rclone keeps a byte that is no text as eight, where five travel.
+#[test]
+fn a_name_that_grows_at_the_server_only_is_named_before_it_is_sent() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    let name = [&[b'a'; 250][..], b"\xea"].concat();
+    fs::write(world.source().join(path(&name)), "content").unwrap();
+    world.write("short", "content");
+    let finished = world.backup(&[]).expect(3);
+    let told = finished.messages("error");
+    assert_eq!(told.len(), 1, "{finished}");
+    assert!(told[0].to_string().contains("its name has 258 bytes"), "{finished}");
+    assert_eq!(finished.number("files_uploaded"), 1, "{finished}");
 }
