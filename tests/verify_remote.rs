@@ -271,23 +271,6 @@ fn a_folder_that_cannot_be_listed_is_an_error_and_no_loss() {
 }
 
 #[test]
-fn a_remote_that_shows_folders_for_files_is_unwell() {
-    for rclone in Rclone::BOTH {
-        let world = World::local(rclone);
-        for name in ["a", "b", "c", "d"] {
-            world.write(name, name);
-        }
-        world.backup(&[]).expect(0);
-        for name in ["a", "b"] {
-            fs::remove_file(world.mirror().join(name)).unwrap();
-            fs::create_dir(world.mirror().join(name)).unwrap();
-        }
-        let told = verify(&world, &[]).expect(5).says("is a directory not a file");
-        assert_eq!(told.number("files_missing"), 0, "{told}");
-    }
-}
-
-#[test]
 fn what_is_kept_and_what_was_uploaded_as_a_link_is_known() {
     let mut world = World::local(Rclone::Current);
     world.set("on_delete", "\"keep\"");
@@ -454,6 +437,19 @@ fn names_that_a_listing_shows_alike_are_told_apart_by_what_was_sent() {
         world.program.run(how).expect(0);
     }
     world.backup(&[]).expect(0);
+    // Another length: the listing tells that something is amiss, and not with which of them.
+    for damaged in [b"a\xfe", b"a\xc3", b"a\xff"] {
+        fs::write(world.mirror().join(path(damaged)), "longer than before").unwrap();
+        let told = world.program.run(&["--json", "verify", "--remote"]).expect(15);
+        assert_eq!((told.number("files_damaged"), told.number("files_missing")), (1, 0), "{told}");
+        world.program.run(&["verify", "--remote", "--repair"]).expect(0);
+        world.assert_mirror_equals_source();
+        fs::remove_file(world.mirror().join(path(damaged))).unwrap();
+        let told = world.program.run(&["--json", "verify", "--remote"]).expect(15);
+        assert_eq!((told.number("files_damaged"), told.number("files_missing")), (0, 1), "{told}");
+        world.program.run(&["verify", "--remote", "--repair"]).expect(0);
+        world.assert_mirror_equals_source();
+    }
     // As long as before: only the content tells.
     fs::write(world.mirror().join(path(b"a\xfe")), "sex").unwrap();
     let told = world.program.run(&["--json", "verify", "--remote", "--download"]).expect(15);
@@ -461,4 +457,36 @@ fn names_that_a_listing_shows_alike_are_told_apart_by_what_was_sent() {
     world.program.run(&["verify", "--remote", "--download", "--repair"]).expect(0);
     world.assert_mirror_equals_source();
     world.program.run(&["verify", "--remote", "--download"]).expect(0);
+}
+
+/// A file that is sent to where a folder lies takes the place of all that is in it.
+#[test]
+fn a_folder_in_the_place_of_a_file_is_named_and_left_and_the_rest_is_repaired() {
+    for rclone in [Rclone::Current, Rclone::Oldest] {
+        let world = World::local(rclone);
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            fs::write(world.source().join(name), name).unwrap();
+        }
+        let_times_settle();
+        world.backup(&[]).expect(0);
+        for name in ["b", "e"] {
+            fs::remove_file(world.mirror().join(name)).unwrap();
+            fs::create_dir(world.mirror().join(name)).unwrap();
+        }
+        fs::write(world.mirror().join("b/theirs"), "theirs").unwrap();
+        fs::remove_file(world.mirror().join("c")).unwrap();
+        fs::write(world.mirror().join("d"), "longer").unwrap();
+        let told = world.program.run(&["--json", "verify", "--remote"]).expect(15);
+        assert_eq!(told.number("files_missing"), 3, "{told}");
+        assert!(told.to_string().contains("a folder lies in its place"), "{told}");
+        world.program.run(&["verify", "--remote", "--repair"]).expect(15);
+        assert_eq!(fs::read(world.mirror().join("b/theirs")).unwrap(), b"theirs");
+        assert_eq!(fs::read(world.mirror().join("c")).unwrap(), b"c");
+        assert_eq!(fs::read(world.mirror().join("d")).unwrap(), b"d");
+        for name in ["b", "e"] {
+            fs::remove_dir_all(world.mirror().join(name)).unwrap();
+        }
+        world.program.run(&["verify", "--remote", "--repair"]).expect(0);
+        world.assert_mirror_equals_source();
+    }
 }

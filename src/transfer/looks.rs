@@ -5,6 +5,7 @@ use crate::transfer::command_line::{ALWAYS, LIST, Traffic, list_of};
 use crate::transfer::log_line::Receipt;
 use crate::transfer::names::as_logged;
 use crate::transfer::process::{Ended, Heard};
+use crate::transfer::rclone::Finished;
 use crate::transfer::remote_path::split_leaf;
 use crate::transfer::send::list_line;
 use crate::transfer::{Session, Transfer, classify, source_state};
@@ -19,6 +20,17 @@ pub enum Place {
     Mirror,
     /// The trash of a run.
     Trash(RunId),
+}
+
+/// What the remote shows at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing. **No proof**: OpenList answers every error so.
+    Nothing,
+    /// A file of so many bytes; 0 when the remote does not know it.
+    File(u64),
+    /// A folder: nothing may be sent there, it would take the place of all that is in it.
+    Folder,
 }
 
 /// One name of a remote folder, in rclone's standard encoding.
@@ -190,6 +202,20 @@ pub(crate) fn read_entries(output: &[u8]) -> Result<Vec<JsonEntry>, Failure> {
     })
 }
 
+/// The files that were shown: their places in the list of paths, and their sizes.
+fn sizes_of(finished: &Finished, group: &Group) -> Result<Vec<(usize, u64)>, Failure> {
+    let entries = read_entries(&finished.output)?;
+    let known = |entry: &JsonEntry| group.get(&as_logged(entry.path.as_bytes())).map(|&(index, _)| index);
+    Ok(entries.iter().filter_map(|entry| Some((known(entry)?, entry.size().unwrap_or(0)))).collect())
+}
+
+fn halves(group: Group) -> [Group; 2] {
+    let half = group.len() / 2;
+    let mut members = group.into_iter();
+    let first = members.by_ref().take(half).collect();
+    [first, members.collect()]
+}
+
 /// What `rclone check --combined` printed.
 struct Checked {
     output: String,
@@ -231,11 +257,7 @@ impl Transfer<'_> {
     ) -> Result<Vec<Option<u64>>, Failure> {
         let mut found = vec![None; paths.len()];
         for group in self.groups(paths)? {
-            let mut arguments: Vec<OsString> = vec!["lsjson".into(), folder.into()];
-            arguments.extend(["-R", "--files-only", "--no-modtime", "--no-mimetype"].map(OsString::from));
-            arguments.extend(LIST.iter().map(OsString::from));
-            let list = list_of(group.values().map(|(_, line)| line.as_slice()));
-            let finished = self.session.run(arguments, list, Traffic::Requests, &mut |_| Heard::Nothing)?;
+            let finished = self.list_group(folder, &group)?;
             if finished.says_absent() {
                 continue;
             }
@@ -247,13 +269,48 @@ impl Transfer<'_> {
                 let class = if is_remote { FailureClass::RemoteUnwell } else { failure.class };
                 return Err(Failure { class, ..failure });
             }
-            for entry in read_entries(&finished.output)? {
-                if let Some(&(index, _)) = group.get(&as_logged(entry.path.as_bytes())) {
-                    found[index] = Some(entry.size().unwrap_or(0));
-                }
+            for (index, size) in sizes_of(&finished, &group)? {
+                found[index] = Some(size);
             }
         }
         Ok(found)
+    }
+
+    /// As [`Transfer::look`], where folders may lie in the place of files.
+    ///
+    /// # Errors
+    /// As there, but not for such a folder.
+    pub fn look_past_folders(&self, place: Place, paths: &[(TreePath, bool)]) -> Result<Vec<Seen>, Failure> {
+        let folder = self.remote_of(place);
+        let mut shown = vec![Seen::Nothing; paths.len()];
+        let mut groups = self.groups(paths)?;
+        while let Some(group) = groups.pop() {
+            let finished = self.list_group(&folder, &group)?;
+            if finished.says_absent() {
+                continue;
+            }
+            if finished.succeeded() {
+                for (index, size) in sizes_of(&finished, &group)? {
+                    shown[index] = Seen::File(size);
+                }
+            } else if !finished.says_folder() {
+                return Err(finished.failure("looking at single files"));
+            } else if group.len() == 1 {
+                group.values().for_each(|&(index, _)| shown[index] = Seen::Folder);
+            } else {
+                // 1.60.1 ends at the first and does not say which it was.
+                groups.extend(halves(group));
+            }
+        }
+        Ok(shown)
+    }
+
+    fn list_group(&self, folder: &str, group: &Group) -> Result<Finished, Failure> {
+        let mut arguments: Vec<OsString> = vec!["lsjson".into(), folder.into()];
+        arguments.extend(["-R", "--files-only", "--no-modtime", "--no-mimetype"].map(OsString::from));
+        arguments.extend(LIST.iter().map(OsString::from));
+        let list = list_of(group.values().map(|(_, line)| line.as_slice()));
+        self.session.run(arguments, list, Traffic::Requests, &mut |_| Heard::Nothing)
     }
 
     /// Compares source and mirror by a hash that both know. Only where

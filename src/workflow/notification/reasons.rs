@@ -66,6 +66,11 @@ const SENTENCES: &[(&str, &str)] = &[
         "源目录中 {} 个文件已损坏（位腐烂），远端保有完好版本",
     ),
     ("missing on the remote", "远端缺失"),
+    (
+        "a folder lies in its place on the remote, and nothing is sent over that: move it away on the remote, then \
+         run `treeferry verify --remote --repair`",
+        "远端同名位置是一个文件夹，不会覆盖它：请先在远端将其移走，再运行 `treeferry verify --remote --repair`",
+    ),
     ("it has {} bytes on the remote, and {} were sent", "远端大小为 {} 字节，上传时为 {} 字节"),
     ("on the remote, and unknown to the index", "远端存在，但索引中没有"),
     (
@@ -143,6 +148,10 @@ const SENTENCES: &[(&str, &str)] = &[
     (
         "not listed by the remote, and not to be asked for by its name: {}",
         "远端未列出该文件，也无法按名称查询：{}",
+    ),
+    (
+        "{}: a folder lies in its place on the remote, it was not sent again",
+        "{}：远端同名位置是一个文件夹，未重新上传",
     ),
     ("{}: it cannot be sent again: {}", "{}：无法重新上传：{}"),
     ("{}: the source does not have this version any more either", "{}：源目录中也已没有该版本"),

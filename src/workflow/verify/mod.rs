@@ -1,5 +1,6 @@
 //! The recipe `verify`: is everything still what the index says?
 
+mod alike;
 mod content;
 pub(super) mod last_verified;
 mod options;

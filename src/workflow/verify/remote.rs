@@ -1,6 +1,7 @@
 //! Compares the mirror, as the remote lists it, with the index. Local edits since
 //! the last backup are no damage: the source is not looked at.
 
+use super::alike::{ByLine, tell_apart};
 use super::content::Contents;
 use super::portions::{FOLDERS_MAX, FOLDERS_MIN, Portion, cut};
 use super::progress::CheckProgress;
@@ -12,7 +13,7 @@ use crate::index::Tree;
 use crate::model::{Entry, EntryFlags, EntryKind, TreePath};
 use crate::observe::Event;
 use crate::plan::mirror_path;
-use crate::transfer::{NameEncoding, Place, as_listed};
+use crate::transfer::{NameEncoding, Place, Seen};
 use crate::workflow::budget::Cost;
 use crate::workflow::halt::Halt;
 use crate::workflow::tree_walk::{Next, Selection, Visit, walk};
@@ -30,6 +31,8 @@ const REQUESTS_OF_RCLONE: u64 = 3;
 const DARK_FILES_MIN: u64 = 10;
 const DARK_FOLDERS_MAX: usize = 10_000;
 const MISSING: &str = "missing on the remote";
+const FOLDER_IN_PLACE: &str = "a folder lies in its place on the remote, and nothing is sent over that: move it away \
+     on the remote, then run `treeferry verify --remote --repair`";
 const MISSING_UNLOOKED: &str =
     "not listed by the remote; this verification was interrupted before it was asked for by its name";
 /// Warnings of one kind that name files.
@@ -48,7 +51,8 @@ pub(super) fn verify(mut verifying: Verifying<'_>) -> Result<(), Halt> {
     let mut comparing = Comparing {
         contents: Contents::new(way),
         encoding,
-        by_line: BTreeMap::new(),
+        untold: ByLine::new(),
+        told: BTreeMap::new(),
         missing,
         before_missing: None,
         open: Vec::new(),
@@ -102,7 +106,7 @@ fn cannot_sort(error: io::Error) -> Halt {
 /// listing does not tell (bytes that are no text all look alike in it).
 struct Listing {
     sorted: Merged,
-    by_line: BTreeMap<String, Vec<Option<u64>>>,
+    by_line: ByLine,
     files: u64,
 }
 
@@ -111,7 +115,7 @@ fn list(verifying: &Verifying<'_>, portion: &Portion, way: &Way<'_>) -> Result<L
     let mut sorting = SortedListing::new(&verifying.surroundings.temporary_directory);
     let mut sorted = Ok(());
     let mut files = 0;
-    let mut by_line: BTreeMap<String, Vec<Option<u64>>> = BTreeMap::new();
+    let mut by_line = ByLine::new();
     let listed = way.session()?.list_all(&way.remote(None), &portion.filter_rules(), &mut |file| {
         let path = file.path();
         if path.as_ref().is_some_and(|path| !portion.covers(path)) {
@@ -137,6 +141,14 @@ fn list(verifying: &Verifying<'_>, portion: &Portion, way: &Way<'_>) -> Result<L
     Ok(Listing { sorted: sorting.finish().map_err(cannot_sort)?, by_line, files })
 }
 
+/// What of the index is compared with the listing of a portion.
+pub(super) fn selection_of(verifying: &Verifying<'_>, portion: &Portion) -> Selection {
+    match portion.is_whole() {
+        true => verifying.selection.clone(),
+        false => Selection::new(&[portion.folder()]),
+    }
+}
+
 /// An answer that leaves out most of what is known is none.
 fn judge(verifying: &Verifying<'_>, files_listed: u64, way: &Way<'_>) -> Result<(), Halt> {
     let docket = &verifying.opened.docket;
@@ -159,7 +171,10 @@ struct Comparing<'a> {
     verifying: Verifying<'a>,
     contents: Contents<'a>,
     encoding: NameEncoding,
-    by_line: BTreeMap<String, Vec<Option<u64>>>,
+    /// What is listed under lines that do not tell its path, and is not found to be a known file.
+    untold: ByLine,
+    /// The listed sizes of those whose lines do not tell their paths.
+    told: BTreeMap<TreePath, Option<u64>>,
     /// Not listed, by the paths that the index has.
     missing: Vec<TreePath>,
     /// Once something is missing: the file before the first such, if there is one.
@@ -223,12 +238,13 @@ impl Comparing<'_> {
         way: &Way<'_>,
     ) -> Result<(), Halt> {
         let Listing { sorted, by_line, files } = list(&self.verifying, portion, way)?;
-        self.by_line = by_line;
+        self.untold = by_line;
         progress.files_listed += files;
         progress.done += 1;
         if progress.done == progress.portions.len() {
             judge(&self.verifying, progress.files_listed, way)?;
         }
+        self.told = tell_apart(&self.verifying, portion, self.encoding, &mut self.untold, way)?;
         self.base(sorted, portion)?;
         let empty = SortedListing::new(&self.verifying.surroundings.temporary_directory);
         let rest = std::mem::replace(&mut self.unmatched, empty);
@@ -262,17 +278,13 @@ impl Comparing<'_> {
     /// Merges the listing with what the source had at the last backup.
     fn base(&mut self, mut listing: Merged, portion: &Portion) -> Result<(), Halt> {
         let tree = self.verifying.tree;
-        let selection = match portion.is_whole() {
-            true => self.verifying.selection.clone(),
-            false => Selection::new(&[portion.folder()]),
-        };
-        walk(&tree, &selection, &mut |path, visit| {
+        walk(&tree, &selection_of(&self.verifying, portion), &mut |path, visit| {
             self.verifying.surroundings.halt_if_stopped()?;
             match visit {
                 Visit::Enter(_) if !path.is_root() && !portion.reaches_into(path) => return Ok(Next::Past),
                 Visit::Entry(_) if !portion.covers(path) => {}
                 Visit::Entry(entry) if entry.kind == EntryKind::File => {
-                    let listed = self.advance_to(&mut listing, path, entry.stamp.size)?;
+                    let listed = self.advance_to(&mut listing, path)?;
                     if let Some(folder) = self.open.last_mut() {
                         folder.files_listed += u64::from(listed.is_some());
                         folder.files_missing += u64::from(listed.is_none());
@@ -282,7 +294,11 @@ impl Comparing<'_> {
                     }
                 }
                 Visit::Entry(entry) if entry.flags.contains(EntryFlags::UPLOADED_LINK) => {
-                    self.links.insert(mirror_path(path, true), path.clone());
+                    let link = mirror_path(path, true);
+                    match self.told.remove(&link) {
+                        Some(_) => self.verifying.note_good(path),
+                        None => drop(self.links.insert(link, path.clone())),
+                    }
                 }
                 Visit::Enter(_) => self.open.push(Answered::default()),
                 Visit::Leave(_) => self.leave(path, portion),
@@ -302,31 +318,13 @@ impl Comparing<'_> {
         Ok(())
     }
 
-    /// The listed entry at `path`, where `sent` bytes went; those before it match nothing.
-    fn advance_to(
-        &mut self,
-        listing: &mut Merged,
-        path: &TreePath,
-        sent: u64,
-    ) -> Result<Option<Listed>, Halt> {
+    /// The listed entry at `path`; those before it match nothing.
+    fn advance_to(&mut self, listing: &mut Merged, path: &TreePath) -> Result<Option<Listed>, Halt> {
         while let Some(entry) = listing.next_if(|listed| listed < path).map_err(cannot_sort)? {
             self.unmatched.push(entry).map_err(cannot_sort)?;
         }
         let listed = listing.next_if(|listed| listed == path).map_err(cannot_sort)?;
-        Ok(listed.or_else(|| Some((path.clone(), self.take_by_line(path, sent)?))))
-    }
-
-    /// The size of a file whose path the listing does not tell. Of several that look alike in it, the one
-    /// with the right size is the right one, as far as a listing can say.
-    fn take_by_line(&mut self, path: &TreePath, sent: u64) -> Option<Option<u64>> {
-        if self.by_line.is_empty() {
-            return None;
-        }
-        let sizes = self.by_line.get_mut(&as_listed(&self.encoding.encode(path).ok()?))?;
-        match sizes.iter().position(|size| size.is_none_or(|size| size == sent)) {
-            Some(at) => Some(sizes.swap_remove(at)),
-            None => sizes.pop(),
-        }
+        Ok(listed.or_else(|| Some((path.clone(), self.told.remove(path)?))))
     }
 
     fn compare(&mut self, path: &TreePath, entry: &Entry<'_>, listed: Option<Listed>) -> Result<(), Halt> {
@@ -385,7 +383,7 @@ impl Comparing<'_> {
         }
         // Kept files may be among those without a path: they look like others of their kind.
         let is_judged = self.verifying.selection.is_all() && !self.verifying.has_kept();
-        for (line, sizes) in std::mem::take(&mut self.by_line) {
+        for (line, sizes) in std::mem::take(&mut self.untold) {
             let path = TreePath::from_bytes(line).unwrap_or_default();
             for _ in sizes.iter().filter(|_| is_judged) {
                 self.verifying.report.files_surplus += 1;
@@ -401,22 +399,21 @@ impl Comparing<'_> {
     /// Looks once more, one by one, for what was not listed.
     fn name_missing(&mut self, way: &Way<'_>) -> Result<(), Halt> {
         self.name_unaskable();
-        let mut found = vec![false; self.missing.len()];
+        let mut shown = vec![Seen::Nothing; self.missing.len()];
         if !self.missing.is_empty() && self.missing.len() <= SECOND_LOOKS_MAX {
             let paths = looks(&self.missing, &self.verifying.tree)?;
-            let looked = way
+            shown = way
                 .looking()?
-                .look(Place::Mirror, &paths)
+                .look_past_folders(Place::Mirror, &paths)
                 .map_err(|failure| Halt::from_failure("looking for files that were not listed", &failure))?;
-            found = looked.into_iter().map(|size| size.is_some()).collect();
         }
         let missing = std::mem::take(&mut self.missing);
         let mut denied_first = Vec::new();
-        for (path, is_there) in missing.iter().zip(found) {
-            if is_there {
-                denied_first.push(path);
-            } else {
-                self.verifying.find_wrong(path, Wrong::Missing, MISSING);
+        for (path, shown) in missing.iter().zip(shown) {
+            match shown {
+                Seen::File(_) => denied_first.push(path),
+                Seen::Folder => self.verifying.find_wrong(path, Wrong::Missing, FOLDER_IN_PLACE),
+                Seen::Nothing => self.verifying.find_wrong(path, Wrong::Missing, MISSING),
             }
         }
         self.warn_of_denied(&denied_first);

@@ -9,7 +9,7 @@ use crate::index::{Edit, Finder, Tree};
 use crate::model::{EntryFlags, EntryKind, OwnedEntry, Stamp, TreePath};
 use crate::observe::{Event, Phase};
 use crate::scan::{RootDirectory, read_file};
-use crate::transfer::Place;
+use crate::transfer::{Place, Seen};
 use crate::workflow::budget::RunBudget;
 use crate::workflow::committed::{Aside, CommitNote, Committed};
 use crate::workflow::configuration::{Configuration, Job};
@@ -54,7 +54,7 @@ pub(super) fn repair(
         return Ok(());
     }
     let wrong = sendable(configuration, job, &found.wrong, surroundings, report)?;
-    look_again(configuration, job, &wrong, surroundings)?;
+    let wrong = look_again(configuration, job, wrong, surroundings, report)?;
     let repaired = admit(configuration, job, &wrong, surroundings, report)?;
     if repaired.is_empty() {
         return Ok(());
@@ -104,16 +104,19 @@ fn sendable(
 /// again is the least of it: an upload that fails in the place of a good copy takes that
 /// away. So the owner file must be seen, and what is missing must be denied a second
 /// time, a minute later.
+///
+/// Gives back what can be sent again: a folder in the place of a file would go with all that is in it.
 fn look_again(
     configuration: &Configuration,
     job: &Job,
-    wrong: &BTreeMap<TreePath, Wrong>,
+    mut wrong: BTreeMap<TreePath, Wrong>,
     surroundings: &Surroundings<'_>,
-) -> Result<(), Halt> {
+    report: &mut VerifyReport,
+) -> Result<BTreeMap<TreePath, Wrong>, Halt> {
     let missing: Vec<_> =
         wrong.iter().filter(|(_, wrong)| **wrong == Wrong::Missing).map(|(path, _)| path.clone()).collect();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(wrong);
     }
     let opened = open_with_index(configuration, job, surroundings)?;
     let missing = looks(&missing, &Tree::new(&opened.nodes, opened.docket.base, surroundings.observer))?;
@@ -136,14 +139,25 @@ fn look_again(
     }
     for some in missing.chunks(LOOKS_AT_ONCE) {
         surroundings.halt_if_stopped()?;
-        let looked = way.looking()?.look(Place::Mirror, some).map_err(failed)?;
-        if looked.iter().any(Option::is_some) {
-            return Err(Halt::RemoteUnwell(
-                "the remote shows files now that it denied a moment ago: nothing was repaired".into(),
-            ));
+        let shown = way.looking()?.look_past_folders(Place::Mirror, some).map_err(failed)?;
+        for ((path, _), shown) in some.iter().zip(shown) {
+            match shown {
+                Seen::Nothing => {}
+                Seen::File(_) => {
+                    return Err(Halt::RemoteUnwell(
+                        "the remote shows files now that it denied a moment ago: nothing was repaired".into(),
+                    ));
+                }
+                Seen::Folder => {
+                    wrong.remove(path);
+                    report.warnings.push(format!(
+                        "{path}: a folder lies in its place on the remote, it was not sent again"
+                    ));
+                }
+            }
         }
     }
-    Ok(())
+    Ok(wrong)
 }
 
 /// The files to look for, and whether each lies there as a link.
