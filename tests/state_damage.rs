@@ -66,24 +66,21 @@ impl Damaged {
         // A run that dies right behind a transfer: intents, perhaps outcomes.
         fs::write(damaged.world.source().join("d03/f03"), "another version").unwrap();
         fs::write(damaged.world.source().join("d04/new"), "new").unwrap();
-        damaged.kill_behind_transfers(true);
+        damaged.kill_behind_transfers();
         assert_ne!(damaged.world.backup(&[]).code, 0);
         assert!(damaged.job().join("journal").exists(), "the run was to die");
-        damaged.kill_behind_transfers(false);
+        damaged.world.watch_rclone();
         damaged.keep("killed");
         damaged.seeds.push("killed");
         damaged
     }
 
-    fn kill_behind_transfers(&mut self, kill: bool) {
-        match kill {
-            true => self.world.before_rclone(
-                "\"$real\" \"$@\"; ended=$?\n\
-                 case \"$*\" in *--files-from-raw*) kill -9 $PPID;; esac\n\
-                 exit $ended",
-            ),
-            false => self.world.watch_rclone(),
-        }
+    fn kill_behind_transfers(&mut self) {
+        self.world.before_rclone(
+            "\"$real\" \"$@\"; ended=$?\n\
+             case \"$*\" in *--files-from-raw*) kill -9 $PPID;; esac\n\
+             exit $ended",
+        );
     }
 
     fn job(&self) -> PathBuf {

@@ -62,8 +62,8 @@ pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt>
         (0, 0) => Ok(0),
         (known, 0) => Err(Halt::RemoteUnwell(format!(
             "the owner file {}/owner-{known} is not there. Either the remote does not answer as it should, or \
-             somebody removed it: nothing is sent. If the mirror is known to be whole, run once with \
-             --accept foreign-writer",
+             `companion` is not what it was at the last run, or somebody removed the file: nothing is sent. If the \
+             mirror is known to be whole, run once with --accept foreign-writer",
             belief.companion
         ))),
         (known, newest) => {

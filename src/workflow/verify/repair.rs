@@ -6,7 +6,7 @@
 
 use super::{Found, VerifyReport};
 use crate::index::{Edit, Finder, Tree};
-use crate::model::{EntryFlags, EntryKind, OwnedEntry, Stamp, TreePath};
+use crate::model::{EntryFlags, EntryKind, Failure, OwnedEntry, Stamp, TreePath};
 use crate::observe::{Event, Phase};
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::{Place, Seen};
@@ -53,8 +53,7 @@ pub(super) fn repair(
     if found.wrong.is_empty() {
         return Ok(());
     }
-    let wrong = sendable(configuration, job, &found.wrong, surroundings, report)?;
-    let wrong = look_again(configuration, job, wrong, surroundings, report)?;
+    let wrong = repairable(configuration, job, &found.wrong, surroundings, report)?;
     let repaired = admit(configuration, job, &wrong, surroundings, report)?;
     if repaired.is_empty() {
         return Ok(());
@@ -79,8 +78,13 @@ pub(super) fn repair(
     Ok(())
 }
 
-/// Without those whose names rclone cannot carry: they can neither be asked for nor sent.
-fn sendable(
+/// Without those that can neither be asked for nor sent, and those that a folder lies in the place of.
+///
+/// A remote that lies says of everything that it is not there, and sending it all
+/// again is the least of it: an upload that fails in the place of a good copy takes that
+/// away. So the owner file must be seen, and what is missing must be denied a second
+/// time, a minute later.
+fn repairable(
     configuration: &Configuration,
     job: &Job,
     wrong: &BTreeMap<TreePath, Wrong>,
@@ -89,57 +93,62 @@ fn sendable(
 ) -> Result<BTreeMap<TreePath, Wrong>, Halt> {
     let opened = open_with_index(configuration, job, surroundings)?;
     let control = control_for_looking(surroundings);
-    let encoding = Way::new(job, &opened.docket, &control, surroundings).session()?.encoding();
-    let mut sendable = BTreeMap::new();
+    let way = Way::new(job, &opened.docket, &control, surroundings);
+    let encoding = way.session()?.encoding();
+    let mut repairable = BTreeMap::new();
     for (path, wrong) in wrong {
         match encoding.encode(path) {
-            Ok(_) => drop(sendable.insert(path.clone(), *wrong)),
+            Ok(_) => drop(repairable.insert(path.clone(), *wrong)),
             Err(error) => report.warnings.push(format!("{path}: it cannot be sent again: {error}")),
         }
     }
-    Ok(sendable)
-}
-
-/// A remote that lies says of everything that it is not there, and sending it all
-/// again is the least of it: an upload that fails in the place of a good copy takes that
-/// away. So the owner file must be seen, and what is missing must be denied a second
-/// time, a minute later.
-///
-/// Gives back what can be sent again: a folder in the place of a file would go with all that is in it.
-fn look_again(
-    configuration: &Configuration,
-    job: &Job,
-    mut wrong: BTreeMap<TreePath, Wrong>,
-    surroundings: &Surroundings<'_>,
-    report: &mut VerifyReport,
-) -> Result<BTreeMap<TreePath, Wrong>, Halt> {
-    let missing: Vec<_> =
-        wrong.iter().filter(|(_, wrong)| **wrong == Wrong::Missing).map(|(path, _)| path.clone()).collect();
+    let missing = repairable.iter().filter(|(_, wrong)| **wrong == Wrong::Missing);
+    let missing: Vec<_> = missing.map(|(path, _)| path.clone()).collect();
     if missing.is_empty() {
-        return Ok(wrong);
+        return Ok(repairable);
     }
-    let opened = open_with_index(configuration, job, surroundings)?;
-    let missing = looks(&missing, &Tree::new(&opened.nodes, opened.docket.base, surroundings.observer))?;
-    let control = control_for_looking(surroundings);
-    let way = Way::new(job, &opened.docket, &control, surroundings);
-    let failed = |failure| Halt::from_failure("looking again for what is missing", &failure);
-    let features = way.session()?.features(&way.remote(None)).map_err(failed)?;
-    if !features.is_local && !features.bucket_based {
-        let seconds = surroundings.second_look_seconds;
-        let summary = format!(
-            "{} files seem to be missing: the remote is asked again in {seconds} s, before anything is sent",
-            missing.len()
-        );
-        surroundings.observer.event(&Event::PhaseFinished { phase: Phase::Verify, summary: &summary });
-        surroundings.pause(seconds)?;
-    }
+    wait_for_second_look(missing.len(), &way, surroundings)?;
     let belief = Belief::of(&opened.docket.facts, false, job.companion.to_string());
     if belief.sequence > 0 {
         owner::check(&way.session()?, &belief)?;
     }
+    let missing = looks(&missing, &Tree::new(&opened.nodes, opened.docket.base, surroundings.observer))?;
+    for path in folders_in_place(&missing, &way, surroundings)? {
+        repairable.remove(&path);
+        report
+            .warnings
+            .push(format!("{path}: a folder lies in its place on the remote, it was not sent again"));
+    }
+    Ok(repairable)
+}
+
+fn wait_for_second_look(missing: usize, way: &Way<'_>, surroundings: &Surroundings<'_>) -> Result<(), Halt> {
+    let features = way.session()?.features(&way.remote(None)).map_err(cannot_look)?;
+    if features.is_local || features.bucket_based {
+        return Ok(());
+    }
+    let seconds = surroundings.second_look_seconds;
+    let summary = format!(
+        "{missing} files seem to be missing: the remote is asked again in {seconds} s, before anything is sent"
+    );
+    surroundings.observer.event(&Event::PhaseFinished { phase: Phase::Verify, summary: &summary });
+    surroundings.pause(seconds)
+}
+
+fn cannot_look(failure: Failure) -> Halt {
+    Halt::from_failure("looking again for what is missing", &failure)
+}
+
+/// All are still missing; in the place of these lies a folder.
+fn folders_in_place(
+    missing: &[(TreePath, bool)],
+    way: &Way<'_>,
+    surroundings: &Surroundings<'_>,
+) -> Result<Vec<TreePath>, Halt> {
+    let mut folders = Vec::new();
     for some in missing.chunks(LOOKS_AT_ONCE) {
         surroundings.halt_if_stopped()?;
-        let shown = way.looking()?.look_past_folders(Place::Mirror, some).map_err(failed)?;
+        let shown = way.looking()?.look_past_folders(Place::Mirror, some).map_err(cannot_look)?;
         for ((path, _), shown) in some.iter().zip(shown) {
             match shown {
                 Seen::Nothing => {}
@@ -148,16 +157,11 @@ fn look_again(
                         "the remote shows files now that it denied a moment ago: nothing was repaired".into(),
                     ));
                 }
-                Seen::Folder => {
-                    wrong.remove(path);
-                    report.warnings.push(format!(
-                        "{path}: a folder lies in its place on the remote, it was not sent again"
-                    ));
-                }
+                Seen::Folder => folders.push(path.clone()),
             }
         }
     }
-    Ok(wrong)
+    Ok(folders)
 }
 
 /// The files to look for, and whether each lies there as a link.
