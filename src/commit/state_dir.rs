@@ -203,8 +203,8 @@ impl StateDir {
     }
 
     /// Takes the lock of this job, or says who has it. `holder` (one line,
-    /// [`crate::disk::describe_this_process`]) is what others are told. Never waits, never
-    /// follows a symlink.
+    /// [`crate::disk::describe_this_process`]) is what others are told. Never
+    /// follows a symlink; waits for no living holder.
     ///
     /// # Errors
     /// When it is held (exit code 11), or can't be tried.

@@ -1,13 +1,20 @@
 //! One holder at a time, and a name to blame.
 
+use super::process::is_gone;
 use fs2::FileExt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// How much of a lock file is read: what we write there is one line.
 const HOLDER_BYTES_MAX: u64 = 4096;
+
+/// A child of a killed holder has the lock until it runs its program: milliseconds, and on a busy
+/// machine a good part of a second.
+const ORPHAN_WAIT_MAX: Duration = Duration::from_secs(5);
+const ORPHAN_WAIT: Duration = Duration::from_millis(10);
 
 /// An advisory lock on a file (flock). It belongs to the open file and so dies
 /// with the process: a stale lock is impossible. The content of the file is
@@ -41,8 +48,9 @@ pub enum LockError {
 }
 
 impl LockFile {
-    /// Takes the lock at `path`, or says who has it. Never waits, never follows
-    /// a symlink. `holder_text` (one line) is what others will be told.
+    /// Takes the lock at `path`, or says who has it. Never follows a symlink. `holder_text` (one
+    /// line, [`super::describe_this_process`]) is what others will be told. Waits only for what a
+    /// holder that was killed has left behind, and not for long.
     ///
     /// # Errors
     /// [`LockError::HeldBy`] when another open file holds it, in this process
@@ -52,6 +60,7 @@ impl LockFile {
             let advice = advice(&source);
             LockError::Io { path: path.to_path_buf(), source, advice }
         };
+        let begun = Instant::now();
         // The holder never removes the file; somebody who tidies up might, between our open and
         // our lock. Then we hold a lock that nobody else will ever see: open again.
         loop {
@@ -59,7 +68,13 @@ impl LockFile {
             match FileExt::try_lock_exclusive(&file) {
                 Ok(()) => {}
                 Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
-                    return Err(LockError::HeldBy(holder(&mut file)));
+                    let holder = holder(&mut file);
+                    // A child that it had forked, still on its way to the program it is to become.
+                    if is_gone(&holder) && begun.elapsed() < ORPHAN_WAIT_MAX {
+                        std::thread::sleep(ORPHAN_WAIT);
+                        continue;
+                    }
+                    return Err(LockError::HeldBy(holder));
                 }
                 Err(error) => return Err(failed(error)),
             }
@@ -165,6 +180,21 @@ mod tests {
         drop(of_the_child);
         assert!(matches!(LockFile::try_acquire(&path, "three"), Err(LockError::HeldBy(_))));
         drop(again);
+    }
+
+    #[test]
+    fn what_a_killed_holder_left_behind_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let mut killed = std::process::Command::new("true").spawn().unwrap();
+        killed.wait().unwrap();
+        let file = open(&path).unwrap();
+        FileExt::lock_exclusive(&file).unwrap();
+        std::fs::write(&path, format!("pid {} (start time 1), treeferry backup", killed.id())).unwrap();
+        let mut orphan = std::process::Command::new("sleep").arg("0.3").stdin(file).spawn().unwrap();
+        assert!(LockFile::holder_at(&path).is_some());
+        let _ours = LockFile::try_acquire(&path, "ours").unwrap();
+        orphan.wait().unwrap();
     }
 
     #[test]

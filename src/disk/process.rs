@@ -40,6 +40,16 @@ pub fn describe_this_process(command: &str, since_seconds: i64) -> String {
     format!("pid {pid} (start time {start}), {command}, since {since}")
 }
 
+/// The process that described itself so is not there any more.
+pub(super) fn is_gone(description: &str) -> bool {
+    let named = description.strip_prefix("pid ").and_then(|rest| {
+        let (pid, rest) = rest.split_once(" (start time ")?;
+        let (start, _) = rest.split_once(')')?;
+        Some((pid.parse::<u32>().ok()?, start.parse::<u64>().ok()?))
+    });
+    named.is_some_and(|(pid, start)| process_start_time(pid) != Some(start))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +70,13 @@ mod tests {
         assert_eq!(boot_id().map(|id| id.len()), Some(36));
         let line = describe_this_process("treeferry backup", 1_795_371_300);
         assert!(line.ends_with("treeferry backup, since 2026-11-22T18:15:00Z"), "{line}");
+    }
+
+    #[test]
+    fn a_description_tells_whether_its_process_is_gone() {
+        let ours = describe_this_process("treeferry backup", 0);
+        assert!(!is_gone(&ours), "{ours}");
+        assert!(is_gone(&ours.replace("(start time ", "(start time 1")));
+        assert!(!is_gone("a process that has just started"));
     }
 }
