@@ -7,7 +7,6 @@ use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, files_below};
 use crate::support::world::{JOB, World};
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -227,6 +226,60 @@ fn a_mirror_that_is_not_empty_is_not_taken_over_by_a_first_run() {
     assert!(world.mirror().join("somebody else's").exists());
 }
 
+/// Nothing is overwritten in place, also not what somebody else put there.
+#[test]
+fn what_lies_in_the_way_on_a_mirror_that_is_let_pass_goes_to_the_trash() {
+    for (protocol, rclone) in [
+        (None, Rclone::Current),
+        (None, Rclone::Oldest),
+        (Some(Protocol::Webdav), Rclone::Current),
+        (Some(Protocol::S3), Rclone::Current),
+    ] {
+        let world = protocol.map_or_else(|| World::local(rclone), |protocol| World::served(protocol, rclone));
+        for (path, content) in [
+            ("same", "ours"),
+            ("file", "ours"),
+            ("folder/deep/x", "ours"),
+            ("folder/y", "ours"),
+            ("new/z", "ours"),
+        ] {
+            world.write(path, content);
+        }
+        let theirs =
+            [("same", "theirs"), ("file/a", "theirs a"), ("file/b/c", "theirs c"), ("folder", "theirs too")];
+        // In a bucket `file` and `file/a` are no hindrance to each other.
+        let theirs = if protocol == Some(Protocol::S3) { &theirs[..1] } else { &theirs[..] };
+        for (path, content) in theirs.iter().copied().chain([("else/where", "stays")]) {
+            let place = world.mirror().join(path);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(place, content).unwrap();
+        }
+        world.backup(&[]).expect(13).says("--accept nonempty-remote");
+        world.backup(&["--accept", "nonempty-remote"]).expect(0);
+        world.backup(&[]).expect(0);
+        for &(path, content) in theirs {
+            assert_eq!(world.trashed(path), [content], "{protocol:?} {rclone:?} {path}");
+        }
+        assert_eq!(fs::read(world.mirror().join("else/where")).unwrap(), b"stays");
+        for path in files_below(&world.source()) {
+            assert_eq!(fs::read(world.mirror().join(path)).unwrap(), b"ours");
+        }
+    }
+}
+
+#[test]
+fn an_empty_source_that_is_right_needs_one_consent_and_one_that_is_left_out_none() {
+    let mut world = backed_up();
+    world.set("exclude", "[\"*\"]");
+    world.backup(&[]).expect(0);
+    assert_eq!(files_below(&world.mirror()).len(), 120, "what is left out is kept");
+    let world = backed_up();
+    fs::remove_dir_all(world.source()).unwrap();
+    fs::create_dir(world.source()).unwrap();
+    stops_until_accepted(&world, "source-empty");
+    assert!(files_below(&world.mirror()).is_empty());
+}
+
 #[test]
 fn a_rolled_back_state_is_a_foreign_writer() {
     let world = backed_up();
@@ -337,78 +390,6 @@ fn a_configuration_that_cannot_be_right_is_refused_before_anything_is_sent() {
             },
             flag.split('=').next().unwrap(),
         );
-    }
-}
-
-/// Each run would back the mirror up into itself.
-#[test]
-fn a_mirror_that_a_symlink_puts_into_its_source_is_refused() {
-    let folder = |world: &World, name: &str| world.root().join(name);
-    let refused = |world: &World, says: &str| {
-        for command in [&["config", "validate"][..], &["--json", "backup"], &["--json", "plan"]] {
-            world.program.run(command).expect(2).says("must not contain each other").says(says);
-        }
-        assert!(!world.configuration.state_dir.join(JOB).join("docket").exists());
-    };
-    let place = |world: &mut World, source: &str, mirror: &str| {
-        let mirror = format!(":local:{}", folder(world, mirror).display());
-        world.configuration.jobs = vec![Job::new(JOB, &folder(world, source), &mirror)];
-        world.write_configuration();
-    };
-    let mut world = World::local(Rclone::Current);
-    fs::create_dir(world.source().join("inner")).unwrap();
-    fs::create_dir(folder(&world, "m")).unwrap();
-    symlink("../source/inner", folder(&world, "m/mirror")).unwrap();
-    place(&mut world, "source", "m/mirror");
-    refused(&world, "source/inner");
-    // It need not be there yet.
-    place(&mut world, "source", "m/mirror/to/come");
-    refused(&world, "source/inner/to/come");
-    symlink("m", folder(&world, "link")).unwrap();
-    place(&mut world, "link", "m/place");
-    refused(&world, "the source");
-    // Nor may one mirror lie in another.
-    let mut two = World::local(Rclone::Current);
-    symlink("remote", folder(&two, "alias")).unwrap();
-    place(&mut two, "source", "remote/backup/one");
-    let inner = format!(":local,links=false:{}", folder(&two, "alias/backup/one/two").display());
-    two.configuration.jobs.push(Job::new("two", &two.source(), &inner));
-    two.write_configuration();
-    refused(&two, "remote/backup/one/two");
-    place(&mut two, "source", "alias/backup/one");
-    two.write("file", "1");
-    two.backup(&[]).expect(0);
-}
-
-/// What is behind a name only rclone knows: it is asked once, before there is an index.
-#[test]
-fn a_mirror_that_the_configuration_of_rclone_puts_into_its_source_is_refused() {
-    for rclone in [Rclone::Oldest, Rclone::Current] {
-        let mut world = World::local(rclone);
-        world.write("inner/file", "1");
-        let inner = world.source().join("inner");
-        world
-            .rclone_configuration
-            .add("short", &[("type", "alias".into()), ("remote", inner.display().to_string())]);
-        symlink(&inner, world.root().join("link")).unwrap();
-        for remote in
-            ["short:mirror".to_owned(), format!("local:{}/mirror", world.root().join("link").display())]
-        {
-            world.configuration.jobs = vec![Job::new(JOB, &world.source(), &remote)];
-            world.write_configuration();
-            for command in [&["config", "validate"][..], &["--json", "backup"]] {
-                let says = "source/inner/mirror, and the source is";
-                world.program.run(command).expect(2).says("must not contain each other").says(says);
-            }
-            assert_eq!(files_below(&inner).len(), 1, "{remote}: something was sent");
-        }
-        // Beside the source it is as good as any other.
-        let beside = world.root().join("remote").display().to_string();
-        world.rclone_configuration.add("beside", &[("type", "alias".into()), ("remote", beside)]);
-        world.configuration.jobs = vec![Job::new(JOB, &world.source(), "beside:backup/photos")];
-        world.write_configuration();
-        world.backup(&[]).expect(0);
-        world.assert_mirror_equals_source();
     }
 }
 

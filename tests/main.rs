@@ -24,6 +24,7 @@ mod backup_kills;
 mod backup_lies;
 mod backup_links;
 mod backup_mounts;
+mod backup_places;
 mod backup_requests;
 mod backup_runs;
 mod backup_servers;

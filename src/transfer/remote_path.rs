@@ -10,7 +10,7 @@ pub struct RemotePathError {
 
 /// Where the path begins: behind the colon that ends the name and the
 /// connection string. 0 for a plain local path.
-fn path_start(remote: &str) -> usize {
+pub(crate) fn path_start(remote: &str) -> usize {
     if remote.starts_with('/') {
         return 0;
     }

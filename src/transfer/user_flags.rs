@@ -166,7 +166,7 @@ const REFUSED_LETTERS: &[(char, &str)] = &[
 pub fn check_user_flags(flags: &[String]) -> Result<(), FlagError> {
     let mut takes_next = false;
     for word in words(flags) {
-        if !word.starts_with('-') && !takes_next {
+        if word == "-" || (!word.starts_with('-') && !takes_next) {
             return Err(FlagError { flag: word, reason: NO_FLAG });
         }
         takes_next = word.starts_with("--") && !word.contains('=');

@@ -7,12 +7,12 @@ use super::connect::Connector;
 use super::halt::{Halt, worse_of};
 use super::job_run::JobRun;
 use super::opened::{map_mode, open_to_look, open_to_write};
-use super::options::BackupOptions;
+use super::options::{BackupOptions, Guard};
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
 use super::{
     compare, forecast, guards, hash_fill, housekeeping, lanes, last_run, left, legacy_trash, periodic_check,
-    prune, recover, source,
+    prune, recover, source, unknown,
 };
 use crate::index::PendingStore;
 use crate::observe::Event;
@@ -80,10 +80,9 @@ fn back_up_one(
         return Err(Halt::BudgetSpent(format!("{budget}, before this job had its turn")));
     }
     places_are_apart(configuration, job).map_err(Halt::Configuration)?;
-    let opened = if options.dry_run {
-        open_to_look(configuration, job, surroundings)?
-    } else {
-        open_to_write(configuration, job, surroundings)?
+    let opened = match options.dry_run {
+        true => open_to_look(configuration, job, surroundings)?,
+        false => open_to_write(configuration, job, surroundings)?,
     };
     let connector = Connector::new(job, &opened.state, surroundings);
     let mut committed = Committed::of(&opened, &connector);
@@ -98,7 +97,7 @@ fn back_up_one(
 
     let store = PendingStore::new(&opened.scratch, surroundings.observer);
     let is_first = !committed.is_claimed && !options.dry_run;
-    let scanned = connector.while_asking(is_first, || {
+    let scanned = connector.while_asking(is_first, configuration, || {
         source::scan(configuration, job, options, &committed, &store, surroundings, report)
     })?;
     let pending = store
@@ -106,15 +105,16 @@ fn back_up_one(
         .map_err(|error| Halt::Fatal(format!("completing the pending tree: {error}")))?;
     guards::after_scan(job, &committed, &scanned, options)?;
 
+    let lets_pass = is_first && options.accepts(Guard::NonemptyRemote);
+    let foreign = unknown::with_foreign(lets_pass, &connector, &opened, &pending)?;
+    committed.unknown = &foreign;
     let root = source::open_root(job)?;
     let mut run = JobRun::new(&connector, options, committed, &root, &pending, &scanned, report);
     if !run.has_work(&scanned)? {
-        run.report.files_unchanged = run.report.files_scanned;
-        run.forget_mounts()?;
-        prune::expired_trash(&mut run)?;
-        hash_fill::fill_in(&mut run)?;
-        housekeeping::compact_if_needed(run);
-        return Ok(());
+        return end_unchanged(run);
+    }
+    if options.dry_run {
+        connector.check_for_plan(configuration)?;
     }
     let tally = compare::count_and_guard(&mut run)?;
     forecast::note(&mut run, &tally);
@@ -137,6 +137,16 @@ fn back_up_one(
     run.halt_if_all_was_refused()?;
     run.halt_if_denied()?;
     keep_house(run)
+}
+
+/// Nothing to send.
+fn end_unchanged(mut run: JobRun<'_>) -> Result<(), Halt> {
+    run.report.files_unchanged = run.report.files_scanned;
+    run.forget_mounts()?;
+    prune::expired_trash(&mut run)?;
+    hash_fill::fill_in(&mut run)?;
+    housekeeping::compact_if_needed(run);
+    Ok(())
 }
 
 /// What can wait. It changes the docket, so it is not for a run that leaves a journal: that names moves

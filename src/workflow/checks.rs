@@ -95,6 +95,51 @@ pub(super) fn is_apart_from_source(
     Ok(())
 }
 
+/// The same for mirrors and companions that lie in one another only by rclone's configuration: behind an alias, or
+/// under two names for one server. Asks rclone where the jobs name more than one remote, so not in every run.
+///
+/// # Errors
+/// Says which places of `job` lie in one another, in one sentence. What rclone cannot say is no error: it will
+/// be told of where it is needed.
+pub(super) fn is_apart_behind_names(
+    configuration: &Configuration,
+    job: &Job,
+    session: &Session<'_>,
+    features: &Features,
+) -> Result<(), String> {
+    let places = |job: &Job, whose: &str| {
+        [("mirror", job.remote.clone()), ("companion", job.companion.clone())]
+            .map(|(what, place)| (format!("the {what}{whose}"), place))
+    };
+    let mut named: Vec<(String, RemotePath)> = places(job, "").into();
+    for other in configuration.jobs.iter().filter(|other| other.name != job.name) {
+        named.extend(places(other, &format!(" of \"{}\"", other.name)));
+    }
+    // On this machine a symlink is another name, too.
+    if !features.is_local && named.iter().all(|(_, place)| place.remote() == job.remote.remote()) {
+        return Ok(());
+    }
+    let remotes: Vec<String> = named.iter().map(|(_, place)| place.to_string()).collect();
+    let Ok(destinations) = session.destinations(&remotes) else { return Ok(()) };
+    let on_disk: Vec<_> =
+        destinations.iter().map(|place| place.local_folder().map(|folder| as_on_disk(&folder))).collect();
+    let overlap = |one: usize, other: usize| match (&on_disk[one], &on_disk[other]) {
+        (Some(one), Some(other)) => one.starts_with(other) || other.starts_with(one),
+        _ => destinations[one].overlaps(&destinations[other]),
+    };
+    for ours in 0..2 {
+        if let Some(other) = (ours + 1..named.len()).find(|&other| overlap(ours, other)) {
+            let ((what, place), (other_what, other_place)) = (&named[ours], &named[other]);
+            return Err(format!(
+                "job {}: {what} ({place:?}) and {other_what} ({other_place:?}) must not contain each other, and by \
+                 rclone's configuration they do",
+                job.name
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Mirror and companion, where rclone writes them to a folder of this machine: as written, and where that is.
 fn local_places(job: &Job) -> Vec<(&'static str, &Path, PathBuf)> {
     let places = [("the mirror", &job.remote), ("the companion", &job.companion)];
@@ -126,7 +171,9 @@ fn unknown_remotes(configuration: &Configuration, surroundings: &Surroundings<'_
     let problem_of = |job: &Job| match session.features(&job.remote.to_string()) {
         Ok(features) => {
             let beside = check_place_beside_bucket(job, &features).err().map(|halt| halt.to_string());
-            beside.or_else(|| is_apart_from_source(job, &session, &features).err())
+            beside
+                .or_else(|| is_apart_from_source(job, &session, &features).err())
+                .or_else(|| is_apart_behind_names(configuration, job, &session, &features).err())
         }
         Err(failure) => Some(cannot_use_remote(job, &failure)),
     };

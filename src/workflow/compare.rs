@@ -28,7 +28,8 @@ pub(super) fn count_and_guard(run: &mut JobRun<'_>) -> Result<Tally, Halt> {
             run.committed.state.path().display()
         ));
     }
-    guards::not_too_many_vanished(run.job, &run.committed.docket, &tally, run.options)?;
+    let source_is_empty = run.report.files_scanned == 0;
+    guards::not_too_many_vanished(run.job, &run.committed.docket, &tally, source_is_empty, run.options)?;
     guards::not_too_many_changed(run.job, &run.committed.docket, tally.changed_files, run.options)?;
     if !run.options.dry_run && (tally.unknown_files > 0 || !run.committed.unknown.is_empty()) {
         run.remember_unknown()?;

@@ -1,9 +1,9 @@
 //! A way to the remote of one job: rclone, what the backend can do, and the
 //! places of the job.
 
-use super::checks::is_apart_from_source;
+use super::checks::{is_apart_behind_names, is_apart_from_source};
 use super::committed::Committed;
-use super::configuration::{Job, Links};
+use super::configuration::{Configuration, Job, Links};
 use super::halt::Halt;
 use super::surroundings::Surroundings;
 use super::way::control_for_looking;
@@ -106,9 +106,44 @@ impl Connector<'_> {
     ///
     /// # Errors
     /// When rclone or the remote is not usable.
-    pub(super) fn check_remote(&self) -> Result<(), Halt> {
+    pub(super) fn check_remote(&self, configuration: &Configuration) -> Result<(), Halt> {
         let (_, session, features) = self.begin(None, &self.looking)?;
-        is_apart_from_source(self.job, &session, &features).map_err(Halt::Configuration)
+        self.check_places(configuration, &session, &features)
+    }
+
+    /// The same for a plan, which writes nothing: a backup would stop there. Where all of it was found
+    /// out before and nothing has changed since, rclone is not asked.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn check_for_plan(&self, configuration: &Configuration) -> Result<(), Halt> {
+        if self.known().is_some() {
+            return Ok(());
+        }
+        let rclone = self.surroundings.rclone(&self.looking)?;
+        let session = rclone
+            .session(rclone.name_encoding(), &self.looking, self.surroundings.observer)
+            .map_err(Halt::fatal)?;
+        let features = self.ask_features(&session)?;
+        check_place_beside_bucket(self.job, &features)?;
+        self.check_places(configuration, &session, &features)?;
+        let _ = self.known.set(Known { version: rclone.version(), features });
+        Ok(())
+    }
+
+    fn check_places(
+        &self,
+        configuration: &Configuration,
+        session: &Session<'_>,
+        features: &Features,
+    ) -> Result<(), Halt> {
+        is_apart_from_source(self.job, session, features).map_err(Halt::Configuration)?;
+        is_apart_behind_names(configuration, self.job, session, features).map_err(Halt::Configuration)
+    }
+
+    /// For looking, before the run is under way.
+    pub(super) fn looking_session(&self) -> Result<Session<'_>, Halt> {
+        Ok(self.begin(None, &self.looking)?.1)
     }
 
     /// rclone, and what the remote can do: remembered, or asked.
@@ -126,20 +161,22 @@ impl Connector<'_> {
             .map_err(Halt::fatal)?;
         let features = match self.known() {
             Some(known) => known.features.clone(),
-            None => self.ask_features(rclone, &session)?,
+            None => {
+                let features = self.ask_features(&session)?;
+                self.remember(Known { version: rclone.version(), features: features.clone() });
+                features
+            }
         };
         check_place_beside_bucket(self.job, &features)?;
         Ok((rclone, session, features))
     }
 
-    fn ask_features(&self, rclone: &Rclone, session: &Session<'_>) -> Result<Features, Halt> {
+    fn ask_features(&self, session: &Session<'_>) -> Result<Features, Halt> {
         let mirror = self.job.remote.to_string();
-        let features = session.features(&mirror).map_err(|failure| match is_unknown_remote(&failure) {
+        session.features(&mirror).map_err(|failure| match is_unknown_remote(&failure) {
             true => Halt::Configuration(cannot_use_remote(self.job, &failure)),
             false => Halt::from_failure(&format!("asking rclone about {mirror}"), &failure),
-        })?;
-        self.remember(Known { version: rclone.version(), features: features.clone() });
-        Ok(features)
+        })
     }
 }
 

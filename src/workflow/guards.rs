@@ -7,9 +7,8 @@ use super::halt::Halt;
 use super::options::{BackupOptions, Guard};
 use super::source::Scanned;
 use crate::index::{Docket, Facts};
-use crate::model::Totals;
 use crate::plan::Tally;
-use crate::scan::SourceIdentity;
+use crate::scan::{ScanReport, SourceIdentity};
 use std::os::unix::ffi::OsStrExt;
 
 /// The same job name must go on meaning the same source and the same mirror.
@@ -79,7 +78,7 @@ pub(super) fn after_scan(
     if !committed.is_claimed {
         return first_source_has_something(job, scanned, options);
     }
-    source_is_not_empty(job, &committed.docket, scanned.report.totals, options)?;
+    source_is_not_empty(job, &committed.docket, &scanned.report, options)?;
     file_system_is_the_same(job, &committed.docket.facts, &scanned.report.identity, options)
 }
 
@@ -135,15 +134,15 @@ fn first_source_has_something(job: &Job, scanned: &Scanned, options: &BackupOpti
     })
 }
 
-/// An empty source deletes nothing.
+/// An empty source deletes nothing. What is only left out by a rule is there, and is kept.
 fn source_is_not_empty(
     job: &Job,
     docket: &Docket,
-    pending: Totals,
+    scanned: &ScanReport,
     options: &BackupOptions,
 ) -> Result<(), Halt> {
     let known = docket.base.map_or(0, |base| base.totals.files);
-    if pending.files > 0 || known == 0 || options.accepts(Guard::SourceEmpty) {
+    if scanned.totals.files > 0 || known <= scanned.out_of_scope || options.accepts(Guard::SourceEmpty) {
         return Ok(());
     }
     Err(Halt::Guard {
@@ -161,10 +160,12 @@ pub(super) fn not_too_many_vanished(
     job: &Job,
     docket: &Docket,
     tally: &Tally,
+    source_is_empty: bool,
     options: &BackupOptions,
 ) -> Result<(), Halt> {
     let known = docket.base.map_or(0, |base| base.totals.files);
-    if options.accepts(Guard::MaxDelete) {
+    // Who says that an empty source is right was told how many files go with it.
+    if options.accepts(Guard::MaxDelete) || (source_is_empty && options.accepts(Guard::SourceEmpty)) {
         return Ok(());
     }
     job.max_delete.check(tally.vanished_files(), known).map_err(|exceeded| Halt::Guard {

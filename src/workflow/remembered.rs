@@ -1,5 +1,6 @@
 //! What earlier runs of a job found out about rclone and the remote.
 
+use super::configuration::Configuration;
 use super::connect::Connector;
 use super::halt::Halt;
 use super::spending::assumed_features;
@@ -15,6 +16,7 @@ impl Connector<'_> {
     pub(super) fn while_asking<T>(
         &self,
         is_first: bool,
+        configuration: &Configuration,
         work: impl FnOnce() -> Result<T, Halt>,
     ) -> Result<T, Halt> {
         let (settings, control) = (&self.surroundings.rclone_settings, &self.looking);
@@ -27,7 +29,7 @@ impl Connector<'_> {
                 self.remember(known);
             }
             if is_first {
-                self.check_remote()?;
+                self.check_remote(configuration)?;
             }
             Ok(done)
         })

@@ -34,7 +34,7 @@ impl TerminalProgress {
 
     fn start_phase(&self, phase: Phase) {
         self.set_style(match phase {
-            Phase::Transfer | Phase::Restore | Phase::Verify => "[{bar:16}] {percent:>3}% {wide_msg}",
+            Phase::Transfer | Phase::Restore | Phase::Verify => "[{bar:10}] {percent:>3}% {wide_msg}",
             _ => "{spinner} {wide_msg}",
         });
         self.bar.enable_steady_tick(Duration::from_millis(250));

@@ -70,6 +70,7 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
         match decision.upload {
             Upload::New if !run.is_blocked(&change.path) => {
                 make_way_through_kept(run, &views, &change, &mut in_the_way, &mut perhaps_there);
+                perhaps_there.add_above(unknown_above(run, &change.path));
             }
             // To replace, and nothing is known of what.
             Upload::Changed | Upload::Suspect if change.base.is_none() => {
@@ -124,6 +125,15 @@ fn make_way_through_unknown(views: &Views<'_>, path: TreePath, perhaps_there: &m
     } else {
         perhaps_there.add_of_base(path, unknown);
     }
+}
+
+/// The folders of a new file at whose place something lies that the index does not know.
+fn unknown_above(run: &JobRun<'_>, path: &TreePath) -> Vec<TreePath> {
+    let unknown = run.committed.unknown;
+    if unknown.is_empty() {
+        return Vec::new();
+    }
+    std::iter::successors(path.parent(), TreePath::parent).filter(|level| unknown.contains(level)).collect()
 }
 
 fn is_folder_in_the_way(change: &Change, upload: Upload) -> bool {

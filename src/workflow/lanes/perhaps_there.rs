@@ -35,7 +35,8 @@ impl PerhapsThere {
         self.base_folders.push(path);
     }
 
-    fn add_above(&mut self, above: Vec<TreePath>) {
+    /// A file may lie at one of these folders.
+    pub(super) fn add_above(&mut self, above: Vec<TreePath>) {
         for folder in above {
             if self.seen_above.insert(folder.clone()) {
                 self.files_above.insert(folder);
