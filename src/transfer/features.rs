@@ -127,8 +127,8 @@ mod tests {
             "CanHaveEmptyDirectories":true,"CaseInsensitive":false,"DuplicateFiles":false,"ListP":false}}"#;
         let answer: Answer = serde_json::from_str(text).unwrap();
         assert!(answer.features.dir_move && answer.features.can_have_empty_directories);
-        assert_eq!(answer.features.request_costs().whole_folder, Some(6));
-        assert_eq!(Features { bucket_based: true, ..Features::default() }.request_costs().upload, 2);
+        assert_eq!(answer.features.request_costs(None).whole_folder, Some(6));
+        assert_eq!(Features { bucket_based: true, ..Features::default() }.request_costs(None).upload, 2);
         assert!(!answer.features.partial_uploads && answer.features.can_move_on_server());
     }
 }

@@ -155,6 +155,11 @@ impl Session<'_> {
     pub fn encoding(&self) -> NameEncoding {
         self.encoding
     }
+
+    /// Of the program that it runs.
+    pub fn version(&self) -> RcloneVersion {
+        self.rclone.version
+    }
 }
 
 /// A command that waits for its input; ended when it is dropped.

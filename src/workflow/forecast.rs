@@ -73,6 +73,7 @@ fn costs(run: &JobRun<'_>) -> RequestCosts {
         trash: of_remote.trash,
         delete: of_remote.delete,
         folder: of_remote.folder,
+        fresh_level: of_remote.fresh_level,
         whole_folder: of_remote.whole_folder.unwrap_or(0),
         process: if has_requests { PROCESS_REQUESTS_MAX } else { 0 },
         owner: if has_requests { OWNER_REQUESTS } else { 0 },

@@ -6,12 +6,13 @@
 
 use super::budget::Cost;
 use super::configuration::format_size;
+use super::connect::encoding_of;
 use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::Candidate;
 use crate::model::{EntryKind, Lane, TreePath};
-use crate::transfer::{Features, RequestCosts};
+use crate::transfer::{Features, RcloneVersion, RequestCosts};
 use std::time::{Duration, Instant};
 
 /// Requests of a run that has to open its remote: is the mirror empty and ours, is the
@@ -102,7 +103,17 @@ impl Fit {
 impl JobRun<'_> {
     /// What requests cost on this remote; before it is opened, as on the dearest.
     pub(super) fn costs(&self) -> RequestCosts {
-        self.features().request_costs()
+        self.features().request_costs(self.rclone_version())
+    }
+
+    /// As far as it is known for sure, or is at least as good as this.
+    fn rclone_version(&self) -> Option<RcloneVersion> {
+        if let Some(remote) = &self.remote {
+            return Some(remote.connection.session.version());
+        }
+        // What was remembered may be of another rclone by now; but an older one cannot go on with such names.
+        let needed = encoding_of(&self.committed).map(RcloneVersion::oldest_for);
+        self.connector.known().map(|known| known.version).or(needed)
     }
 
     /// What the remote can do, as far as that is known.
