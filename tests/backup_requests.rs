@@ -166,6 +166,17 @@ fn deep_folders_stay_within_the_forecast_with_the_oldest_rclone() {
     life_in_deep_folders(Rclone::Oldest);
 }
 
+/// The mirror is claimed then, and nothing was asked of the remote: the next run opens it as a first one does.
+#[test]
+fn a_run_after_one_that_had_nothing_to_send_stays_within_the_forecast() {
+    let mut world = World::served(Protocol::Webdav, Rclone::Current);
+    world.set("companion", "\"remote:deep/er/than/usual/and/deeper/companion\"");
+    std::os::unix::fs::symlink("nowhere", world.source().join("link")).unwrap();
+    world.backup(&[]).expect(0);
+    world.write("file", "x");
+    within_forecast(&world, "the first file");
+}
+
 /// With a real program (a script before it is asked each time).
 #[test]
 fn what_rclone_and_the_remote_can_do_is_remembered_until_the_configuration_changes() {

@@ -81,14 +81,12 @@ fn costs(run: &JobRun<'_>) -> RequestCosts {
 }
 
 fn manner(run: &JobRun<'_>, tally: &Tally) -> Manner {
-    let is_first = !run.committed.is_claimed;
-    let levels = |path: &str| path.split('/').filter(|level| !level.is_empty()).count() as u64;
+    let first_run_levels = run.untried_levels();
     Manner {
         trashes_removed: run.trashes_deleted(),
         keeps_versions: run.keeps_versions(),
-        processes: processes_expected(run, tally, is_first),
-        first_run_levels: is_first
-            .then(|| levels(run.job.remote.path()) + levels(run.job.companion.path()) + 1),
+        processes: processes_expected(run, tally, first_run_levels.is_some()),
+        first_run_levels,
     }
 }
 

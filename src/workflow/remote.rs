@@ -50,9 +50,9 @@ impl<'a> JobRun<'a> {
     /// when the remote does not answer. Nothing was sent then.
     pub(super) fn open_remote(&mut self) -> Result<&mut OpenRemote<'a>, Halt> {
         if self.remote.is_none() {
-            let is_first = !self.committed.is_claimed;
+            let untried_levels = self.untried_levels();
             self.remote = Some(self.try_open()?);
-            self.spend_opening(is_first);
+            self.spend_opening(untried_levels);
         }
         self.remote.as_mut().ok_or_else(|| Halt::Fatal("the remote was opened and is not there".into()))
     }
@@ -127,16 +127,27 @@ impl<'a> JobRun<'a> {
     /// The trash must be reachable by a move on the server: on AList another
     /// storage is not. Tried once with a scratch file, and remembered.
     fn know_the_companion(&mut self, connection: &mut Connection<'a>, is_first: bool) -> Result<(), Halt> {
-        let companion = self.job.companion.to_string();
-        let facts = &self.committed.docket.facts;
-        let is_same = facts.companion == companion && facts.remote == self.job.remote.to_string();
-        if facts.companion_movable == 0 || !is_same {
+        if !self.is_companion_known() {
             let movable = self.try_companion(connection, is_first)?;
-            self.committed.remember_companion(companion, movable)?;
+            self.committed.remember_companion(self.job.companion.to_string(), movable)?;
         }
         let facts = &self.committed.docket.facts;
         connection.transfer.set_plain_names_only(facts.companion_movable == 2);
         Ok(())
+    }
+
+    fn is_companion_known(&self) -> bool {
+        let facts = &self.committed.docket.facts;
+        let is_same = facts.companion == self.job.companion.to_string();
+        facts.companion_movable != 0 && is_same && facts.remote == self.job.remote.to_string()
+    }
+
+    /// Levels of folders that this run may find missing above mirror and companion when it opens them. `None`:
+    /// both were opened before. (A claim alone does not say so: a run that has nothing to send makes one, too.)
+    pub(super) fn untried_levels(&self) -> Option<u64> {
+        let levels = |path: &str| path.split('/').filter(|level| !level.is_empty()).count() as u64;
+        let is_open = self.committed.is_claimed && self.is_companion_known();
+        (!is_open).then(|| levels(self.job.remote.path()) + levels(self.job.companion.path()) + 1)
     }
 
     fn try_companion(&self, connection: &Connection<'a>, is_first: bool) -> Result<u8, Halt> {
