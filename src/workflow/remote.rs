@@ -325,12 +325,12 @@ impl JobRun<'_> {
 
     /// The end of a run in which the remote denied what is surely there.
     pub(super) fn halt_if_denied(&self) -> Result<(), Halt> {
-        let Some(first) = self.denied.first() else { return Ok(()) };
+        let Some(first) = self.lied_about.first() else { return Ok(()) };
         Err(Halt::RemoteUnwell(format!(
             "the remote denies {}, the first {}, and what is surely beside them: they are left as they are, and \
              everything else was sent",
-            figures::files(self.denied.len() as u64),
-            first.path,
+            figures::files(self.lied_about.len() as u64),
+            first
         )))
     }
 }
