@@ -7,10 +7,11 @@ use crate::transfer::log_line::{LogLine, Receipt, Stats};
 use crate::transfer::process::{Ended, Heard, Reason};
 use crate::transfer::rclone::Finished;
 use crate::transfer::send::{Wave, settle};
-use crate::transfer::source_state::difference;
+use crate::transfer::source_state::{difference, is_special};
 use crate::transfer::{Transfer, classify};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 /// So many failures in a row, with nothing that worked between them, end a batch:
 /// going on would hammer a remote that has said no.
@@ -18,6 +19,9 @@ const FAILURES_IN_A_ROW_MAX: u32 = 20;
 /// The same where the remote is unwell: it is left in peace, and the caller tries again
 /// after a while.
 const UNWELL_IN_A_ROW_MAX: u32 = 5;
+
+/// When no byte moved for so long, it is looked at what rclone reads.
+const STANDSTILL: Duration = Duration::from_secs(10);
 
 /// Files up to this size are small: a thousandth of a second or so on a fast remote.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -36,6 +40,8 @@ pub(crate) struct Sending<'s, 'a> {
     copied: HashSet<usize>,
     /// rclone came so far as to speak of a listed path.
     any_path_heard: bool,
+    /// Bytes that rclone has sent, and since when they are as many.
+    bytes_moved: (i64, Instant),
     failures_in_a_row: u32,
     /// rclone says that it came to [`Transfer::set_deadline`].
     deadline_reached: bool,
@@ -60,6 +66,7 @@ impl<'s, 'a> Sending<'s, 'a> {
             failures: HashMap::new(),
             copied: HashSet::new(),
             any_path_heard: false,
+            bytes_moved: (0, Instant::now()),
             failures_in_a_row: 0,
             deadline_reached: false,
         }
@@ -143,7 +150,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         if let Some(stats) = &line.stats {
             (self.pulse)();
             self.report_progress(stats);
-            return Heard::Nothing;
+            return if self.settle_what_is_never_read(stats) { Heard::Enough } else { Heard::Nothing };
         }
         self.deadline_reached |=
             self.transfer.deadline.is_some() && line.text.contains("max transfer duration reached");
@@ -213,6 +220,25 @@ impl<'s, 'a> Sending<'s, 'a> {
             self.transfer.last_trouble = Some(Failure { class: FailureClass::Authentication, reason });
         }
         Heard::Enough
+    }
+
+    /// A file that was replaced by a pipe just before rclone opened it: rclone would wait for ever, and all others
+    /// with it until the watchdog ends them. True when there was one; what else was under way is sent again.
+    fn settle_what_is_never_read(&mut self, stats: &Stats) -> bool {
+        if stats.bytes != self.bytes_moved.0 {
+            self.bytes_moved = (stats.bytes, Instant::now());
+        }
+        if self.batch.lane != Lane::Upload || self.bytes_moved.1.elapsed() < STANDSTILL {
+            return false;
+        }
+        let running = stats.transferring.as_deref().unwrap_or_default();
+        let open = running.iter().filter_map(|file| self.wave.indexes.get(&file.name).copied());
+        let source = &self.transfer.remotes.source;
+        let special: Vec<usize> = open
+            .filter(|&index| self.outcomes[index].is_none() && is_special(source, &self.batch.items[index]))
+            .collect();
+        special.iter().for_each(|&index| self.settle(index, Outcome::ChangedMeanwhile));
+        !special.is_empty()
     }
 
     fn report_progress(&self, stats: &Stats) {
