@@ -1,8 +1,33 @@
 //! What goes wrong beside the files: in which words, and with which exit code, people hear of it.
 
-use crate::support::servers::Rclone;
+use crate::backup_endings::back_up_without_waits;
+use crate::support::proxy::Fault;
+use crate::support::servers::{Protocol, Rclone};
 use crate::support::world::World;
 use std::time::{Duration, Instant};
+
+/// The first folder that is refused tells of all; after each wait one file knocks, and no more.
+#[test]
+fn a_remote_that_makes_no_folder_is_asked_a_few_times() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    world.write("file", "x");
+    world.backup(&[]).expect(0);
+    for number in 0..4 {
+        world.write(&format!("new {number}/below/file"), "x");
+    }
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.forget();
+    proxy.fail(|seen| (seen.method == "MKCOL" && seen.path.contains("/new")).then_some(Fault::Status(423)));
+    let report = back_up_without_waits(&world);
+    assert_eq!(report.unprotected.total, 4, "{report:?}");
+    // Ahead eight, with each file four or five, and three who knock.
+    let is_new = |path: &str| path.contains("/new");
+    let asked = proxy.seen().iter().filter(|seen| seen.method == "MKCOL" && is_new(&seen.path)).count();
+    assert!(asked <= 8 + 4 * 5 + 3 * 5, "{asked} of {:#?}", proxy.seen());
+    proxy.heal();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
 
 /// rclone would wait for somebody to write into it, for ever.
 #[test]

@@ -10,6 +10,7 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
+use super::uploading::Failed;
 use crate::index::NameFacts;
 use crate::journal::{Header, JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
@@ -22,6 +23,9 @@ use std::time::Instant;
 /// So many equal failures in a row end the run: the remote is not going to
 /// change its mind, and hammering it makes things worse.
 const EQUAL_FAILURES_MAX: usize = 20;
+
+/// So many of those that wait count as refused beside the one that knocks.
+const STANDING_FOR_MAX: usize = 4;
 
 /// An open remote.
 pub(super) struct OpenRemote<'a> {
@@ -397,6 +401,13 @@ impl OpenRemote<'_> {
         if let Err(error) = self.journal.append_folder_outcome(folder, is_moved) {
             self.journal_trouble = Some(Halt::fatal(error));
         }
+    }
+
+    /// Those that were refused, and wait while another one knocks: they would have failed like it, as many as
+    /// a remote that is unwell may refuse in a row.
+    pub(super) fn count_waiting(&mut self, waiting: &Failed) {
+        let refused = waiting.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        self.equal_failures += refused.take(STANDING_FOR_MAX).count();
     }
 
     fn watch_failures(&mut self, batch: &Batch, outcomes: &[Outcome]) {

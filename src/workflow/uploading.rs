@@ -17,10 +17,14 @@ use std::collections::BTreeSet;
 /// Failed uploads that are looked at for a second try, of one batch.
 const TRIED_AGAIN_MAX: usize = 20;
 
+/// Of a batch of which the remote took nothing so many files knock again after a wait, and the others follow
+/// when they get in: each costs four or five requests, because rclone repeats a refused MKCOL in two places.
+const KNOCKING: usize = 1;
+
 /// What failed of a batch, and whether going on makes sense.
 type Uploaded = (Failed, Result<(), Halt>);
 
-type Failed = Vec<(Candidate, Outcome)>;
+pub(super) type Failed = Vec<(Candidate, Outcome)>;
 
 impl JobRun<'_> {
     /// Sends files to places where nothing known lies. Gives back the paths that
@@ -28,21 +32,34 @@ impl JobRun<'_> {
     pub(super) fn upload(&mut self, candidates: Vec<Candidate>) -> Result<BTreeSet<TreePath>, Halt> {
         let mut held = BTreeSet::new();
         let mut open = self.without_unportable(candidates)?;
-        let mut given_up = Vec::new();
+        let (mut waiting, mut given_up) = (Failed::new(), Failed::new());
         let mut backoff = Backoff::default();
         let mut is_first = true;
         let ended = loop {
             let held_before = held.len();
             let (mut failed, hopeless) = self.upload_once(open, &mut held)?;
-            if held.len() > held_before {
+            let has_worked = held.len() > held_before;
+            if has_worked {
                 backoff.reset();
             }
+            if has_worked && failed.is_empty() && !waiting.is_empty() && hopeless.is_ok() {
+                open = waiting.drain(..).map(|(candidate, _)| candidate).collect();
+                continue;
+            }
+            // Those that waited have their turn before those that were refused again.
+            failed = waiting.drain(..).chain(failed).collect();
             let again = hopeless
                 .and_then(|()| self.prepare_another_try(&mut failed, is_first, &mut backoff, &mut held));
             given_up.append(&mut failed);
             match again {
                 Ok(again) if again.is_empty() => break Ok(()),
-                Ok(again) => open = again,
+                Ok(mut again) => {
+                    if !has_worked {
+                        waiting = split_off_waiting(&mut again);
+                        self.open_remote()?.count_waiting(&waiting);
+                    }
+                    open = again.into_iter().map(|(candidate, _)| candidate).collect();
+                }
                 Err(halt) => break Err(halt),
             }
             is_first = false;
@@ -108,7 +125,7 @@ impl JobRun<'_> {
         is_first: bool,
         backoff: &mut Backoff,
         held: &mut BTreeSet<TreePath>,
-    ) -> Result<Vec<Candidate>, Halt> {
+    ) -> Result<Failed, Halt> {
         let is_waiting_wanted = failed
             .iter()
             .any(|(_, outcome)| *outcome != Outcome::NotAttempted && backoff::is_worth_waiting(outcome));
@@ -142,7 +159,7 @@ impl JobRun<'_> {
             match is_tried {
                 false => failed.push((candidate, outcome)),
                 true if proven.contains(&candidate.path) => self.note_held(candidate, held),
-                true => again.push(candidate),
+                true => again.push((candidate, outcome)),
             }
         }
         Ok(again)
@@ -303,6 +320,16 @@ impl JobRun<'_> {
         self.report.files_failed += 1;
         self.unprotected(path, &reason);
     }
+}
+
+/// Of what is tried again where nothing worked: those that are to wait for the others. Whoever had no turn
+/// yet goes before those that were refused, which may have been refused for themselves.
+fn split_off_waiting(again: &mut Failed) -> Failed {
+    if !again.iter().all(|(_, outcome)| backoff::is_worth_waiting(outcome)) {
+        return Failed::new();
+    }
+    again.sort_by_key(|(_, outcome)| *outcome != Outcome::NotAttempted);
+    again.split_off(KNOCKING.min(again.len()))
 }
 
 /// Under which the mirror has it: a doubt about a link must not be taken for one about a file.
