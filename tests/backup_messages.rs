@@ -3,8 +3,100 @@
 use crate::backup_endings::back_up_without_waits;
 use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
+use crate::support::trees::Plan;
 use crate::support::world::World;
+use std::fs;
 use std::time::{Duration, Instant};
+
+/// It helps against nothing else.
+const ADVICE: &str = "give a `companion` on the same storage";
+/// In the place of an rclone: takes each list and does nothing.
+const MUTE: &str = "case \"$*\" in *files-from*) cat >/dev/null; exit 0;; esac";
+
+#[test]
+fn another_companion_is_advised_only_where_the_move_failed() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    Plan::plain(3, 3).plant(&world.source());
+    let proxy = world.proxy.as_ref().unwrap();
+    for (method, status, code) in [("PUT", 403, 12), ("PUT", 413, 5), ("PUT", 500, 5), ("MOVE", 403, 2)] {
+        proxy.fail(move |seen| (seen.method == method).then_some(Fault::Status(status)));
+        let finished = world.backup(&[]).expect(code);
+        assert_eq!(finished.stdout.contains(ADVICE), method == "MOVE", "{method} {status}: {finished}");
+    }
+}
+
+#[test]
+fn a_program_that_does_nothing_is_told_by_its_name() {
+    for rclone in Rclone::BOTH {
+        let mut world = World::served(Protocol::Webdav, rclone);
+        for name in ["changed", "stays"] {
+            world.write(name, "the first version");
+        }
+        world.before_rclone(MUTE);
+        let first =
+            world.backup(&[]).expect(1).says("rclone-of-this-test").says("does not do what rclone does");
+        assert!(!first.stdout.contains(ADVICE), "{first}");
+        world.watch_rclone();
+        world.backup(&[]).expect(0);
+
+        world.write("new", "new");
+        world.before_rclone(MUTE);
+        world.backup(&[]).expect(1).says("rclone-of-this-test").says("nor statistics");
+        world.write("changed", "the second version, longer");
+        fs::remove_file(world.source().join("new")).unwrap();
+        world.backup(&[]).expect(1).says("rclone-of-this-test").says("nor statistics");
+        world.watch_rclone();
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+        assert_eq!(world.trashed("changed"), ["the first version"]);
+    }
+}
+
+/// A proxy before the remote with a limit, as nginx has one, in a row of more than twenty.
+#[test]
+fn files_too_large_for_the_remote_are_named_and_the_others_are_sent() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    for name in ["changed", "deleted", "stays"] {
+        world.write(name, "the first version");
+    }
+    world.backup(&[]).expect(0);
+    for number in 0..24 {
+        world.write(&format!("large/{number}"), "too large");
+    }
+    world.write("changed", "the second version, longer");
+    fs::remove_file(world.source().join("deleted")).unwrap();
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.fail(|seen| (seen.method == "PUT" && seen.path.contains("/large/")).then_some(Fault::Status(413)));
+    let finished = world.backup(&[]).expect(3).says("takes no file of this size (9 B)");
+    assert_eq!(finished.number("files_unprotected"), 24, "{finished}");
+    assert_eq!((world.trashed("changed").len(), world.trashed("deleted").len()), (1, 1), "{finished}");
+    proxy.heal();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn an_encrypted_configuration_without_its_password_is_a_matter_of_configuration() {
+    for rclone in Rclone::BOTH {
+        let world = World::served(Protocol::Webdav, rclone);
+        world.write("file", "x");
+        let locked =
+            format!("# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\n{}\n", "A".repeat(100));
+        fs::write(&world.rclone_configuration.path, locked).unwrap();
+        world.backup(&[]).expect(2).says("RCLONE_CONFIG_PASS").says("--password-command");
+        world.program.run(&["doctor"]).says("RCLONE_CONFIG_PASS");
+    }
+}
+
+#[test]
+fn of_garbage_in_the_place_of_a_version_the_beginning_is_told() {
+    let mut world = World::local(Rclone::Current);
+    world.write("file", "x");
+    world.before_rclone("head -c 5000 /dev/zero | tr '\\000' x; echo; echo second line; exit 0");
+    let finished = world.backup(&[]).expect(1).says("did not answer like rclone");
+    assert!(!finished.stdout.contains("second line"), "{finished}");
+    assert!(!finished.stdout.contains(&"x".repeat(100)), "{finished}");
+}
 
 /// The first folder that is refused tells of all; after each wait one file knocks, and no more.
 #[test]

@@ -1,10 +1,10 @@
 //! What a backend can do, as `rclone backend features` says.
 
-use crate::model::{Failure, FailureClass};
+use crate::model::Failure;
 use crate::transfer::command_line::Traffic;
 use crate::transfer::log_line::LogLine;
 use crate::transfer::process::Heard;
-use crate::transfer::{RcloneVersion, RemoteKind, Session, classify, root_of};
+use crate::transfer::{RcloneVersion, RemoteKind, Session, root_of};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -104,14 +104,12 @@ impl Session<'_> {
         if !finished.succeeded() {
             return Err(finished.failure("asking what the remote can do"));
         }
-        read(&finished.output)
+        self.understood(read(&finished.output), &finished.output, "what the remote can do")
     }
 }
 
-pub(crate) fn read(output: &[u8]) -> Result<Features, Failure> {
-    let answer: Answer = serde_json::from_slice(output).map_err(|error| {
-        classify::failure(FailureClass::Rclone, &format!("reading what the remote can do: {error}"))
-    })?;
+pub(crate) fn read(output: &[u8]) -> serde_json::Result<Features> {
+    let answer: Answer = serde_json::from_slice(output)?;
     let hashes = answer.hashes.unwrap_or_default();
     Ok(Features { hashes, description: answer.string, ..answer.features })
 }

@@ -71,7 +71,8 @@ impl Session<'_> {
         if !finished.succeeded() {
             return Err(finished.failure("listing a folder"));
         }
-        let entries = read_entries(&finished.output)?;
+        let entries =
+            self.understood(read_entries(&finished.output), &finished.output, "a list of a folder")?;
         let listed =
             |entry: JsonEntry| Listed { size: entry.size(), is_directory: entry.is_dir, name: entry.name };
         Ok(Some(entries.into_iter().map(listed).collect()))
@@ -183,11 +184,9 @@ pub(crate) fn scratch_failure(error: &std::io::Error) -> Failure {
     classify::failure(FailureClass::Rclone, &format!("writing a short-lived file for rclone: {error}"))
 }
 
-pub(crate) fn read_entries(output: &[u8]) -> Result<Vec<JsonEntry>, Failure> {
+pub(crate) fn read_entries(output: &[u8]) -> serde_json::Result<Vec<JsonEntry>> {
     // A name that is not UTF-8 is shown with U+FFFD, by some versions as it is.
-    serde_json::from_str(&String::from_utf8_lossy(output)).map_err(|error| {
-        classify::failure(FailureClass::Rclone, &format!("reading rclone's list of a folder: {error}"))
-    })
+    serde_json::from_str(&String::from_utf8_lossy(output))
 }
 
 /// What `rclone check --combined` printed.
@@ -247,7 +246,8 @@ impl Transfer<'_> {
                 let class = if is_remote { FailureClass::RemoteUnwell } else { failure.class };
                 return Err(Failure { class, ..failure });
             }
-            for entry in read_entries(&finished.output)? {
+            let entries = read_entries(&finished.output);
+            for entry in self.session.understood(entries, &finished.output, "a list of files")? {
                 if let Some(&(index, _)) = group.get(&as_logged(entry.path.as_bytes())) {
                     found[index] = Some(entry.size().unwrap_or(0));
                 }

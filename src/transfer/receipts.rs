@@ -40,6 +40,8 @@ pub(crate) struct Sending<'s, 'a> {
     copied: HashSet<usize>,
     /// rclone came so far as to speak of a listed path.
     any_path_heard: bool,
+    /// Every rclone gives statistics at its end, whatever it did.
+    any_stats_heard: bool,
     /// Bytes that rclone has sent, and since when they are as many.
     bytes_moved: (i64, Instant),
     failures_in_a_row: u32,
@@ -66,6 +68,7 @@ impl<'s, 'a> Sending<'s, 'a> {
             failures: HashMap::new(),
             copied: HashSet::new(),
             any_path_heard: false,
+            any_stats_heard: false,
             bytes_moved: (0, Instant::now()),
             failures_in_a_row: 0,
             deadline_reached: false,
@@ -148,6 +151,7 @@ impl<'s, 'a> Sending<'s, 'a> {
 
     fn hear(&mut self, line: &LogLine) -> Heard {
         if let Some(stats) = &line.stats {
+            self.any_stats_heard = true;
             (self.pulse)();
             self.report_progress(stats);
             return if self.settle_what_is_never_read(stats) { Heard::Enough } else { Heard::Nothing };
@@ -261,9 +265,11 @@ impl<'s, 'a> Sending<'s, 'a> {
         let ended = finished.ended;
         // Nothing was heard of any path: rclone did not come so far as to send.
         let at_deadline = self.deadline_reached && matches!(ended, Ended::Exited(_));
-        let not_begun =
-            matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard && !at_deadline;
-        let whole = finished.failure(&self.batch.lane.to_string());
+        let is_mute = finished.succeeded() && !self.any_path_heard && !self.any_stats_heard;
+        let not_begun = is_mute
+            || (matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard && !at_deadline);
+        let doing = self.batch.lane.to_string();
+        let whole = if is_mute { self.transfer.session.mute(&doing) } else { finished.failure(&doing) };
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
         }

@@ -15,7 +15,7 @@ use crate::index::NameFacts;
 use crate::journal::{Header, JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
-use crate::transfer::{CompanionMove, Features, Session, join};
+use crate::transfer::{CompanionMove, Features, Session, TrialError, is_too_large, join};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -161,7 +161,7 @@ impl<'a> JobRun<'a> {
         if !is_first {
             remove_scratch_files(connection, &self.job.remote.to_string())?;
         }
-        let tried = connection.transfer.try_companion_move().map_err(|failure| self.cannot_move(&failure))?;
+        let tried = connection.transfer.try_companion_move().map_err(|error| self.cannot_move(&error))?;
         match tried {
             CompanionMove::OnServer => Ok(1),
             CompanionMove::OnServerPlainNamesOnly => Ok(2),
@@ -174,9 +174,14 @@ impl<'a> JobRun<'a> {
     }
 
     /// Relays such as AList refuse to move from one storage to another, in words that they use for all.
-    fn cannot_move(&self, failure: &Failure) -> Halt {
+    /// Another companion helps against nothing else.
+    fn cannot_move(&self, error: &TrialError) -> Halt {
         let (mirror, companion) = (&self.job.remote, &self.job.companion);
         let doing = format!("trying a move from {mirror} to {companion} with a scratch file");
+        let failure = match error {
+            TrialError::NotTried(failure) => return Halt::from_failure(&doing, failure),
+            TrialError::NotMoved(failure) => failure,
+        };
         let advice = "If it stays so, give a `companion` on the same storage as the mirror";
         match Halt::from_failure(&doing, failure) {
             Halt::RemoteUnwell(message) if failure.class == FailureClass::File => {
@@ -422,6 +427,8 @@ impl OpenRemote<'_> {
             match outcome {
                 // It says nothing of the remote.
                 Outcome::Failed(_) if self.connection.transfer.is_refused_here(batch.lane, item) => {}
+                // It takes other files: a row of large ones must not keep it from them.
+                Outcome::Failed(failure) if is_too_large(failure) => {}
                 Outcome::Failed(Failure { class, .. }) if Some(*class) == self.last_failure => {
                     self.equal_failures += 1;
                 }

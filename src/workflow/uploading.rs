@@ -1,6 +1,7 @@
 //! Sending files, and what the ledger learns from it.
 
 use super::backoff::{self, Backoff};
+use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::{Candidate, Prepared, read_one};
@@ -11,7 +12,7 @@ use crate::model::{
 use crate::observe::Event;
 use crate::plan::mirror_path;
 use crate::scan::{FileReader, read_each};
-use crate::transfer::Place;
+use crate::transfer::{Place, is_too_large};
 use std::collections::BTreeSet;
 
 /// Failed uploads that are looked at for a second try, of one batch.
@@ -69,7 +70,7 @@ impl JobRun<'_> {
                 // Whatever lies there now is ours and of no worth.
                 self.committed.doubts.insert(name_on_mirror(&candidate));
             }
-            self.report_upload_failure(&candidate.path, &outcome);
+            self.report_upload_failure(&candidate, &outcome);
         }
         ended.map(|()| held)
     }
@@ -298,8 +299,14 @@ impl JobRun<'_> {
         )
     }
 
-    fn report_upload_failure(&mut self, path: &TreePath, outcome: &Outcome) {
+    fn report_upload_failure(&mut self, candidate: &Candidate, outcome: &Outcome) {
+        let path = &candidate.path;
         let reason = match outcome {
+            Outcome::Failed(failure) if is_too_large(failure) => format!(
+                "the remote, or a proxy before it, takes no file of this size ({}): {}",
+                figures::bytes(candidate.pending.stamp.size),
+                failure.reason
+            ),
             Outcome::Failed(Failure { reason, .. }) => reason.clone(),
             Outcome::ChangedMeanwhile | Outcome::Confirmed => {
                 "it changed while it was uploaded; the next run sends it again".into()
