@@ -15,7 +15,7 @@ use treeferry::workflow::report::{JobOutcome, JobReport};
 use treeferry::workflow::{Machine, Surroundings, backup, check_rclone_flags};
 
 /// In this process, without the minute between two looks.
-fn back_up_without_waits(world: &World) -> JobReport {
+pub(crate) fn back_up_without_waits(world: &World) -> JobReport {
     let defaults = Defaults { state_home: None, check_rclone_flags };
     let text = world.configuration.text();
     let configuration = Configuration::parse(&text, Path::new("config.toml"), &defaults).unwrap();

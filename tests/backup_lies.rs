@@ -1,9 +1,10 @@
 //! A remote, or a source, that is for a while not what it was: nothing that is
 //! known to be held may be lost over it.
 
+use crate::backup_endings::back_up_without_waits;
 use crate::support::proxy::{Fault, Manners, Seen};
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::Plan;
+use crate::support::trees::{Plan, files_below, path};
 use crate::support::world::{JOB, World};
 use std::fs;
 use std::path::PathBuf;
@@ -52,6 +53,52 @@ fn a_folder_denies_itself(folder: &'static str, has_sibling: bool) {
 #[test]
 fn a_folder_that_denies_its_files_is_not_believed() {
     a_folder_denies_itself("up/down", true);
+}
+
+/// `rclone serve webdav` shows such names only until it reads the folder again.
+fn several_files_whose_names_are_no_text_change(rclone: Rclone, with_text: bool) {
+    let mut world = World::served(Protocol::Webdav, rclone);
+    let names = [b"a\xb5b", b"c\xb5d", b"e\xb5f"].map(|name| path(name));
+    let write = |world: &World, content: &str| {
+        for name in &names {
+            fs::create_dir_all(world.source().join("down")).unwrap();
+            fs::write(world.source().join("down").join(name), content).unwrap();
+        }
+    };
+    write(&world, "the first version");
+    if with_text {
+        world.write("down/text", "stays");
+    }
+    world.write("elsewhere/changed", "the first version");
+    world.write("elsewhere/deleted", "the first version");
+    world.backup(&[]).expect(0);
+    world.renew_server();
+    // The third is there, and hidden: it must not be what tells of the others.
+    for name in &names[..2] {
+        fs::write(world.source().join("down").join(name), "the second version, longer").unwrap();
+    }
+    world.write("elsewhere/changed", "the second version, longer");
+    fs::remove_file(world.source().join("elsewhere/deleted")).unwrap();
+    let report = back_up_without_waits(&world);
+    assert_eq!(world.trashed("elsewhere/changed"), ["the first version"], "{report:?}");
+    assert_eq!(world.trashed("elsewhere/deleted"), ["the first version"], "{report:?}");
+    assert_eq!(report.unprotected.total, if with_text { 0 } else { 2 }, "{report:?}");
+    assert_eq!(format!("{report:?}").contains("are no text"), !with_text, "{report:?}");
+    // Nothing of theirs was touched on the disk of the server.
+    let kept = files_below(&world.mirror().join("down"));
+    assert!(kept.len() >= 3, "{kept:?}");
+    world.renew_server();
+    world.backup(&[]).expect(if with_text { 0 } else { 3 });
+}
+
+#[test]
+fn a_witness_whose_name_is_no_text_is_not_asked_where_there_is_another() {
+    Rclone::BOTH.into_iter().for_each(|rclone| several_files_whose_names_are_no_text_change(rclone, true));
+}
+
+#[test]
+fn a_witness_whose_name_is_no_text_and_is_hidden_tells_nothing() {
+    Rclone::BOTH.into_iter().for_each(|rclone| several_files_whose_names_are_no_text_change(rclone, false));
 }
 
 #[test]

@@ -126,6 +126,57 @@ fn the_oldest_rclone_stays_within_the_forecast() {
     world.assert_mirror_equals_source();
 }
 
+/// Chains of folders, five levels and more: before 1.66 rclone begins each at its end.
+fn life_in_deep_folders(rclone: Rclone) {
+    let mut world = World::served(Protocol::Webdav, rclone);
+    world.set("max_delete", "\"off\"");
+    world.set("max_change", "\"off\"");
+    let chain = |top: &str, number: usize| {
+        (0..5).fold(top.to_owned(), |above, level| format!("{above}/chain {number} level {level}"))
+    };
+    let write = |world: &World, top: &str, content: &str| {
+        (0..5).for_each(|number| world.write(&format!("{}/file", chain(top, number)), content));
+    };
+    world.write("stays", "here");
+    write(&world, "before", "first");
+    within_forecast(&world, "first run");
+    fs::rename(world.source().join("before"), world.source().join("after")).unwrap();
+    within_forecast(&world, "renamed");
+    world.write("new/a/b/c/d/e/f/g/file", "new");
+    within_forecast(&world, "new");
+    write(&world, "after", "second");
+    within_forecast(&world, "changed");
+    world.set("keep_versions", "false");
+    write(&world, "after", "the third");
+    within_forecast(&world, "changed, and the old version is not kept");
+    for number in 0..5 {
+        fs::remove_file(world.source().join(chain("after", number)).join("file")).unwrap();
+    }
+    within_forecast(&world, "deleted");
+    world.assert_mirror_equals_source();
+}
+
+#[test]
+fn deep_folders_stay_within_the_forecast() {
+    life_in_deep_folders(Rclone::Current);
+}
+
+#[test]
+fn deep_folders_stay_within_the_forecast_with_the_oldest_rclone() {
+    life_in_deep_folders(Rclone::Oldest);
+}
+
+/// The mirror is claimed then, and nothing was asked of the remote: the next run opens it as a first one does.
+#[test]
+fn a_run_after_one_that_had_nothing_to_send_stays_within_the_forecast() {
+    let mut world = World::served(Protocol::Webdav, Rclone::Current);
+    world.set("companion", "\"remote:deep/er/than/usual/and/deeper/companion\"");
+    std::os::unix::fs::symlink("nowhere", world.source().join("link")).unwrap();
+    world.backup(&[]).expect(0);
+    world.write("file", "x");
+    within_forecast(&world, "the first file");
+}
+
 /// With a real program (a script before it is asked each time).
 #[test]
 fn what_rclone_and_the_remote_can_do_is_remembered_until_the_configuration_changes() {

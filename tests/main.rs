@@ -23,6 +23,7 @@ mod backup_guards;
 mod backup_kills;
 mod backup_lies;
 mod backup_links;
+mod backup_messages;
 mod backup_mounts;
 mod backup_places;
 mod backup_requests;

@@ -13,8 +13,10 @@ pub struct RequestCosts {
     pub trash: u64,
     /// A plain deletion.
     pub delete: u64,
-    /// A folder that does not exist yet.
+    /// A folder that does not exist yet, made ahead.
     pub folder: u64,
+    /// A folder that does not exist yet and is met on the way.
+    pub fresh_level: u64,
     /// A folder moved as a whole.
     pub whole_folder: u64,
     /// Each rclone process, whatever it does.
@@ -57,7 +59,7 @@ pub fn forecast_requests(tally: &Tally, costs: &RequestCosts, manner: &Manner) -
     // A scratch file that goes up, is moved, and deleted; none of its folders exists.
     let first = manner
         .first_run_levels
-        .map_or(0, |levels| costs.upload + costs.trash + costs.delete + 5 * levels * costs.folder);
+        .map_or(0, |levels| costs.upload + costs.trash + costs.delete + levels * costs.fresh_level);
     files + folders + first + manner.processes * costs.process + costs.owner
 }
 
@@ -65,8 +67,16 @@ pub fn forecast_requests(tally: &Tally, costs: &RequestCosts, manner: &Manner) -
 mod tests {
     use super::*;
 
-    const COSTS: RequestCosts =
-        RequestCosts { upload: 3, trash: 4, delete: 2, folder: 1, whole_folder: 6, process: 5, owner: 3 };
+    const COSTS: RequestCosts = RequestCosts {
+        upload: 3,
+        trash: 4,
+        delete: 2,
+        folder: 1,
+        fresh_level: 5,
+        whole_folder: 6,
+        process: 5,
+        owner: 3,
+    };
     const MANNER: Manner =
         Manner { trashes_removed: true, keeps_versions: true, processes: 4, first_run_levels: None };
 

@@ -14,9 +14,24 @@ pub fn is_unknown_remote(failure: &Failure) -> bool {
     UNKNOWN_REMOTE.iter().any(|words| failure.reason.contains(words))
 }
 
+/// rclone's configuration is encrypted, and it was not given the right password.
+pub fn is_locked_configuration(failure: &Failure) -> bool {
+    let reason = failure.reason.to_lowercase();
+    LOCKED_CONFIGURATION.iter().any(|words| reason.contains(words))
+}
+
+/// 413: the remote, or a proxy before it, takes no file of this size. It takes others.
+pub fn is_too_large(failure: &Failure) -> bool {
+    failure.class == FailureClass::File && contains(&failure.reason, "413")
+}
+
+const LOCKED_CONFIGURATION: [&str; 3] =
+    ["not allowed to ask for password", "unable to decrypt configuration", "couldn't decrypt configuration"];
+
 const UNKNOWN_REMOTE: [&str; 2] = ["didn't find section in config file", "didn't find backend called"];
 
 const REASON_CHARACTERS_MAX: usize = 300;
+const FIRST_LINE_CHARACTERS_MAX: usize = 60;
 
 /// Read from the top, the first that is found in the text (in lower case) wins.
 const TABLE: &[(FailureClass, &[&str])] = &[
@@ -226,6 +241,15 @@ pub(crate) fn shortened(text: &str) -> String {
     line
 }
 
+/// How a text begins: for what may be anything, and not one line at all.
+pub(crate) fn first_line(text: &str) -> String {
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    match line.char_indices().nth(FIRST_LINE_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
 fn is_about_a_file(text: &str) -> bool {
     ["Failed to copy: ", "Failed to move: ", "Failed to delete: "].iter().any(|words| text.contains(words))
 }
@@ -289,6 +313,22 @@ mod tests {
         ] {
             assert_eq!(class_of(&without_name(text, name)), class, "{text}");
         }
+    }
+
+    #[test]
+    fn the_beginning_of_garbage_is_short() {
+        assert_eq!(first_line("\n  rclone v1.75\n- os"), "rclone v1.75");
+        let cut = first_line(&"\u{fffd}".repeat(5000));
+        assert_eq!(cut.chars().count(), FIRST_LINE_CHARACTERS_MAX + 1);
+        assert_eq!(first_line(""), "");
+    }
+
+    #[test]
+    fn only_a_size_that_is_refused_is_too_large() {
+        let says = |reason: &str| is_too_large(&failure(class_of(reason), reason));
+        assert!(says("Failed to copy: Request Entity Too Large: 413 Request Entity Too Large"));
+        assert!(!says("Failed to copy: open /srv/img_413.jpg: permission denied"));
+        assert!(!says("Failed to copy: Forbidden: 403 Forbidden"));
     }
 
     #[test]

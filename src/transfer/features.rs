@@ -1,10 +1,10 @@
 //! What a backend can do, as `rclone backend features` says.
 
-use crate::model::{Failure, FailureClass};
+use crate::model::Failure;
 use crate::transfer::command_line::Traffic;
 use crate::transfer::log_line::LogLine;
 use crate::transfer::process::Heard;
-use crate::transfer::{RcloneVersion, RemoteKind, Session, classify, root_of};
+use crate::transfer::{RcloneVersion, RemoteKind, Session, root_of};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -104,14 +104,12 @@ impl Session<'_> {
         if !finished.succeeded() {
             return Err(finished.failure("asking what the remote can do"));
         }
-        read(&finished.output)
+        self.understood(read(&finished.output), &finished.output, "what the remote can do")
     }
 }
 
-pub(crate) fn read(output: &[u8]) -> Result<Features, Failure> {
-    let answer: Answer = serde_json::from_slice(output).map_err(|error| {
-        classify::failure(FailureClass::Rclone, &format!("reading what the remote can do: {error}"))
-    })?;
+pub(crate) fn read(output: &[u8]) -> serde_json::Result<Features> {
+    let answer: Answer = serde_json::from_slice(output)?;
     let hashes = answer.hashes.unwrap_or_default();
     Ok(Features { hashes, description: answer.string, ..answer.features })
 }
@@ -127,8 +125,8 @@ mod tests {
             "CanHaveEmptyDirectories":true,"CaseInsensitive":false,"DuplicateFiles":false,"ListP":false}}"#;
         let answer: Answer = serde_json::from_str(text).unwrap();
         assert!(answer.features.dir_move && answer.features.can_have_empty_directories);
-        assert_eq!(answer.features.request_costs().whole_folder, Some(6));
-        assert_eq!(Features { bucket_based: true, ..Features::default() }.request_costs().upload, 2);
+        assert_eq!(answer.features.request_costs(None).whole_folder, Some(6));
+        assert_eq!(Features { bucket_based: true, ..Features::default() }.request_costs(None).upload, 2);
         assert!(!answer.features.partial_uploads && answer.features.can_move_on_server());
     }
 }

@@ -5,6 +5,7 @@ use crate::transfer::command_line::{ALWAYS, LIST, Traffic, below, list_of};
 use crate::transfer::log_line::Receipt;
 use crate::transfer::looks::{Place, scratch_failure};
 use crate::transfer::process::{Ended, Heard};
+use crate::transfer::rclone::Finished;
 use crate::transfer::{Transfer, classify, join};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -24,6 +25,31 @@ pub enum CompanionMove {
     /// rclone had to download and upload it: the trash would cost a transfer of
     /// every replaced file. `companion` should be elsewhere.
     ThroughHere,
+}
+
+/// Whether the companion is reached by a move was not found out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrialError {
+    /// A plain file lies in the mirror, and the remote does not move it.
+    #[error("{}", .0.reason)]
+    NotMoved(Failure),
+    /// It did not come so far, or rclone does not work: that says nothing of moving.
+    #[error("{}", .0.reason)]
+    NotTried(Failure),
+}
+
+impl TrialError {
+    fn failure(&self) -> &Failure {
+        match self {
+            TrialError::NotMoved(failure) | TrialError::NotTried(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for TrialError {
+    fn from(failure: Failure) -> Self {
+        TrialError::NotTried(failure)
+    }
 }
 
 /// What became of the move of a whole folder.
@@ -159,8 +185,8 @@ impl Transfer<'_> {
         if !finished.succeeded() {
             return Err(finished.failure("looking for a folder"));
         }
-        let listing = String::from_utf8_lossy(&finished.output);
-        Ok(Some(serde_json::from_str(&listing).unwrap_or_default()))
+        let entries = serde_json::from_str(&String::from_utf8_lossy(&finished.output));
+        self.session.understood(entries, &finished.output, "a list of a folder").map(Some)
     }
 
     fn encoded(&self, path: &TreePath) -> Result<Vec<u8>, Failure> {
@@ -207,13 +233,13 @@ impl Transfer<'_> {
     /// download with upload. Once for each pair of remotes; remember the answer.
     ///
     /// # Errors
-    /// When a plain file cannot be moved at all.
-    pub fn try_companion_move(&self) -> Result<CompanionMove, Failure> {
+    /// When a plain file cannot be moved at all, or not even be written.
+    pub fn try_companion_move(&self) -> Result<CompanionMove, TrialError> {
         let name = format!(".treeferry-try-{}", self.run);
         match self.try_move(&format!("{name}#a?b;c")) {
             Ok(way) => Ok(way),
             // What is remembered of the remote must not come from its bad hour.
-            Err(failure) if failure.class != FailureClass::File => Err(failure),
+            Err(error) if error.failure().class != FailureClass::File => Err(error),
             Err(_) => match self.try_move(&name)? {
                 CompanionMove::ThroughHere => Ok(CompanionMove::ThroughHere),
                 _ => Ok(CompanionMove::OnServerPlainNamesOnly),
@@ -221,7 +247,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn try_move(&self, name: &str) -> Result<CompanionMove, Failure> {
+    fn try_move(&self, name: &str) -> Result<CompanionMove, TrialError> {
         let session = self.session;
         let start = join(&self.remotes.mirror, name);
         let target = join(&self.remotes.companion, &format!("try-{}", self.run));
@@ -232,8 +258,11 @@ impl Transfer<'_> {
         arguments.push(ALWAYS.into());
         arguments.extend(LIST.iter().map(OsString::from));
         let (mut on_server, mut through_here, mut deleted) = (false, false, false);
+        let (mut refused, mut speaks) = (false, false);
         let list = list_of([name.as_bytes()].into_iter());
         let finished = session.run(arguments, list, Traffic::Moves, &mut |line| {
+            refused |= line.is_trouble() && line.object.is_some();
+            speaks |= line.stats.is_some();
             match line.receipt() {
                 Some(Receipt::Moved | Receipt::Copied { server_side: true }) => on_server = true,
                 Some(Receipt::Copied { server_side: false }) => through_here = true,
@@ -249,13 +278,26 @@ impl Transfer<'_> {
         }
         let cleaned = session.purge(&target);
         if !moved {
-            // It was let in to write the file.
             let doing = "moving a scratch file from the mirror to the companion";
-            return Err(about_one_path(finished.failure(doing)));
+            return Err(match finished.succeeded() && !speaks {
+                true => TrialError::NotTried(session.mute(doing)),
+                false => why_not_moved(&finished, doing, refused),
+            });
         }
         cleaned?;
         Ok(if on_server { CompanionMove::OnServer } else { CompanionMove::ThroughHere })
     }
+}
+
+/// `refused`: rclone had come to the file when it failed.
+fn why_not_moved(finished: &Finished, doing: &str, refused: bool) -> TrialError {
+    if finished.succeeded() {
+        let words = "rclone did not find it: the remote does not show what was written a moment ago";
+        return TrialError::NotTried(file_failure(&format!("{doing}: {words}")));
+    }
+    let failure = finished.failure(doing);
+    // It was let in to write the file.
+    if refused { TrialError::NotMoved(about_one_path(failure)) } else { TrialError::NotTried(failure) }
 }
 
 /// The deepest folder that holds all of `folders`.

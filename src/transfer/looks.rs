@@ -83,7 +83,8 @@ impl Session<'_> {
         if !finished.succeeded() {
             return Err(finished.failure("listing a folder"));
         }
-        let entries = read_entries(&finished.output)?;
+        let entries =
+            self.understood(read_entries(&finished.output), &finished.output, "a list of a folder")?;
         let listed =
             |entry: JsonEntry| Listed { size: entry.size(), is_directory: entry.is_dir, name: entry.name };
         Ok(Some(entries.into_iter().map(listed).collect()))
@@ -195,18 +196,9 @@ pub(crate) fn scratch_failure(error: &std::io::Error) -> Failure {
     classify::failure(FailureClass::Rclone, &format!("writing a short-lived file for rclone: {error}"))
 }
 
-pub(crate) fn read_entries(output: &[u8]) -> Result<Vec<JsonEntry>, Failure> {
+pub(crate) fn read_entries(output: &[u8]) -> serde_json::Result<Vec<JsonEntry>> {
     // A name that is not UTF-8 is shown with U+FFFD, by some versions as it is.
-    serde_json::from_str(&String::from_utf8_lossy(output)).map_err(|error| {
-        classify::failure(FailureClass::Rclone, &format!("reading rclone's list of a folder: {error}"))
-    })
-}
-
-/// The files that were shown: their places in the list of paths, and their sizes.
-fn sizes_of(finished: &Finished, group: &Group) -> Result<Vec<(usize, u64)>, Failure> {
-    let entries = read_entries(&finished.output)?;
-    let known = |entry: &JsonEntry| group.get(&as_logged(entry.path.as_bytes())).map(|&(index, _)| index);
-    Ok(entries.iter().filter_map(|entry| Some((known(entry)?, entry.size().unwrap_or(0)))).collect())
+    serde_json::from_str(&String::from_utf8_lossy(output))
 }
 
 fn halves(group: Group) -> [Group; 2] {
@@ -269,7 +261,7 @@ impl Transfer<'_> {
                 let class = if is_remote { FailureClass::RemoteUnwell } else { failure.class };
                 return Err(Failure { class, ..failure });
             }
-            for (index, size) in sizes_of(&finished, &group)? {
+            for (index, size) in self.sizes_of(&finished, &group)? {
                 found[index] = Some(size);
             }
         }
@@ -290,7 +282,7 @@ impl Transfer<'_> {
                 continue;
             }
             if finished.succeeded() {
-                for (index, size) in sizes_of(&finished, &group)? {
+                for (index, size) in self.sizes_of(&finished, &group)? {
                     shown[index] = Seen::File(size);
                 }
             } else if !finished.says_folder() {
@@ -303,6 +295,14 @@ impl Transfer<'_> {
             }
         }
         Ok(shown)
+    }
+
+    /// The files that were shown: their places in the list of paths, and their sizes.
+    fn sizes_of(&self, finished: &Finished, group: &Group) -> Result<Vec<(usize, u64)>, Failure> {
+        let entries = read_entries(&finished.output);
+        let entries = self.session.understood(entries, &finished.output, "a list of files")?;
+        let known = |entry: &JsonEntry| group.get(&as_logged(entry.path.as_bytes())).map(|&(index, _)| index);
+        Ok(entries.iter().filter_map(|entry| Some((known(entry)?, entry.size().unwrap_or(0)))).collect())
     }
 
     fn list_group(&self, folder: &str, group: &Group) -> Result<Finished, Failure> {

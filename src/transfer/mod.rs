@@ -39,12 +39,12 @@ mod version;
 
 pub use any_answer::{listed_in, understood_by};
 pub use checksum::Checked;
-pub use classify::{is_corrupted, is_unknown_remote};
+pub use classify::{is_corrupted, is_locked_configuration, is_too_large, is_unknown_remote};
 pub use credentials::without_credentials;
 pub use destination::Destination;
 pub use download::{Download, Fetched};
 pub use features::Features;
-pub use folders::{CompanionMove, FolderMove, Shown};
+pub use folders::{CompanionMove, FolderMove, Shown, TrialError};
 pub use known::Known;
 pub use listing::ListedFile;
 pub use log_line::is_receipt;

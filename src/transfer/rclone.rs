@@ -48,7 +48,7 @@ pub enum RcloneError {
     NotRclone {
         /// What was run.
         program: String,
-        /// Its first words.
+        /// How its first line begins.
         answer: String,
     },
     /// Too old.
@@ -59,7 +59,7 @@ pub enum RcloneError {
     },
     /// The mirror was begun with a newer rclone.
     #[error(
-        "this mirror was begun with rclone 1.68 or later, whose way of writing names rclone {found} does not know; update rclone"
+        "this mirror was begun with rclone 1.68 or later, and rclone {found} does not know the way its names are written: update rclone, or set `program` in [rclone] to the newer one. Nothing was sent"
     )]
     EncodingUnknown {
         /// Its version.
@@ -95,7 +95,7 @@ impl Rclone {
             .map_err(|source| RcloneError::NotStartable { program: program.clone(), source })?;
         let output = String::from_utf8_lossy(&output);
         let version = RcloneVersion::parse(&output)
-            .ok_or_else(|| RcloneError::NotRclone { program, answer: classify::shortened(&output) })?;
+            .ok_or_else(|| RcloneError::NotRclone { program, answer: classify::first_line(&output) })?;
         if version < OLDEST {
             return Err(RcloneError::TooOld { found: version });
         }
@@ -154,6 +154,11 @@ impl Session<'_> {
     /// How this session writes names.
     pub fn encoding(&self) -> NameEncoding {
         self.encoding
+    }
+
+    /// Of the program that it runs.
+    pub fn version(&self) -> RcloneVersion {
+        self.rclone.version
     }
 }
 
@@ -324,6 +329,41 @@ impl<'a> Session<'a> {
     /// A command without a list, and without special interest in its lines.
     pub(crate) fn ask(&self, arguments: Vec<OsString>) -> Result<Finished, Failure> {
         self.run(arguments, Vec::new(), Traffic::Question, &mut |_| Heard::Nothing)
+    }
+
+    /// What a command that ended well said, as it was `read`; `expected` is what it should have been.
+    ///
+    /// # Errors
+    /// When it could not be read: then this is no rclone, or one that does not work.
+    pub(crate) fn understood<T>(
+        &self,
+        read: serde_json::Result<T>,
+        output: &[u8],
+        expected: &str,
+    ) -> Result<T, Failure> {
+        read.map_err(|error| {
+            let text = String::from_utf8_lossy(output);
+            let said = match text.trim().is_empty() {
+                true => "it says nothing at all".to_owned(),
+                false => format!("{error}; it begins with {:?}", classify::first_line(&text)),
+            };
+            let program = self.rclone.settings.program.display();
+            let reason = format!(
+                "`{program}` ended without an error, and its answer is not {expected} (JSON): {said}. It does not do \
+                 what rclone does; set `program` in [rclone]"
+            );
+            classify::failure(FailureClass::Rclone, &reason)
+        })
+    }
+
+    /// Why nothing came of a command that ended well.
+    pub(crate) fn mute(&self, doing: &str) -> Failure {
+        let program = self.rclone.settings.program.display();
+        let reason = format!(
+            "{doing}: `{program}` ended without an error, and gave neither a line for any file nor statistics. It does \
+             not do what rclone does; set `program` in [rclone]"
+        );
+        classify::failure(FailureClass::Rclone, &reason)
     }
 
     /// True when the configuration knows the remote. Connection strings and

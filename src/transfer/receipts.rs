@@ -7,10 +7,11 @@ use crate::transfer::log_line::{LogLine, Receipt, Stats};
 use crate::transfer::process::{Ended, Heard, Reason};
 use crate::transfer::rclone::Finished;
 use crate::transfer::send::{Wave, settle};
-use crate::transfer::source_state::difference;
+use crate::transfer::source_state::{difference, is_special};
 use crate::transfer::{Transfer, classify};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 /// So many failures in a row, with nothing that worked between them, end a batch:
 /// going on would hammer a remote that has said no.
@@ -18,6 +19,9 @@ const FAILURES_IN_A_ROW_MAX: u32 = 20;
 /// The same where the remote is unwell: it is left in peace, and the caller tries again
 /// after a while.
 const UNWELL_IN_A_ROW_MAX: u32 = 5;
+
+/// When no byte moved for so long, it is looked at what rclone reads.
+const STANDSTILL: Duration = Duration::from_secs(10);
 
 /// Files up to this size are small: a thousandth of a second or so on a fast remote.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -36,6 +40,10 @@ pub(crate) struct Sending<'s, 'a> {
     copied: HashSet<usize>,
     /// rclone came so far as to speak of a listed path.
     any_path_heard: bool,
+    /// Every rclone gives statistics at its end, whatever it did.
+    any_stats_heard: bool,
+    /// Bytes that rclone has sent, and since when they are as many.
+    bytes_moved: (i64, Instant),
     failures_in_a_row: u32,
     /// rclone says that it came to [`Transfer::set_deadline`].
     deadline_reached: bool,
@@ -60,6 +68,8 @@ impl<'s, 'a> Sending<'s, 'a> {
             failures: HashMap::new(),
             copied: HashSet::new(),
             any_path_heard: false,
+            any_stats_heard: false,
+            bytes_moved: (0, Instant::now()),
             failures_in_a_row: 0,
             deadline_reached: false,
         }
@@ -141,9 +151,10 @@ impl<'s, 'a> Sending<'s, 'a> {
 
     fn hear(&mut self, line: &LogLine) -> Heard {
         if let Some(stats) = &line.stats {
+            self.any_stats_heard = true;
             (self.pulse)();
             self.report_progress(stats);
-            return Heard::Nothing;
+            return if self.settle_what_is_never_read(stats) { Heard::Enough } else { Heard::Nothing };
         }
         self.deadline_reached |=
             self.transfer.deadline.is_some() && line.text.contains("max transfer duration reached");
@@ -215,6 +226,25 @@ impl<'s, 'a> Sending<'s, 'a> {
         Heard::Enough
     }
 
+    /// A file that was replaced by a pipe just before rclone opened it: rclone would wait for ever, and all others
+    /// with it until the watchdog ends them. True when there was one; what else was under way is sent again.
+    fn settle_what_is_never_read(&mut self, stats: &Stats) -> bool {
+        if stats.bytes != self.bytes_moved.0 {
+            self.bytes_moved = (stats.bytes, Instant::now());
+        }
+        if self.batch.lane != Lane::Upload || self.bytes_moved.1.elapsed() < STANDSTILL {
+            return false;
+        }
+        let running = stats.transferring.as_deref().unwrap_or_default();
+        let open = running.iter().filter_map(|file| self.wave.indexes.get(&file.name).copied());
+        let source = &self.transfer.remotes.source;
+        let special: Vec<usize> = open
+            .filter(|&index| self.outcomes[index].is_none() && is_special(source, &self.batch.items[index]))
+            .collect();
+        special.iter().for_each(|&index| self.settle(index, Outcome::ChangedMeanwhile));
+        !special.is_empty()
+    }
+
     fn report_progress(&self, stats: &Stats) {
         if self.batch.lane != Lane::Upload {
             return;
@@ -235,9 +265,11 @@ impl<'s, 'a> Sending<'s, 'a> {
         let ended = finished.ended;
         // Nothing was heard of any path: rclone did not come so far as to send.
         let at_deadline = self.deadline_reached && matches!(ended, Ended::Exited(_));
-        let not_begun =
-            matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard && !at_deadline;
-        let whole = finished.failure(&self.batch.lane.to_string());
+        let is_mute = finished.succeeded() && !self.any_path_heard && !self.any_stats_heard;
+        let not_begun = is_mute
+            || (matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard && !at_deadline);
+        let doing = self.batch.lane.to_string();
+        let whole = if is_mute { self.transfer.session.mute(&doing) } else { finished.failure(&doing) };
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
         }

@@ -1,7 +1,7 @@
 //! What a remote charges for each thing done, in requests: counted by a proxy
 //! (`docs/rclone.md`). For the forecast; retries come on top.
 
-use crate::transfer::Features;
+use crate::transfer::{Capability, Features, RcloneVersion};
 
 /// Requests for one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct RequestCosts {
     pub delete: u64,
     /// A look at one file.
     pub look: u64,
-    /// A folder made ahead. Met on the way it costs [`RequestCosts::fresh_level`].
+    /// A folder made ahead, at most. Met on the way it costs [`RequestCosts::fresh_level`].
     pub folder: u64,
     /// Each level of folders that does not exist yet, if rclone meets it on the way, at most.
     pub fresh_level: u64,
@@ -35,6 +35,10 @@ const WEBDAV: RequestCosts = RequestCosts {
     whole_folder: Some(6),
     process: 2,
 };
+
+/// WebDAV before 1.66, for each folder made ahead: MKCOL is refused because the folder above it is missing, a look
+/// whether it is there all the same, and MKCOL again when that one has been made.
+const FOLDER_FROM_BELOW: u64 = 3;
 
 /// S3, and what stands for all remotes that keep objects in buckets.
 const S3: RequestCosts = RequestCosts {
@@ -61,13 +65,35 @@ const LOCAL: RequestCosts = RequestCosts {
 };
 
 impl Features {
-    /// The costs to forecast with.
-    pub fn request_costs(&self) -> RequestCosts {
+    /// The costs to forecast with, for an rclone of this version; `None`: it is not known, and the dearest is taken.
+    pub fn request_costs(&self, version: Option<RcloneVersion>) -> RequestCosts {
         let costs = match () {
             () if self.is_local => LOCAL,
             () if self.bucket_based => S3,
             () => WEBDAV,
         };
-        RequestCosts { whole_folder: costs.whole_folder.filter(|_| self.dir_move), ..costs }
+        let is_from_above = version.is_some_and(|version| version.has(Capability::FoldersFromAbove));
+        RequestCosts {
+            folder: if is_from_above { costs.folder } else { costs.folder * FOLDER_FROM_BELOW },
+            whole_folder: costs.whole_folder.filter(|_| self.dir_move),
+            ..costs
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_made_from_below_costs_three() {
+        let folder = |features: &Features, minor: u32| {
+            features.request_costs(Some(RcloneVersion { major: 1, minor, patch: 0 })).folder
+        };
+        let webdav = Features::default();
+        assert_eq!((folder(&webdav, 60), folder(&webdav, 65), folder(&webdav, 66)), (3, 3, 1));
+        assert_eq!(webdav.request_costs(None).folder, 3);
+        let bucket = Features { bucket_based: true, ..Features::default() };
+        assert_eq!((folder(&bucket, 60), folder(&bucket, 75)), (0, 0));
     }
 }

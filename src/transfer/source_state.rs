@@ -30,6 +30,13 @@ pub(crate) fn difference(source: &Path, item: &BatchItem, follow_links: bool) ->
     (!unchanged).then_some(Outcome::ChangedMeanwhile)
 }
 
+/// Something lies there that rclone would open and wait for: a pipe, a device.
+pub(crate) fn is_special(source: &Path, item: &BatchItem) -> bool {
+    let found = statx(CWD, item.path.below(source), AtFlags::empty(), StatxFlags::TYPE);
+    let kind = found.map(|found| FileType::from_raw_mode(found.stx_mode.into()));
+    matches!(kind, Ok(FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice | FileType::Socket))
+}
+
 fn stamp_of(found: &Statx) -> Stamp {
     let time = |time: StatxTimestamp| Timestamp { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
     Stamp {

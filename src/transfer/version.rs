@@ -24,6 +24,8 @@ pub enum Capability {
     WebdavPacer,
     /// Uploads to local, SFTP, FTP and SMB go through a `.partial` file.
     PartialFiles,
+    /// A skeleton of empty folders is made from above, each when its parent exists.
+    FoldersFromAbove,
     /// `--no-update-dir-modtime`: sparing the request that sets a folder's time.
     FolderTimes,
     /// `--local-encoding Raw`.
@@ -62,6 +64,12 @@ const TABLE: &[Gap] = &[
         capability: Capability::PartialFiles,
         since: since(63),
         consequence: "an interrupted upload to local, SFTP, FTP or SMB leaves a short file under the final name until the next run",
+    },
+    // Before, all were listed first, and only those that hold nothing were made: from below.
+    Gap {
+        capability: Capability::FoldersFromAbove,
+        since: since(66),
+        consequence: "a new folder inside a new folder costs up to three WebDAV requests instead of one",
     },
     // The times of folders came with 1.66; whether the flag was there from the first day was not tried.
     Gap {
@@ -121,6 +129,12 @@ impl RcloneVersion {
     /// How a new mirror begun with this version writes names.
     pub fn name_encoding(self) -> NameEncoding {
         if self.has(Capability::RawEncoding) { NameEncoding::Raw } else { NameEncoding::Legacy }
+    }
+
+    /// The oldest that can go on with a mirror whose names are written so.
+    pub fn oldest_for(encoding: NameEncoding) -> RcloneVersion {
+        let raw = TABLE.iter().find(|gap| gap.capability == Capability::RawEncoding);
+        raw.filter(|_| encoding == NameEncoding::Raw).map_or(OLDEST, |gap| gap.since)
     }
 
     /// What it lacks.

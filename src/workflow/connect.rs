@@ -95,7 +95,7 @@ impl<'a> Connector<'a> {
             .to_a_local_folder(features.is_local);
         let looking = rclone
             .session(session.encoding(), &self.looking, self.surroundings.observer)
-            .map_err(Halt::fatal)?;
+            .map_err(|error| Halt::from_rclone(&error))?;
         Ok(Connection { features, transfer, session, looking })
     }
 }
@@ -158,7 +158,7 @@ impl Connector<'_> {
         };
         let session = rclone
             .session(encoding.unwrap_or_else(|| rclone.name_encoding()), control, self.surroundings.observer)
-            .map_err(Halt::fatal)?;
+            .map_err(|error| Halt::from_rclone(&error))?;
         let features = match self.known() {
             Some(known) => known.features.clone(),
             None => {

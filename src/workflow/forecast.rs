@@ -73,6 +73,7 @@ fn costs(run: &JobRun<'_>) -> RequestCosts {
         trash: of_remote.trash,
         delete: of_remote.delete,
         folder: of_remote.folder,
+        fresh_level: of_remote.fresh_level,
         whole_folder: of_remote.whole_folder.unwrap_or(0),
         process: if has_requests { PROCESS_REQUESTS_MAX } else { 0 },
         owner: if has_requests { OWNER_REQUESTS } else { 0 },
@@ -80,14 +81,12 @@ fn costs(run: &JobRun<'_>) -> RequestCosts {
 }
 
 fn manner(run: &JobRun<'_>, tally: &Tally) -> Manner {
-    let is_first = !run.committed.is_claimed;
-    let levels = |path: &str| path.split('/').filter(|level| !level.is_empty()).count() as u64;
+    let first_run_levels = run.untried_levels();
     Manner {
         trashes_removed: run.trashes_deleted(),
         keeps_versions: run.keeps_versions(),
-        processes: processes_expected(run, tally, is_first),
-        first_run_levels: is_first
-            .then(|| levels(run.job.remote.path()) + levels(run.job.companion.path()) + 1),
+        processes: processes_expected(run, tally, first_run_levels.is_some()),
+        first_run_levels,
     }
 }
 

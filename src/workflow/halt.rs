@@ -3,6 +3,7 @@
 use super::options::Guard;
 use super::report::JobOutcome;
 use crate::model::{Failure, FailureClass};
+use crate::transfer::{RcloneError, is_locked_configuration};
 use std::fmt::Display;
 
 /// The reasons, one for each way a run can stop. What is confirmed until then
@@ -46,7 +47,20 @@ impl Halt {
             FailureClass::Authentication => Halt::Authentication(message),
             FailureClass::RemoteFull => Halt::RemoteFull(message),
             FailureClass::RemoteUnwell | FailureClass::File => Halt::RemoteUnwell(message),
+            FailureClass::Rclone if is_locked_configuration(failure) => Halt::Configuration(format!(
+                "{message}. rclone's configuration is encrypted: give its password as RCLONE_CONFIG_PASS in the \
+                 environment, or by `--password-command` in `flags` of [rclone]"
+            )),
             FailureClass::Rclone => Halt::Rclone(message),
+        }
+    }
+
+    /// The end of a run over an rclone that cannot be used. One that is too old for this mirror is a matter of
+    /// what is configured.
+    pub(super) fn from_rclone(error: &RcloneError) -> Self {
+        match error {
+            RcloneError::EncodingUnknown { .. } => Halt::Configuration(error.to_string()),
+            _ => Halt::Rclone(error.to_string()),
         }
     }
 

@@ -72,9 +72,10 @@ pub(super) struct JobRun<'a> {
     /// looking, or after that failed: then the next run has to look.
     pub(super) unresolved: Vec<(Lane, BatchItem)>,
     pub(super) unresolved_folder: Option<TreePath>,
-    /// Versions that the remote denies together with what lies beside them: left as they are, and the
-    /// next run has to look.
+    /// Versions that the remote denies, and is not believed: left as they are, and the next run has to look.
     pub(super) denied: Vec<BatchItem>,
+    /// Those of them that it denies together with what is surely beside them.
+    pub(super) lied_about: Vec<TreePath>,
     /// Paths below a damaged node of the base: something may lie there or not.
     pub(super) never_known: BTreeSet<TreePath>,
     /// Files that were seen to lie where folders come, and left: nothing lies below them.
@@ -133,6 +134,7 @@ impl<'a> JobRun<'a> {
             unresolved: Vec::new(),
             unresolved_folder: None,
             denied: Vec::new(),
+            lied_about: Vec::new(),
             never_known: BTreeSet::new(),
             files_above: BTreeSet::new(),
             has_said_kept_is_damaged: false,

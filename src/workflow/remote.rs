@@ -10,11 +10,12 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
 use super::owner::{self, Belief};
+use super::uploading::Failed;
 use crate::index::NameFacts;
 use crate::journal::{Header, JournalWriter, NotDone, Settled, WriteError};
 use crate::model::{Batch, BatchItem, Failure, FailureClass, Lane, Outcome, RunId, TreePath};
 use crate::observe::{Event, Phase};
-use crate::transfer::{CompanionMove, Features, Session, join};
+use crate::transfer::{CompanionMove, Features, Session, TrialError, is_too_large, join};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -22,6 +23,9 @@ use std::time::Instant;
 /// So many equal failures in a row end the run: the remote is not going to
 /// change its mind, and hammering it makes things worse.
 const EQUAL_FAILURES_MAX: usize = 20;
+
+/// So many of those that wait count as refused beside the one that knocks.
+const STANDING_FOR_MAX: usize = 4;
 
 /// An open remote.
 pub(super) struct OpenRemote<'a> {
@@ -50,9 +54,9 @@ impl<'a> JobRun<'a> {
     /// when the remote does not answer. Nothing was sent then.
     pub(super) fn open_remote(&mut self) -> Result<&mut OpenRemote<'a>, Halt> {
         if self.remote.is_none() {
-            let is_first = !self.committed.is_claimed;
+            let untried_levels = self.untried_levels();
             self.remote = Some(self.try_open()?);
-            self.spend_opening(is_first);
+            self.spend_opening(untried_levels);
         }
         self.remote.as_mut().ok_or_else(|| Halt::Fatal("the remote was opened and is not there".into()))
     }
@@ -127,16 +131,27 @@ impl<'a> JobRun<'a> {
     /// The trash must be reachable by a move on the server: on AList another
     /// storage is not. Tried once with a scratch file, and remembered.
     fn know_the_companion(&mut self, connection: &mut Connection<'a>, is_first: bool) -> Result<(), Halt> {
-        let companion = self.job.companion.to_string();
-        let facts = &self.committed.docket.facts;
-        let is_same = facts.companion == companion && facts.remote == self.job.remote.to_string();
-        if facts.companion_movable == 0 || !is_same {
+        if !self.is_companion_known() {
             let movable = self.try_companion(connection, is_first)?;
-            self.committed.remember_companion(companion, movable)?;
+            self.committed.remember_companion(self.job.companion.to_string(), movable)?;
         }
         let facts = &self.committed.docket.facts;
         connection.transfer.set_plain_names_only(facts.companion_movable == 2);
         Ok(())
+    }
+
+    fn is_companion_known(&self) -> bool {
+        let facts = &self.committed.docket.facts;
+        let is_same = facts.companion == self.job.companion.to_string();
+        facts.companion_movable != 0 && is_same && facts.remote == self.job.remote.to_string()
+    }
+
+    /// Levels of folders that this run may find missing above mirror and companion when it opens them. `None`:
+    /// both were opened before. (A claim alone does not say so: a run that has nothing to send makes one, too.)
+    pub(super) fn untried_levels(&self) -> Option<u64> {
+        let levels = |path: &str| path.split('/').filter(|level| !level.is_empty()).count() as u64;
+        let is_open = self.committed.is_claimed && self.is_companion_known();
+        (!is_open).then(|| levels(self.job.remote.path()) + levels(self.job.companion.path()) + 1)
     }
 
     fn try_companion(&self, connection: &Connection<'a>, is_first: bool) -> Result<u8, Halt> {
@@ -146,7 +161,7 @@ impl<'a> JobRun<'a> {
         if !is_first {
             remove_scratch_files(connection, &self.job.remote.to_string())?;
         }
-        let tried = connection.transfer.try_companion_move().map_err(|failure| self.cannot_move(&failure))?;
+        let tried = connection.transfer.try_companion_move().map_err(|error| self.cannot_move(&error))?;
         match tried {
             CompanionMove::OnServer => Ok(1),
             CompanionMove::OnServerPlainNamesOnly => Ok(2),
@@ -159,9 +174,14 @@ impl<'a> JobRun<'a> {
     }
 
     /// Relays such as AList refuse to move from one storage to another, in words that they use for all.
-    fn cannot_move(&self, failure: &Failure) -> Halt {
+    /// Another companion helps against nothing else.
+    fn cannot_move(&self, error: &TrialError) -> Halt {
         let (mirror, companion) = (&self.job.remote, &self.job.companion);
         let doing = format!("trying a move from {mirror} to {companion} with a scratch file");
+        let failure = match error {
+            TrialError::NotTried(failure) => return Halt::from_failure(&doing, failure),
+            TrialError::NotMoved(failure) => failure,
+        };
         let advice = "If it stays so, give a `companion` on the same storage as the mirror";
         match Halt::from_failure(&doing, failure) {
             Halt::RemoteUnwell(message) if failure.class == FailureClass::File => {
@@ -314,12 +334,12 @@ impl JobRun<'_> {
 
     /// The end of a run in which the remote denied what is surely there.
     pub(super) fn halt_if_denied(&self) -> Result<(), Halt> {
-        let Some(first) = self.denied.first() else { return Ok(()) };
+        let Some(first) = self.lied_about.first() else { return Ok(()) };
         Err(Halt::RemoteUnwell(format!(
             "the remote denies {}, the first {}, and what is surely beside them: they are left as they are, and \
              everything else was sent",
-            figures::files(self.denied.len() as u64),
-            first.path,
+            figures::files(self.lied_about.len() as u64),
+            first
         )))
     }
 }
@@ -388,6 +408,13 @@ impl OpenRemote<'_> {
         }
     }
 
+    /// Those that were refused, and wait while another one knocks: they would have failed like it, as many as
+    /// a remote that is unwell may refuse in a row.
+    pub(super) fn count_waiting(&mut self, waiting: &Failed) {
+        let refused = waiting.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        self.equal_failures += refused.take(STANDING_FOR_MAX).count();
+    }
+
     fn watch_failures(&mut self, batch: &Batch, outcomes: &[Outcome]) {
         for (item, outcome) in batch.items.iter().zip(outcomes) {
             match outcome {
@@ -400,6 +427,8 @@ impl OpenRemote<'_> {
             match outcome {
                 // It says nothing of the remote.
                 Outcome::Failed(_) if self.connection.transfer.is_refused_here(batch.lane, item) => {}
+                // It takes other files: a row of large ones must not keep it from them.
+                Outcome::Failed(failure) if is_too_large(failure) => {}
                 Outcome::Failed(Failure { class, .. }) if Some(*class) == self.last_failure => {
                     self.equal_failures += 1;
                 }

@@ -6,17 +6,22 @@
 
 use super::budget::Cost;
 use super::configuration::format_size;
+use super::connect::encoding_of;
 use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::Candidate;
 use crate::model::{EntryKind, Lane, TreePath};
-use crate::transfer::{Features, RequestCosts};
+use crate::transfer::{Features, RcloneVersion, RequestCosts};
 use std::time::{Duration, Instant};
 
 /// Requests of a run that has to open its remote: is the mirror empty and ours, is the
-/// companion reachable by a move. Counted by a proxy, the dearest first run.
+/// companion reachable by a move. Counted by a proxy, the dearest first run with so many levels of folders
+/// above the places, all of them missing.
 const OPENING_FIRST_REQUESTS: u64 = 24;
+const OPENING_LEVELS: u64 = 6;
+/// Each further level: refused, looked for, and made after those above it.
+const OPENING_LEVEL_REQUESTS: u64 = 3;
 /// The same, when all that is known already.
 const OPENING_REQUESTS: u64 = 8;
 /// The owner file at the end.
@@ -102,7 +107,17 @@ impl Fit {
 impl JobRun<'_> {
     /// What requests cost on this remote; before it is opened, as on the dearest.
     pub(super) fn costs(&self) -> RequestCosts {
-        self.features().request_costs()
+        self.features().request_costs(self.rclone_version())
+    }
+
+    /// As far as it is known for sure, or is at least as good as this.
+    fn rclone_version(&self) -> Option<RcloneVersion> {
+        if let Some(remote) = &self.remote {
+            return Some(remote.connection.session.version());
+        }
+        // What was remembered may be of another rclone by now; but an older one cannot go on with such names.
+        let needed = encoding_of(&self.committed).map(RcloneVersion::oldest_for);
+        self.connector.known().map(|known| known.version).or(needed)
     }
 
     /// What the remote can do, as far as that is known.
@@ -119,18 +134,16 @@ impl JobRun<'_> {
             return 0;
         }
         CLOSING_REQUESTS
-            + match (&self.remote, self.committed.is_claimed) {
-                (Some(_), _) => 0,
-                (None, true) => OPENING_REQUESTS,
-                (None, false) => OPENING_FIRST_REQUESTS,
+            + match &self.remote {
+                Some(_) => 0,
+                None => opening_requests(self.untried_levels()),
             }
     }
 
-    /// The remote was opened.
-    pub(super) fn spend_opening(&self, is_first: bool) {
+    /// The remote was opened; see [`JobRun::untried_levels`].
+    pub(super) fn spend_opening(&self, untried_levels: Option<u64>) {
         if self.costs().upload > 0 {
-            let requests = if is_first { OPENING_FIRST_REQUESTS } else { OPENING_REQUESTS };
-            self.options.budget.spend(0, requests);
+            self.options.budget.spend(0, opening_requests(untried_levels));
         }
     }
 
@@ -338,6 +351,12 @@ impl JobRun<'_> {
             pause: self.job.pause,
         }
     }
+}
+
+fn opening_requests(untried_levels: Option<u64>) -> u64 {
+    untried_levels.map_or(OPENING_REQUESTS, |levels| {
+        OPENING_FIRST_REQUESTS + levels.saturating_sub(OPENING_LEVELS) * OPENING_LEVEL_REQUESTS
+    })
 }
 
 /// Without asking anybody: a local folder costs nothing, everything else is

@@ -85,7 +85,7 @@ impl<'a> Surroundings<'a> {
             return Ok(rclone);
         }
         let found = Rclone::detect(self.rclone_settings.clone(), control, self.observer)
-            .map_err(|error| Halt::Rclone(error.to_string()))?;
+            .map_err(|error| Halt::from_rclone(&error))?;
         Ok(self.rclone.get_or_init(|| found))
     }
 

@@ -3,7 +3,7 @@
 use super::backoff::{self, Backoff};
 use super::halt::Halt;
 use super::job_run::JobRun;
-use super::witnesses::Denials;
+use super::witnesses::{Denial, Denials};
 use crate::index::MovedAway;
 use crate::model::{
     Batch, BatchItem, Change, EntryKind, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
@@ -244,9 +244,16 @@ impl JobRun<'_> {
 
     /// Where it is can't be told: the next run has to look.
     fn leave_denied(&mut self, item: BatchItem, denials: &Denials) -> Left {
-        let reason = denials.reason(&item.path).unwrap_or_default().to_owned();
         self.denied.push(item.clone());
-        Left::new(item, Outcome::Failed(Failure { class: FailureClass::RemoteUnwell, reason }), false)
+        let (class, reason) = match denials.reason(&item.path) {
+            Some(Denial::Unknown(reason)) => (FailureClass::File, reason.clone()),
+            Some(Denial::Lie(reason)) => {
+                self.lied_about.push(item.path.clone());
+                (FailureClass::RemoteUnwell, reason.clone())
+            }
+            None => (FailureClass::RemoteUnwell, String::new()),
+        };
+        Left::new(item, Outcome::Failed(Failure { class, reason }), false)
     }
 
     /// True when the mirror has a folder at `path`, empty or not.

@@ -1,6 +1,7 @@
 //! Sending files, and what the ledger learns from it.
 
 use super::backoff::{self, Backoff};
+use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::{Candidate, Prepared, read_one};
@@ -11,16 +12,20 @@ use crate::model::{
 use crate::observe::Event;
 use crate::plan::mirror_path;
 use crate::scan::{FileReader, read_each};
-use crate::transfer::Place;
+use crate::transfer::{Place, is_too_large};
 use std::collections::BTreeSet;
 
 /// Failed uploads that are looked at for a second try, of one batch.
 const TRIED_AGAIN_MAX: usize = 20;
 
+/// Of a batch of which the remote took nothing so many files knock again after a wait, and the others follow
+/// when they get in: each costs four or five requests, because rclone repeats a refused MKCOL in two places.
+const KNOCKING: usize = 1;
+
 /// What failed of a batch, and whether going on makes sense.
 type Uploaded = (Failed, Result<(), Halt>);
 
-type Failed = Vec<(Candidate, Outcome)>;
+pub(super) type Failed = Vec<(Candidate, Outcome)>;
 
 impl JobRun<'_> {
     /// Sends files to places where nothing known lies. Gives back the paths that
@@ -28,21 +33,34 @@ impl JobRun<'_> {
     pub(super) fn upload(&mut self, candidates: Vec<Candidate>) -> Result<BTreeSet<TreePath>, Halt> {
         let mut held = BTreeSet::new();
         let mut open = self.without_unportable(candidates)?;
-        let mut given_up = Vec::new();
+        let (mut waiting, mut given_up) = (Failed::new(), Failed::new());
         let mut backoff = Backoff::default();
         let mut is_first = true;
         let ended = loop {
             let held_before = held.len();
             let (mut failed, hopeless) = self.upload_once(open, &mut held)?;
-            if held.len() > held_before {
+            let has_worked = held.len() > held_before;
+            if has_worked {
                 backoff.reset();
             }
+            if has_worked && failed.is_empty() && !waiting.is_empty() && hopeless.is_ok() {
+                open = waiting.drain(..).map(|(candidate, _)| candidate).collect();
+                continue;
+            }
+            // Those that waited have their turn before those that were refused again.
+            failed = waiting.drain(..).chain(failed).collect();
             let again = hopeless
                 .and_then(|()| self.prepare_another_try(&mut failed, is_first, &mut backoff, &mut held));
             given_up.append(&mut failed);
             match again {
                 Ok(again) if again.is_empty() => break Ok(()),
-                Ok(again) => open = again,
+                Ok(mut again) => {
+                    if !has_worked {
+                        waiting = split_off_waiting(&mut again);
+                        self.open_remote()?.count_waiting(&waiting);
+                    }
+                    open = again.into_iter().map(|(candidate, _)| candidate).collect();
+                }
                 Err(halt) => break Err(halt),
             }
             is_first = false;
@@ -52,7 +70,7 @@ impl JobRun<'_> {
                 // Whatever lies there now is ours and of no worth.
                 self.committed.doubts.insert(name_on_mirror(&candidate));
             }
-            self.report_upload_failure(&candidate.path, &outcome);
+            self.report_upload_failure(&candidate, &outcome);
         }
         ended.map(|()| held)
     }
@@ -108,7 +126,7 @@ impl JobRun<'_> {
         is_first: bool,
         backoff: &mut Backoff,
         held: &mut BTreeSet<TreePath>,
-    ) -> Result<Vec<Candidate>, Halt> {
+    ) -> Result<Failed, Halt> {
         let is_waiting_wanted = failed
             .iter()
             .any(|(_, outcome)| *outcome != Outcome::NotAttempted && backoff::is_worth_waiting(outcome));
@@ -142,7 +160,7 @@ impl JobRun<'_> {
             match is_tried {
                 false => failed.push((candidate, outcome)),
                 true if proven.contains(&candidate.path) => self.note_held(candidate, held),
-                true => again.push(candidate),
+                true => again.push((candidate, outcome)),
             }
         }
         Ok(again)
@@ -281,8 +299,14 @@ impl JobRun<'_> {
         )
     }
 
-    fn report_upload_failure(&mut self, path: &TreePath, outcome: &Outcome) {
+    fn report_upload_failure(&mut self, candidate: &Candidate, outcome: &Outcome) {
+        let path = &candidate.path;
         let reason = match outcome {
+            Outcome::Failed(failure) if is_too_large(failure) => format!(
+                "the remote, or a proxy before it, takes no file of this size ({}): {}",
+                figures::bytes(candidate.pending.stamp.size),
+                failure.reason
+            ),
             Outcome::Failed(Failure { reason, .. }) => reason.clone(),
             Outcome::ChangedMeanwhile | Outcome::Confirmed => {
                 "it changed while it was uploaded; the next run sends it again".into()
@@ -303,6 +327,16 @@ impl JobRun<'_> {
         self.report.files_failed += 1;
         self.unprotected(path, &reason);
     }
+}
+
+/// Of what is tried again where nothing worked: those that are to wait for the others. Whoever had no turn
+/// yet goes before those that were refused, which may have been refused for themselves.
+fn split_off_waiting(again: &mut Failed) -> Failed {
+    if !again.iter().all(|(_, outcome)| backoff::is_worth_waiting(outcome)) {
+        return Failed::new();
+    }
+    again.sort_by_key(|(_, outcome)| *outcome != Outcome::NotAttempted);
+    again.split_off(KNOCKING.min(again.len()))
 }
 
 /// Under which the mirror has it: a doubt about a link must not be taken for one about a file.

@@ -42,7 +42,9 @@ impl<'a> Way<'a> {
     pub(super) fn session(&self) -> Result<Session<'a>, Halt> {
         let rclone = self.surroundings.rclone(self.control)?;
         let encoding = self.encoding.unwrap_or_else(|| rclone.name_encoding());
-        rclone.session(encoding, self.control, self.surroundings.observer).map_err(Halt::fatal)
+        rclone
+            .session(encoding, self.control, self.surroundings.observer)
+            .map_err(|error| Halt::from_rclone(&error))
     }
 
     fn remotes(&self) -> Remotes {

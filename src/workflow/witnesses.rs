@@ -6,6 +6,10 @@
 //! file in that folder, the folder above must not show the folder that denies itself. A folder that
 //! is not believed is left as it is, and the run goes on without it, to end as one with a remote that
 //! is unwell; a remote that shows no file anywhere ends it at once.
+//!
+//! Some servers (rclone's own) keep names that are no text under others, and deny those that were sent. A witness
+//! of such a name proves something only when it is shown: so one with a name that is text is preferred, and where
+//! there is none, and this one is hidden, nothing can be told. Those versions are left and named, and that is all.
 
 use super::halt::Halt;
 use super::job_run::{JobRun, is_below_any};
@@ -35,22 +39,31 @@ struct Asked {
     emptied: Vec<TreePath>,
 }
 
+/// Why a remote is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Denial {
+    /// It denies what is surely there.
+    Lie(String),
+    /// There is nobody to ask whose name it could not have lost.
+    Unknown(String),
+}
+
 /// Which folders denied what is surely there, and so are not believed, and why.
 #[derive(Debug, Default)]
 pub(super) struct Denials {
-    folders: BTreeMap<TreePath, String>,
+    folders: BTreeMap<TreePath, Denial>,
     /// Believed in this look; a folder that was not asked is not.
     believed: BTreeSet<TreePath>,
 }
 
 impl Denials {
     /// Why the remote is not believed that `path` is gone.
-    pub(super) fn reason(&self, path: &TreePath) -> Option<&str> {
+    pub(super) fn reason(&self, path: &TreePath) -> Option<&Denial> {
         let folder = path.parent()?;
         match self.folders.get(&folder) {
             None if self.believed.contains(&folder) => None,
             Some(reason) => Some(reason),
-            None => self.folders.values().next().map(String::as_str),
+            None => self.folders.values().next(),
         }
     }
 }
@@ -83,17 +96,20 @@ impl JobRun<'_> {
     }
 
     /// A file below `folder` that the mirror holds as far as we know, and that `may_be_asked`. One that
-    /// the source has lost, too, proves nothing: a folder deleted on both sides would wait for itself.
+    /// the source has lost, too, proves nothing: a folder deleted on both sides would wait for itself. The first
+    /// whose name is text; where there is none, the first.
     fn held_below(
         &self,
         folder: &TreePath,
         may_be_asked: &dyn Fn(&TreePath) -> bool,
     ) -> Result<Option<BatchItem>, Halt> {
         let views = self.views();
-        let mut found = None;
+        let (mut found, mut no_text) = (None, None);
         walk(&views.base(), &Selection::new(std::slice::from_ref(folder)), &mut |path, visit| {
+            let is_text = std::str::from_utf8(path.as_bytes()).is_ok();
             if let Visit::Entry(entry) = &visit
                 && found.is_none()
+                && (is_text || no_text.is_none())
                 && may_be_asked(path)
             {
                 let held = match self.ledger.state_of(path) {
@@ -101,13 +117,14 @@ impl JobRun<'_> {
                     Some(PathState::Held(held)) => Some(held.clone()),
                     None => Some(OwnedEntry::from(*entry)),
                 };
-                found = held
+                let item = held
                     .filter(|held| held.is_on_mirror() && !self.is_gone(path))
                     .map(|held| removal_item(path.clone(), &held));
+                if is_text { found = item } else { no_text = item }
             }
             Ok(if found.is_some() { Next::Past } else { Next::Into })
         })?;
-        Ok(found)
+        Ok(found.or(no_text))
     }
 
     /// Asks them all. Gives back which folders are not believed.
@@ -142,8 +159,12 @@ impl JobRun<'_> {
                 None => denials.believed.insert(folder.clone()),
             };
         }
+        let lie = denials.folders.values().find_map(|denial| match denial {
+            Denial::Lie(reason) => Some(reason),
+            Denial::Unknown(_) => None,
+        });
         if denials.believed.is_empty()
-            && let Some(reason) = denials.folders.values().next()
+            && let Some(reason) = lie
             && !self.is_another_shown(witnesses)?
         {
             return Err(Halt::RemoteUnwell(format!("{lost}: {reason}; nothing more is sent")));
@@ -152,19 +173,27 @@ impl JobRun<'_> {
     }
 
     /// Why a folder is not believed.
-    fn denial(&mut self, asked: &Asked, hidden: &BTreeSet<&TreePath>) -> Result<Option<String>, Halt> {
+    fn denial(&mut self, asked: &Asked, hidden: &BTreeSet<&TreePath>) -> Result<Option<Denial>, Halt> {
         if let Some(item) = asked.beside.as_ref().filter(|item| hidden.contains(&item.path)) {
-            return Ok(Some(format!(
+            if std::str::from_utf8(item.path.as_bytes()).is_err() {
+                return Ok(Some(Denial::Unknown(format!(
+                    "the remote shows neither this nor {} beside it. Bytes in names that are no text are kept under \
+                     others by some servers, rclone's own among them, so it can't be told whether it is gone: it is \
+                     left as it is. Rename such files, or use another server",
+                    item.path
+                ))));
+            }
+            return Ok(Some(Denial::Lie(format!(
                 "the remote shows neither this nor {} beside it, which nobody has moved away. If files were removed \
                  there, `treeferry verify --remote --repair` sends them again",
                 item.path
-            )));
+            ))));
         }
         for folder in &asked.emptied {
             if !self.mirror_has_folder(folder)? && self.is_listed_above(folder)? {
-                return Ok(Some(format!(
+                return Ok(Some(Denial::Lie(format!(
                     "the remote says that there is no folder {folder}, and lists it one level above"
-                )));
+                ))));
             }
         }
         Ok(None)

@@ -212,7 +212,7 @@ fn a_mirror_that_an_old_rclone_began_is_kept_up_by_a_new_one_and_the_reverse_is_
     world.configuration.rclone = Rclone::Oldest.program();
     world.write_configuration();
     write(&world, "file", "changed");
-    world.backup(&["--accept", "max-change"]).expect(1).says("update rclone");
+    world.backup(&["--accept", "max-change"]).expect(2).says("update rclone").says("set `program`");
 }
 
 /// A server that is an rclone keeps a byte that is no text as eight, where five travel.
