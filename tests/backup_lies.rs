@@ -55,6 +55,32 @@ fn a_folder_that_denies_its_files_is_not_believed() {
     a_folder_denies_itself("up/down", true);
 }
 
+/// The nearest one that is asked about it is missing, too: others of its folder speak for the remote.
+#[test]
+fn two_files_that_were_deleted_on_the_mirror_hold_up_no_run() {
+    for protocol in [None, Some(Protocol::Webdav)] {
+        let rclone = Rclone::Current;
+        let mut world =
+            protocol.map_or_else(|| World::local(rclone), |protocol| World::served(protocol, rclone));
+        for number in 0..8 {
+            world.write(&format!("d/f{number}"), "the first version");
+        }
+        world.backup(&[]).expect(0);
+        for name in ["d/f0", "d/f5"] {
+            fs::remove_file(world.mirror().join(name)).unwrap();
+        }
+        if protocol.is_some() {
+            // It remembers its folders for a while.
+            world.renew_server();
+        }
+        world.write("d/f5", "the second version, longer");
+        let report = back_up_without_waits(&world);
+        assert_eq!(report.unprotected.total, 0, "{report:?}");
+        let held = fs::read_to_string(world.mirror().join("d/f5")).unwrap();
+        assert_eq!(held, "the second version, longer", "{protocol:?}");
+    }
+}
+
 /// `rclone serve webdav` shows such names only until it reads the folder again.
 fn several_files_whose_names_are_no_text_change(rclone: Rclone, with_text: bool) {
     let mut world = World::served(Protocol::Webdav, rclone);

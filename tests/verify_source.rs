@@ -107,6 +107,37 @@ fn a_flipped_byte_is_named_and_does_not_reach_the_mirror_until_it_is_accepted() 
     verify(&world, &[]).expect(0);
 }
 
+/// A dying disk does not stop at one bit.
+#[test]
+fn a_rotten_file_that_rots_on_is_still_held_back() {
+    let world = backed_up();
+    let picture = world.source().join("picture");
+    rot(&picture);
+    verify(&world, &[]).expect(15);
+    rot_into(&picture, b"a piczuse".to_vec());
+    chmod(&picture, 0o640);
+    world.backup(&[]).expect(3).says("bit rot");
+    assert_eq!(fs::read_to_string(world.mirror().join("picture")).unwrap(), "a picture");
+    // What was good once more is free, whoever brought it back.
+    rot_into(&picture, b"a picture".to_vec());
+    world.backup(&[]).expect(0);
+    verify(&world, &[]).expect(0);
+    assert_eq!(world.trashed("picture").len(), 0);
+}
+
+/// Its ctime is milliseconds old, but its modification time is of yesterday.
+#[test]
+fn a_byte_that_was_flipped_a_moment_ago_is_named() {
+    for turn in 0..4 {
+        let world = backed_up();
+        let picture = world.source().join("picture");
+        let modified = fs::metadata(&picture).unwrap().modified().unwrap();
+        fs::write(&picture, format!("a pictur{turn}")).unwrap();
+        set_mtime(&picture, modified);
+        verify(&world, &[]).expect(15).says("bit rot");
+    }
+}
+
 #[test]
 fn a_rotten_file_that_was_restored_is_free_again() {
     let world = backed_up();

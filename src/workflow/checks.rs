@@ -116,7 +116,8 @@ pub(super) fn is_apart_behind_names(
         named.extend(places(other, &format!(" of \"{}\"", other.name)));
     }
     // On this machine a symlink is another name, too.
-    if !features.is_local && named.iter().all(|(_, place)| place.remote() == job.remote.remote()) {
+    let may_be_linked = features.is_local && configuration.jobs.len() > 1;
+    if !may_be_linked && named.iter().all(|(_, place)| place.remote() == job.remote.remote()) {
         return Ok(());
     }
     let remotes: Vec<String> = named.iter().map(|(_, place)| place.to_string()).collect();

@@ -294,20 +294,27 @@ impl<'a> JobRun<'a> {
     fn out_of_quarantine(&mut self, candidate: Candidate) -> Option<Candidate> {
         let Candidate { path, pending, .. } = &candidate;
         let is_accepted = self.options.accepts(Guard::ChangedContent);
-        match self.quarantine.verdict(path, &pending.stamp, pending.digest) {
-            Verdict::Rotten if !is_accepted => {
-                let path = path.clone();
-                self.unprotected(
-                    &path,
-                    "bit rot, found by `verify --source`: it does not replace the good version on the remote. \
-                     `treeferry restore` gets that back; --accept changed-content sends the file as it is",
-                );
-                return None;
+        let is_rotten = match self.quarantine.verdict(path, &pending.stamp, pending.digest) {
+            Verdict::Rotten => true,
+            // Where the index cannot tell, it is not believed to be healed.
+            Verdict::Another => {
+                let held = self.views().base_entry(path).ok().flatten();
+                held.is_none_or(|held| held.digest.is_none() || held.digest != pending.digest)
             }
             Verdict::Rewritten => {
                 self.warn(format!("{path}: it was rotten, and was written since: its new content is sent"));
+                false
             }
-            Verdict::Rotten | Verdict::Free => {}
+            Verdict::Free => false,
+        };
+        if is_rotten && !is_accepted {
+            let path = path.clone();
+            self.unprotected(
+                &path,
+                "bit rot, found by `verify --source`: it does not replace the good version on the remote. \
+                 `treeferry restore` gets that back; --accept changed-content sends the file as it is",
+            );
+            return None;
         }
         self.quarantine.lift(path);
         Some(candidate)

@@ -33,6 +33,9 @@ pub(super) enum Verdict {
     Free,
     /// It is the rotten file still.
     Rotten,
+    /// Another content under the stamp of the rotten one: back to what it was, or rotten in yet another
+    /// way, as on a disk that is dying. What the index says of it tells.
+    Another,
     /// Somebody wrote it since.
     Rewritten,
 }
@@ -102,9 +105,7 @@ impl Quarantine {
             None => Verdict::Free,
             Some(rotten) if rotten.size != stamp.size || rotten.mtime != stamp.mtime => Verdict::Rewritten,
             Some(rotten) if digest.is_none_or(|digest| digest == rotten.digest) => Verdict::Rotten,
-            // Back to what it was, or rotten in yet another way: only its content can tell, and
-            // that is compared with the base by whoever sends it.
-            Some(_) => Verdict::Free,
+            Some(_) => Verdict::Another,
         }
     }
 
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(verdict(&stamp, rotten().digest), Verdict::Rotten);
         let touched = Stamp { ctime: Timestamp { seconds: 9, nanoseconds: 0 }, inode: 8, ..stamp };
         assert_eq!(verdict(&touched, rotten().digest), Verdict::Rotten);
-        assert_eq!(verdict(&touched, ContentDigest([1; 32])), Verdict::Free);
+        assert_eq!(verdict(&touched, ContentDigest([1; 32])), Verdict::Another);
         assert_eq!(verdict(&Stamp { size: 8, ..stamp }, rotten().digest), Verdict::Rewritten);
         assert_eq!(
             verdict(&Stamp { mtime: Timestamp::default(), ..stamp }, rotten().digest),

@@ -5,7 +5,8 @@
 //! same look, the owner file and the nearest file that the index knows; and where the index knows no other
 //! file in that folder, the folder above must not show the folder that denies itself. A folder that
 //! is not believed is left as it is, and the run goes on without it, to end as one with a remote that
-//! is unwell; a remote that shows no file anywhere ends it at once.
+//! is unwell; a remote that shows no file anywhere ends it at once. A witness that is hidden may have been deleted
+//! behind our back like the version itself: where the remote shows others of that folder, it is believed.
 //!
 //! Some servers (rclone's own) keep names that are no text under others, and deny those that were sent. A witness
 //! of such a name proves something only when it is shown: so one with a name that is text is preferred, and where
@@ -24,9 +25,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Folders that are asked for a witness. What else is lost is not believed when one of them denies its own.
 const FOLDERS_ASKED_MAX: usize = 20;
 
+/// So many others of its folder must be shown, if there are so many, to believe that a hidden witness is gone.
+const OTHERS_ASKED: usize = 3;
+
 /// Who is asked about lost versions, by the folders that held them.
 #[derive(Debug, Default)]
 pub(super) struct Witnesses {
+    lost: BTreeSet<TreePath>,
     folders: BTreeMap<TreePath, Asked>,
 }
 
@@ -76,7 +81,8 @@ impl JobRun<'_> {
     pub(super) fn witnesses_for(&self, lost: &[BatchItem]) -> Result<Witnesses, Halt> {
         let paths: BTreeSet<&TreePath> = lost.iter().map(|item| &item.path).collect();
         let folders: BTreeSet<TreePath> = lost.iter().filter_map(|item| item.path.parent()).collect();
-        let mut witnesses = Witnesses::default();
+        let mut witnesses =
+            Witnesses { lost: paths.iter().copied().cloned().collect(), ..Witnesses::default() };
         for folder in folders.into_iter().take(FOLDERS_ASKED_MAX) {
             let mut asked = Asked::default();
             let mut level = Some(folder.clone());
@@ -150,8 +156,12 @@ impl JobRun<'_> {
         }
         let items: Vec<BatchItem> = files.values().map(|item| (*item).clone()).collect();
         let shown = if items.is_empty() { Vec::new() } else { self.look(Place::Mirror, &items)? };
-        let hidden: BTreeSet<&TreePath> =
-            files.into_keys().zip(shown).filter(|(_, is_shown)| !is_shown).map(|(path, _)| path).collect();
+        let mut hidden = BTreeSet::new();
+        for (path, is_shown) in files.into_keys().zip(shown) {
+            if !is_shown && !self.is_outvoted(path, &witnesses.lost)? {
+                hidden.insert(path);
+            }
+        }
         let mut denials = Denials::default();
         for (folder, asked) in &witnesses.folders {
             match self.denial(asked, &hidden)? {
@@ -170,6 +180,23 @@ impl JobRun<'_> {
             return Err(Halt::RemoteUnwell(format!("{lost}: {reason}; nothing more is sent")));
         }
         Ok(denials)
+    }
+
+    /// The remote shows others of the folder of a hidden witness.
+    fn is_outvoted(&mut self, witness: &TreePath, lost: &BTreeSet<TreePath>) -> Result<bool, Halt> {
+        let Some(folder) = witness.parent() else { return Ok(false) };
+        let mut others: Vec<BatchItem> = Vec::new();
+        while others.len() < OTHERS_ASKED {
+            let may_be_asked = |path: &TreePath| {
+                let is_beside = path != witness && path.parent().as_ref() == Some(&folder);
+                is_beside && !lost.contains(path) && others.iter().all(|other| other.path != *path)
+            };
+            match self.held_below(&folder, &may_be_asked)? {
+                Some(other) => others.push(other),
+                None => break,
+            }
+        }
+        Ok(!others.is_empty() && self.look(Place::Mirror, &others)?.into_iter().all(|is_shown| is_shown))
     }
 
     /// Why a folder is not believed.

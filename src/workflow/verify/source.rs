@@ -10,11 +10,15 @@ use crate::workflow::quarantine::{Quarantine, Rotten};
 use crate::workflow::source::open_root;
 use crate::workflow::tree_walk::{Next, Visit, walk};
 use rayon::prelude::*;
+use std::time::Duration;
 
 /// Files and bytes that are read together: so long the memory of one round, and
 /// so long the time until a signal is heard.
 const ROUND_FILES: usize = 8_192;
 const ROUND_BYTES: u64 = 1 << 30;
+
+/// Longer than the clock of file times stands still on local file systems.
+const SETTLING: Duration = Duration::from_millis(60);
 
 /// What the index says of a file.
 struct Known {
@@ -159,17 +163,31 @@ impl Round {
 
 /// Reads twice before it says that a file is rotten.
 fn judge(known: &Known, read: impl Fn(Reading) -> Result<Option<ReadFile>, ReadFileError>) -> Found {
-    match read(Reading::OncePerInode) {
+    let differing = |reading| match read(reading) {
+        Ok(None) => Err(Found::Changed),
+        Ok(Some(found)) if found.digest == known.digest => Err(Found::Good),
+        Ok(Some(_)) if known.racy => Err(Found::Racy),
+        Ok(Some(found)) => Ok(found),
+        Err(error) => Err(unreadable(&error)),
+    };
+    let confirmed = |first: ReadFile| match read(Reading::Anew) {
         Ok(None) => Found::Changed,
-        Ok(Some(first)) if first.digest == known.digest => Found::Good,
-        Ok(Some(first)) if known.racy || !first.settled => Found::Racy,
-        Ok(Some(first)) => match read(Reading::Anew) {
-            Ok(None) => Found::Changed,
-            Ok(Some(second)) if second.digest == first.digest => Found::Rotten(second),
-            Ok(Some(_)) => Found::Unstable,
-            Err(error) => unreadable(&error),
-        },
+        Ok(Some(second)) if second.digest == first.digest => Found::Rotten(second),
+        Ok(Some(_)) => Found::Unstable,
         Err(error) => unreadable(&error),
+    };
+    match differing(Reading::OncePerInode) {
+        Err(found) => found,
+        Ok(first) if first.settled => confirmed(first),
+        // Touched a moment ago, with its time set back. Most file systems tell after a few milliseconds.
+        Ok(_) => {
+            std::thread::sleep(SETTLING);
+            match differing(Reading::Anew) {
+                Err(found) => found,
+                Ok(later) if later.settled => confirmed(later),
+                Ok(_) => Found::Racy,
+            }
+        }
     }
 }
 
