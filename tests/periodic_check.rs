@@ -8,8 +8,8 @@ use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, edit, files_below, let_times_settle, rot_into};
 use crate::support::world::{JOB, World};
 use std::fs;
-use std::path::Path;
-use treeferry::observe::Recorder;
+use std::path::{Path, PathBuf};
+use treeferry::observe::{Counter, Event, Observer, Recorder};
 use treeferry::workflow::budget::{BudgetLimits, RunBudget};
 use treeferry::workflow::configuration::{Configuration, Defaults};
 use treeferry::workflow::options::{BackupOptions, Stop};
@@ -29,15 +29,25 @@ fn on_day(world: &World, day: i64, dry_run: bool) -> JobReport {
 }
 
 fn within(world: &World, day: i64, dry_run: bool, limits: BudgetLimits) -> JobReport {
+    observed(world, day, dry_run, limits, &Recorder::default())
+}
+
+fn observed(
+    world: &World,
+    day: i64,
+    dry_run: bool,
+    limits: BudgetLimits,
+    observer: &dyn Observer,
+) -> JobReport {
     let defaults = Defaults { state_home: None, check_rclone_flags };
     let configuration =
         Configuration::parse(&world.configuration.text(), Path::new("config.toml"), &defaults).unwrap();
     let machine =
         Machine { environment: std::env::vars_os().collect(), temporary_directory: std::env::temp_dir() };
-    let (stop, recorder) = (Stop::default(), Recorder::default());
+    let stop = Stop::default();
     let now = on(day);
     let clock = move || now;
-    let mut surroundings = Surroundings::new(&configuration, machine, &stop, &clock, &recorder);
+    let mut surroundings = Surroundings::new(&configuration, machine, &stop, &clock, observer);
     surroundings.second_look_seconds = 0;
     let budget = RunBudget::starting_now(limits);
     let options = BackupOptions { dry_run, budget, ..BackupOptions::default() };
@@ -221,6 +231,50 @@ fn a_check_that_repairs_sends_again_what_the_source_has() {
         assert!(world.rclone_calls().iter().all(|call| !call.starts_with("sync")));
         assert_eq!(on_day(&world, 8, false).outcome, JobOutcome::Protected);
     }
+}
+
+/// Somebody writes `file` while a check is at work, as soon as it has found something.
+struct EditedMeanwhile {
+    file: PathBuf,
+    content: String,
+}
+
+impl Observer for EditedMeanwhile {
+    fn event(&self, event: &Event<'_>) {
+        if matches!(event, Event::Finding { .. }) {
+            fs::write(&self.file, &self.content).unwrap();
+        }
+    }
+
+    fn count(&self, _: Counter, _: u64) {}
+}
+
+#[test]
+fn a_file_that_is_edited_while_a_check_finds_it_spoiled_is_wrong_until_it_is_sent() {
+    let world = checked(World::local(Rclone::Current), "repair");
+    let spoil = || {
+        fs::write(world.mirror().join("album/3"), "of another length").unwrap();
+        fs::remove_file(world.mirror().join("album/7")).unwrap();
+    };
+    let edited = |content: String| EditedMeanwhile { file: world.source().join("album/3"), content };
+    spoil();
+    let sent = edited("edited".into());
+    let report = observed(&world, 7, false, BudgetLimits::default(), &sent);
+    assert!(matches!(report.outcome, JobOutcome::Damaged { .. }), "that version is lost: {report:?}");
+    world.assert_mirror_equals_source();
+    assert_eq!(on_day(&world, 8, false).outcome, JobOutcome::Protected);
+
+    // There was no room to send it.
+    spoil();
+    let unsent = edited("edited again".repeat(1_000));
+    let limits = BudgetLimits { transfer_bytes: Some(1_000), ..BudgetLimits::default() };
+    let report = observed(&world, 14, false, limits, &unsent);
+    assert_eq!(report.check.as_ref().unwrap().files_repaired, 1, "{report:?}");
+    assert_eq!(fs::read(world.mirror().join("album/3")).unwrap(), b"of another length");
+    let report = within(&world, 15, false, limits);
+    assert!(report.unprotected.named.iter().any(|(path, _)| path.to_string() == "album/3"), "{report:?}");
+    assert_eq!(on_day(&world, 16, false).outcome, JobOutcome::Protected);
+    world.assert_mirror_equals_source();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::support::program::Finished;
 use crate::support::proxy::Fault;
 use crate::support::servers::{Protocol, Rclone};
-use crate::support::trees::{Plan, edit, files_below, let_times_settle, odd_names, path};
+use crate::support::trees::{Plan, edit, files_below, let_times_settle, odd_names, path, rot_into};
 use crate::support::world::{JOB, World};
 use std::fs;
 
@@ -401,6 +401,39 @@ fn the_advice_for_another_content_names_the_command_that_sees_it() {
     verify(&world, &["--download", "--repair", "2"]).expect(0);
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
+}
+
+#[test]
+fn a_newer_version_that_the_run_of_a_repair_sent_is_no_longer_wrong_and_one_that_it_held_back_is() {
+    let world = with_another_content("2");
+    fs::write(world.source().join("2"), "edited since").unwrap();
+    fs::remove_file(world.mirror().join("3")).unwrap();
+    let told =
+        verify(&world, &["--download", "--repair"]).expect(15).says("does not have this version any more");
+    assert_eq!(told.messages("summary").last().unwrap()["files_repaired"], 1, "{told}");
+    world.assert_mirror_equals_source();
+    world.program.run(&["status"]).expect(0);
+    world.backup(&[]).expect(0);
+
+    // Rotten here: no run sends it, also not beside one that was edited and one that is repaired.
+    let_times_settle();
+    world.write("4", "of some length");
+    let_times_settle();
+    world.backup(&[]).expect(0);
+    rot_into(&world.source().join("4"), "of bent length");
+    verify_source(&world).expect(15);
+    fs::write(world.source().join("2"), "edited again").unwrap();
+    for (name, content) in [("1", "x"), ("2", "something else"), ("4", "of lost length")] {
+        fs::write(world.mirror().join(name), content).unwrap();
+    }
+    verify(&world, &["--download", "--repair"]).expect(15);
+    let told = world.backup(&[]).expect(3).says("something else in its place");
+    assert_eq!(told.number("files_unprotected"), 1, "{told}");
+    assert_eq!(fs::read(world.mirror().join("2")).unwrap(), b"edited again");
+}
+
+fn verify_source(world: &World) -> Finished {
+    world.program.run(&["--json", "verify", JOB, "--source"])
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub(in crate::workflow) struct LastVerified {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::workflow) struct OfKind {
-    /// Seconds since 1970 UTC by part; 0: never. Empty: never any.
+    /// Seconds since 1970 UTC by part; 0: never. Empty: never any. Where runs come faster
+    /// than the clock goes on, later than it: the order is what counts.
     verified_seconds: Vec<i64>,
     /// A share that was interrupted.
     pub(super) unfinished: Option<Unfinished>,
@@ -124,9 +125,12 @@ impl OfKind {
         self.verified_seconds.get(usize::from(part)).copied().unwrap_or(0)
     }
 
-    /// These parts are done.
+    /// These parts are done, after all that were done before: else runs within one second, or
+    /// after a clock that was set back, would choose the same parts again and again.
     pub(in crate::workflow) fn note(&mut self, parts: impl IntoIterator<Item = u16>, now_seconds: i64) {
         self.verified_seconds.resize(PARTS, 0);
+        let newest = self.verified_seconds.iter().max().copied().unwrap_or(0);
+        let now_seconds = now_seconds.max(newest.saturating_add(1));
         for part in parts {
             if let Some(seconds) = self.verified_seconds.get_mut(usize::from(part)) {
                 *seconds = now_seconds;
@@ -163,6 +167,25 @@ mod tests {
         assert!((0..PARTS as u16).all(|part| weights[usize::from(part)] == 0 || seen.contains(&part)));
         let again = kind.oldest(&weights, total.div_ceil(30));
         assert!(again.iter().filter(|part| first.contains(part)).count() * 2 > again.len());
+    }
+
+    #[test]
+    fn shares_within_one_second_of_a_whole_or_after_a_clock_set_back_are_everything() {
+        let weights = vec![1; PARTS];
+        for seconds_back in [0, 100] {
+            let (now, mut kind) = (1_790_000_000, OfKind::default());
+            kind.note(0..PARTS as u16, now);
+            let mut seen = BTreeSet::new();
+            for _ in 0..30 {
+                let parts = kind.oldest(&weights, (PARTS as u64).div_ceil(30));
+                seen.extend(parts.clone());
+                kind.note(parts, now - seconds_back);
+            }
+            assert_eq!(seen.len(), PARTS);
+            // The clock leads again as soon as it is ahead.
+            kind.note([0], now + 40);
+            assert_eq!(kind.seconds(0), now + 40);
+        }
     }
 
     #[test]

@@ -96,17 +96,16 @@ pub(super) fn check_mirror(
     let before = CheckState::load(&held.state)?;
     verify_one(configuration, job, &options, Some(budget), surroundings, &mut report, &mut found)?;
     drop(held);
-    let mut postponed = BTreeMap::new();
     if may_repair && !found.dark.is_empty() {
         let fresh: BTreeSet<_> =
             found.dark.iter().filter(|folder| !before.was_dark(folder)).cloned().collect();
-        postponed = found.take_below(&fresh);
+        found.postponed = found.take_below(&fresh);
     }
     let ended = match may_repair {
         true => repair::repair(configuration, job, &mut found, budget, surroundings, &mut report),
         false => Ok(()),
     };
-    found.wrong.append(&mut postponed);
+    found.wrong.append(&mut found.postponed);
     let ended = ended
         .and_then(|()| conclude_check(configuration, job, &options, true, surroundings, &mut report, &found));
     ended.map(|()| finish(Ok(()), report, surroundings))
@@ -138,10 +137,13 @@ fn finish(
 struct Found {
     /// What a repair has to see to.
     wrong: BTreeMap<TreePath, Wrong>,
+    /// What it leaves alone until it is seen once more.
+    postponed: BTreeMap<TreePath, Wrong>,
     /// Folders that list nothing at all, where much is known to be. OpenList answers
     /// every error so.
     dark: BTreeSet<TreePath>,
-    /// What a repair saw to: the index admits it, and runs name it by themselves.
+    /// What a repair saw to, or the source by a newer version: the index admits what is
+    /// left of it, and runs name it by themselves.
     sent_again: BTreeSet<TreePath>,
     /// What was found to be wrong before.
     known_wrong: BTreeSet<TreePath>,
@@ -155,6 +157,13 @@ impl Found {
     /// There is something to remember or to forget.
     fn says_something(&self) -> bool {
         !self.wrong.is_empty() || !self.good_again.is_empty()
+    }
+
+    /// It is to be forgotten, also where it was known before.
+    fn no_longer_wrong(&mut self, path: &TreePath) {
+        self.wrong.remove(path);
+        self.postponed.remove(path);
+        self.sent_again.insert(path.clone());
     }
 
     /// Takes out what lies below one of `folders`.

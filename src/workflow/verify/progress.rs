@@ -119,7 +119,7 @@ fn add_counts(progress: &CheckProgress, report: &mut VerifyReport) {
     report.files_failed += progress.files_failed;
 }
 
-fn remembered<'p>(
+pub(super) fn remembered<'p>(
     wrong: impl Iterator<Item = (&'p TreePath, Wrong)>,
     tree: &Tree<'_>,
 ) -> Result<Vec<Remembered>, Halt> {

@@ -4,6 +4,7 @@
 //! hold, and an ordinary backup sees to the difference, with all its guards. What
 //! lies in the wrong on the mirror goes to the trash first, as ever.
 
+use super::progress::remembered;
 use super::{Found, VerifyReport};
 use crate::index::{Edit, Finder, Tree};
 use crate::model::{EntryFlags, EntryKind, Failure, OwnedEntry, Stamp, TreePath};
@@ -11,6 +12,7 @@ use crate::observe::{Event, Phase};
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::{Place, Seen};
 use crate::workflow::budget::RunBudget;
+use crate::workflow::check_state::Remembered;
 use crate::workflow::committed::{Aside, CommitNote, Committed};
 use crate::workflow::configuration::{Configuration, Job};
 use crate::workflow::connect::Connector;
@@ -22,7 +24,7 @@ use crate::workflow::periodic_check::send_again;
 use crate::workflow::source::open_root;
 use crate::workflow::surroundings::Surroundings;
 use crate::workflow::way::{Way, control_for_looking};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::os::unix::ffi::OsStrExt;
 
@@ -54,14 +56,14 @@ pub(super) fn repair(
         return Ok(());
     }
     let wrong = repairable(configuration, job, &found.wrong, surroundings, report)?;
-    let repaired = admit(configuration, job, &wrong, surroundings, report)?;
+    let Admitted { paths: repaired, others } =
+        admit(configuration, job, &wrong, found, surroundings, report)?;
     if repaired.is_empty() {
         return Ok(());
     }
     // From here on the index knows of them by itself.
     for path in &repaired {
-        found.wrong.remove(path);
-        found.sent_again.insert(path.clone());
+        found.no_longer_wrong(path);
     }
     let mut sent = send_again(configuration, job, budget, surroundings);
     report.warnings.append(&mut sent.warnings);
@@ -73,6 +75,13 @@ pub(super) fn repair(
         if matches!(finder.find(path), Ok(Some(entry)) if entry.digest.is_some() || entry.kind == EntryKind::Symlink)
         {
             report.files_repaired += 1;
+        }
+    }
+    for other in others {
+        let Some(path) = other.path() else { continue };
+        // The run sent what the source has by now, or took the file from the mirror.
+        if !finder.find(&path).map_err(Halt::fatal)?.is_some_and(|known| other.is_still(&known)) {
+            found.no_longer_wrong(&path);
         }
     }
     Ok(())
@@ -174,15 +183,23 @@ pub(super) fn looks(paths: &[TreePath], tree: &Tree<'_>) -> Result<Vec<(TreePath
     paths.iter().map(look).collect()
 }
 
-/// Makes the index admit what was found. Gives back the paths that the next
-/// backup will send.
+struct Admitted {
+    /// The next backup will send them.
+    paths: BTreeSet<TreePath>,
+    /// What else was found to be wrong, in the version that it was found in: it may
+    /// have been changed in the source, and then the next backup sends that.
+    others: Vec<Remembered>,
+}
+
+/// Makes the index admit what was found, as far as it can be sent again.
 fn admit(
     configuration: &Configuration,
     job: &Job,
     wrong: &BTreeMap<TreePath, Wrong>,
+    found: &Found,
     surroundings: &Surroundings<'_>,
     report: &mut VerifyReport,
-) -> Result<Vec<TreePath>, Halt> {
+) -> Result<Admitted, Halt> {
     let opened = open_to_write(configuration, job, surroundings)?;
     if opened.docket.facts.last_run != report.snapshot || opened.state.journal_path().exists() {
         return Err(Halt::Guard {
@@ -193,7 +210,7 @@ fn admit(
         });
     }
     let root = open_root(job)?;
-    let (mut edits, mut paths) = (Vec::new(), Vec::new());
+    let (mut edits, mut paths) = (Vec::new(), BTreeSet::new());
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let mut finder = Finder::new(&tree);
     for (path, wrong) in wrong {
@@ -210,10 +227,12 @@ fn admit(
             Wrong::Damaged => Edit::Put { path: path.clone(), entry: unknown_content(&known) },
         });
         edits.push(Edit::Unconfirmed { path: path.clone() });
-        paths.push(path.clone());
+        paths.insert(path.clone());
     }
+    let all = found.wrong.iter().chain(&found.postponed).map(|(path, wrong)| (path, *wrong));
+    let others = remembered(all.filter(|(path, _)| !paths.contains(path)), &tree)?;
     commit(&opened, &Connector::new(job, &opened.state, surroundings), edits)?;
-    Ok(paths)
+    Ok(Admitted { paths, others })
 }
 
 /// Something of which only the place is known: no stamp of the source equals it.
