@@ -99,7 +99,7 @@ fn what_is_surplus_is_named_and_no_damage() {
     world.backup(&[]).expect(0);
     // Beside damage it is named, and not counted as such.
     fs::remove_file(world.mirror().join("a")).unwrap();
-    let told = verify(&world, &[]).expect(15).says("damage was found: 1 files missing on the remote");
+    let told = verify(&world, &[]).expect(15).says("damage was found: 1 file missing on the remote");
     assert_eq!(told.number("files_surplus"), 2, "{told}");
 }
 
