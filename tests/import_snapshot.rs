@@ -77,6 +77,32 @@ fn after_the_import_nothing_is_uploaded_and_no_file_is_read() {
 }
 
 #[test]
+fn a_mark_of_utf_8_before_the_first_line_is_no_part_of_its_name() {
+    let world = World::local(Rclone::Current);
+    plant(&world, 5);
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    let lines = fs::read(&file).unwrap();
+    fs::write(&file, [b"\xEF\xBB\xBF", lines.as_slice()].concat()).unwrap();
+    let imported = import(&world, &file, &[]).expect(0);
+    assert_eq!((imported.number("files_new"), imported.number("files_deleted")), (0, 0), "{imported}");
+}
+
+#[test]
+fn a_last_check_in_the_future_is_none() {
+    let mut world = World::local(Rclone::Current);
+    plant(&world, 5);
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    world.set("check_every_days", "7");
+    for time in ["99999999999", "9999999999", "2200-01-01"] {
+        fs::write(world.root().join("last_full_check"), time).unwrap();
+        let imported = import(&world, &file, &["--dry-run"]).expect(0);
+        assert_eq!(imported.summary()["last_check_seconds"], serde_json::Value::Null, "{time}: {imported}");
+    }
+}
+
+#[test]
 fn a_name_with_a_newline_which_the_script_broke_in_two_is_put_together_again() {
     let world = World::local(Rclone::Current);
     plant(&world, 20);

@@ -99,7 +99,7 @@ fn what_is_surplus_is_named_and_no_damage() {
     world.backup(&[]).expect(0);
     // Beside damage it is named, and not counted as such.
     fs::remove_file(world.mirror().join("a")).unwrap();
-    let told = verify(&world, &[]).expect(15).says("damage was found: 1 files missing on the remote");
+    let told = verify(&world, &[]).expect(15).says("damage was found: 1 file missing on the remote");
     assert_eq!(told.number("files_surplus"), 2, "{told}");
 }
 
@@ -233,6 +233,21 @@ fn a_flipped_byte_is_damage_also_where_the_remote_has_a_hash_of_its_own() {
     let told = verify(&world, &["--download", "--repair"]).expect(0);
     assert_eq!(told.number("files_repaired"), 2, "{told}");
     world.assert_mirror_equals_source();
+}
+
+#[test]
+fn how_far_a_large_file_is_that_rclone_reads_is_told_before_its_end() {
+    let mut world = World::local(Rclone::Current);
+    fs::write(world.source().join("large"), vec![0; 4_000_000]).unwrap();
+    world.backup(&[]).expect(0);
+    world.configuration.rclone_flags.push("--bwlimit=500k".into());
+    world.write_configuration();
+    let told = verify(&world, &["--download"]).expect(0);
+    let statuses = told.messages("status");
+    let done: Vec<u64> = statuses.iter().map(|status| status["bytes_done"].as_u64().unwrap()).collect();
+    let partly = done.iter().filter(|&&bytes| (1..4_000_000).contains(&bytes)).count();
+    assert!(partly >= 2 && done.is_sorted(), "{done:?}");
+    assert!(statuses.iter().any(|status| status["seconds_remaining"].as_u64().is_some()), "{statuses:?}");
 }
 
 #[test]

@@ -11,6 +11,9 @@ pub struct Message {
     pub subject: String,
     /// Many lines, plain; the most important first: `{text}` in templates.
     pub text: String,
+    /// The same with less and less detail, for channels with a limit: a text that names less
+    /// of every job is worth more than one whose end is missing.
+    pub shorter: Vec<String>,
     /// Stands where the end of a text was cut off that is too long for a channel.
     pub cut_note: String,
     /// More placeholders, for templates.
@@ -51,6 +54,16 @@ impl Message {
             _ => &self.fields.iter().find(|(known, _)| *known == name)?.1,
         })
     }
+}
+
+/// The first of `texts` within `units_max` UTF-16 units; where none is, the last, [`cut`].
+pub(super) fn fitting(mut texts: impl Iterator<Item = String>, units_max: usize, note: &str) -> String {
+    let mut last = String::new();
+    let fits = |text: &String| {
+        last.clone_from(text);
+        text.encode_utf16().count() <= units_max
+    };
+    texts.find(fits).unwrap_or_else(|| cut(&last, units_max, note))
 }
 
 /// One line: what would break it, or a mail's head, becomes a blank.

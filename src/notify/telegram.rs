@@ -2,7 +2,7 @@
 
 use super::attempt::{Again, Trouble};
 use super::http::{Answer, Http};
-use super::message::{Message, cut, one_line};
+use super::message::{Message, cut, fitting, one_line};
 use super::secret::Masks;
 use super::settings::Telegram;
 use serde::Deserialize;
@@ -56,7 +56,9 @@ pub(super) fn send(
 /// nothing needs escaping, and no name of a file can break the message.
 fn body(chat_id: &str, message: &Message) -> String {
     let subject = cut(&one_line(&message.subject), SUBJECT_UNITS_MAX, "…").replace('\n', " ");
-    let text = cut(&format!("{subject}\n\n{}", message.text.trim_end()), UNITS_MAX, &message.cut_note);
+    let texts = std::iter::once(&message.text).chain(&message.shorter);
+    let texts = texts.map(|text| format!("{subject}\n\n{}", text.trim_end()));
+    let text = fitting(texts, UNITS_MAX, &message.cut_note);
     json!({
         "chat_id": chat_id,
         "text": text,
@@ -103,7 +105,12 @@ mod tests {
     use serde_json::Value;
 
     fn sent(subject: &str, text: &str) -> Value {
+        sent_or_shorter(subject, text, &[])
+    }
+
+    fn sent_or_shorter(subject: &str, text: &str, shorter: &[String]) -> Value {
         let message = Message {
+            shorter: shorter.to_vec(),
             subject: subject.into(),
             text: text.into(),
             cut_note: "(cut)".into(),
@@ -127,5 +134,19 @@ mod tests {
         let text = sent["text"].as_str().unwrap();
         assert!(text.encode_utf16().count() <= UNITS_MAX, "{}", text.encode_utf16().count());
         assert!(text.ends_with("line\n(cut)"), "{text}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_with_less_detail_before_it_is_cut() {
+        let long = "line\n".repeat(1_000);
+        let shorter = |texts: &[&String]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).clone()).collect();
+            sent_or_shorter("s", &long, &texts)["text"].as_str().unwrap_or_default().to_owned()
+        };
+        let (short, shortest) = ("short".to_owned(), "shortest".to_owned());
+        assert_eq!(shorter(&[&long, &short, &shortest]), "s\n\nshort");
+        let other = "other\n".repeat(1_000);
+        let cut = shorter(&[&long, &other]);
+        assert!(cut.starts_with("s\n\nother\n") && cut.ends_with("other\n(cut)"), "{cut}");
     }
 }

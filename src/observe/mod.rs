@@ -69,6 +69,14 @@ pub enum Event<'a> {
         /// Their sizes, in bytes.
         bytes: u64,
     },
+    /// How much of a large file was read so far. Sent now and then; a file that is read once more
+    /// begins anew.
+    FileUnderWay {
+        /// Which path.
+        path: &'a TreePath,
+        /// From its start, in bytes.
+        bytes: u64,
+    },
     /// A file is done with: restored, or there already, or verified.
     FileDone {
         /// Which path.

@@ -56,14 +56,15 @@ pub(crate) struct Hashed {
 }
 
 /// Hashes from the start to the end, wherever that is; `size` is what stat said.
+/// `tell` hears now and then how far a large one is, and nothing of small ones.
 /// With `has_holes` the file system is asked where they are, and they are not read:
 /// a sparse file of a terabyte would push everything else out of the page cache.
-pub(crate) fn hash(file: &OwnedFd, size: u64, has_holes: bool) -> Result<Hashed, Errno> {
+pub(crate) fn hash(file: &OwnedFd, size: u64, has_holes: bool, tell: &dyn Fn(u64)) -> Result<Hashed, Errno> {
     if size >= BUFFER_BYTES as u64 {
         let _ = fadvise(file, 0, NonZeroU64::new(size), Advice::Sequential);
     }
     if is_large(size)
-        && let Some(hashed) = hash_in_parallel(file, size, has_holes)?
+        && let Some(hashed) = hash_in_parallel(file, size, has_holes, tell)?
     {
         return Ok(hashed);
     }
@@ -104,7 +105,12 @@ fn fill(file: &OwnedFd, buffer: &mut [u8], position: u64, size: u64) -> Result<u
 }
 
 /// On all threads of the pool. `None` when the file has fewer bytes than `size`.
-fn hash_in_parallel(file: &OwnedFd, size: u64, has_holes: bool) -> Result<Option<Hashed>, Errno> {
+fn hash_in_parallel(
+    file: &OwnedFd,
+    size: u64,
+    has_holes: bool,
+    tell: &dyn Fn(u64),
+) -> Result<Option<Hashed>, Errno> {
     let mut windows = Vec::new();
     let (mut start, mut bytes_read) = (0, 0);
     while start < size {
@@ -132,6 +138,7 @@ fn hash_in_parallel(file: &OwnedFd, size: u64, has_holes: bool) -> Result<Option
         }
         windows.push(value_of(&values));
         start += length;
+        tell(start);
     }
     Ok(Some(Hashed { digest: root_of(&windows), bytes: size, bytes_read }))
 }
@@ -214,8 +221,13 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes[..size]).unwrap();
             let file = OwnedFd::from(file);
-            assert_eq!(hash(&file, size as u64, false).unwrap(), all_of(&bytes[..size]), "{size} bytes");
-            assert!(hash_in_parallel(&file, size as u64, false).unwrap().is_some());
+            let told = RefCell::new(Vec::new());
+            let hashed = hash(&file, size as u64, false, &|bytes| told.borrow_mut().push(bytes)).unwrap();
+            assert_eq!(hashed, all_of(&bytes[..size]), "{size} bytes");
+            let windows = if size > window { size.div_ceil(window) } else { 0 };
+            let expected: Vec<u64> = (1..=windows).map(|count| (count * window).min(size) as u64).collect();
+            assert_eq!(told.into_inner(), expected, "{size} bytes");
+            assert!(hash_in_parallel(&file, size as u64, false, &|_| ()).unwrap().is_some());
         }
     }
 
@@ -225,9 +237,13 @@ mod tests {
         file.write_all(&[7; 100_000]).unwrap();
         let file = OwnedFd::from(file);
         let all = all_of(&[7; 100_000]);
-        assert_eq!(hash(&file, 0, false).unwrap(), all, "as on file systems that say nothing");
-        assert_eq!(hash(&file, 100_001, false).unwrap(), all, "cut short since");
-        assert_eq!(hash(&file, PARALLEL_BYTES_MIN + 1, true).unwrap(), all, "cut short since, and large");
+        assert_eq!(hash(&file, 0, false, &|_| ()).unwrap(), all, "as on file systems that say nothing");
+        assert_eq!(hash(&file, 100_001, false, &|_| ()).unwrap(), all, "cut short since");
+        assert_eq!(
+            hash(&file, PARALLEL_BYTES_MIN + 1, true, &|_| ()).unwrap(),
+            all,
+            "cut short since, and large"
+        );
     }
 
     #[test]
@@ -238,8 +254,10 @@ mod tests {
         let file = OwnedFd::from(file);
         let small = [1_u64; 200];
         // Tasks of small files are taken up by threads that wait for a large one.
-        let digests: Vec<_> =
-            small.par_iter().map(|_| hash(&file, content.len() as u64, false).unwrap().digest).collect();
+        let digests: Vec<_> = small
+            .par_iter()
+            .map(|_| hash(&file, content.len() as u64, false, &|_| ()).unwrap().digest)
+            .collect();
         assert!(digests.iter().all(|digest| *digest == ContentDigest::of(&content)));
     }
 
@@ -263,7 +281,7 @@ mod tests {
             position += bytes.len() as u64;
         }
         let file = OwnedFd::from(file);
-        let hashed = hash(&file, size, true).unwrap();
+        let hashed = hash(&file, size, true, &|_| ()).unwrap();
         assert_eq!((hashed.digest.0, hashed.bytes), (*expected.finalize().as_bytes(), size));
         assert!(hashed.bytes_read <= 8 * BUFFER_BYTES as u64, "{} bytes were read", hashed.bytes_read);
     }

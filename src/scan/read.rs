@@ -2,7 +2,7 @@
 
 use crate::disk::start_write_back;
 use crate::model::{ContentDigest, Name, Permissions, Stamp, Timestamp, TreePath};
-use crate::observe::{Counter, Observer};
+use crate::observe::{Counter, Event, Observer};
 use crate::scan::RootDirectory;
 use crate::scan::hash::{hash, is_large};
 use crate::scan::open::{OpenFile, open_directory, open_without_atime, stat_file};
@@ -230,8 +230,8 @@ fn read_open_file(
             return Ok(None);
         }
         let read = match reading {
-            Reading::Anew => read_once(file, &looked, observer),
-            Reading::OncePerInode => read_unless_known(root, file, &looked, observer),
+            Reading::Anew => read_once(file, path, &looked, observer),
+            Reading::OncePerInode => read_unless_known(root, file, path, &looked, observer),
         };
         if let Some(read) = read.map_err(failed)? {
             return Ok(Some(read));
@@ -271,11 +271,12 @@ fn look_at(root: &RootDirectory, file: &OwnedFd) -> Result<Looked, Errno> {
 fn read_unless_known(
     root: &RootDirectory,
     file: &OwnedFd,
+    path: &TreePath,
     looked: &Looked,
     observer: &dyn Observer,
 ) -> Result<Option<ReadFile>, Errno> {
     let Some(known) = root.hard_links.known(&looked.file, &looked.file_system) else {
-        return read_once(file, looked, observer);
+        return read_once(file, path, looked, observer);
     };
     let before = &looked.file.metadata;
     let still_true = |read: &ReadFile| {
@@ -289,18 +290,24 @@ fn read_unless_known(
     // may take up another name of the same file, and would wait for itself.
     if is_large(before.stamp.size) {
         drop(held);
-        let read = read_once(file, looked, observer)?;
+        let read = read_once(file, path, looked, observer)?;
         *known.lock().unwrap_or_else(PoisonError::into_inner) = read;
         return Ok(read);
     }
-    *held = read_once(file, looked, observer)?;
+    *held = read_once(file, path, looked, observer)?;
     Ok(*held)
 }
 
 /// `None` when somebody wrote meanwhile.
-fn read_once(file: &OwnedFd, looked: &Looked, observer: &dyn Observer) -> Result<Option<ReadFile>, Errno> {
+fn read_once(
+    file: &OwnedFd,
+    path: &TreePath,
+    looked: &Looked,
+    observer: &dyn Observer,
+) -> Result<Option<ReadFile>, Errno> {
     let Looked { file: OpenFile { metadata: before, is_sparse, .. }, file_system, seen_at, .. } = looked;
-    let hashed = hash(file, before.stamp.size, *is_sparse && file_system.tells_holes)?;
+    let tell = |bytes| observer.event(&Event::FileUnderWay { path, bytes });
+    let hashed = hash(file, before.stamp.size, *is_sparse && file_system.tells_holes, &tell)?;
     observer.count(Counter::FilesHashed, 1);
     observer.count(Counter::BytesHashed, hashed.bytes);
     let after = stat_file(file, file_system)?.metadata;

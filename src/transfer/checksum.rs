@@ -2,11 +2,14 @@
 //! them itself (1.71 and later).
 
 use crate::model::{ContentDigest, Failure, FailureClass, TreePath};
+use crate::observe::Event;
 use crate::transfer::command_line::{LIST, Traffic, list_of};
+use crate::transfer::log_line::{LogLine, Stats};
 use crate::transfer::looks::scratch_failure;
 use crate::transfer::process::{Ended, Heard};
 use crate::transfer::send::list_line;
 use crate::transfer::{Capability, Session};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -33,7 +36,7 @@ impl Session<'_> {
     }
 
     /// Has rclone fetch files and hash them; nothing is kept. `settled` hears of each file
-    /// once, as soon as it is known.
+    /// once, as soon as it is known, and the observer how far the ones under way are.
     ///
     /// # Errors
     /// When the remote as a whole is in trouble, or rclone was ended.
@@ -60,17 +63,23 @@ impl Session<'_> {
         arguments.extend(["--download", "--combined", "-"].map(OsString::from));
         arguments.extend(LIST.iter().map(OsString::from));
         let mut rest: Vec<u8> = Vec::new();
-        let finished =
-            self.run_streaming(arguments, list, Traffic::Bytes, &mut |_| Heard::Nothing, &mut |bytes| {
-                rest.extend_from_slice(bytes);
-                let Some(end) = rest.iter().rposition(|&byte| byte == b'\n') else { return };
-                for line in rest[..end].split(|&byte| byte == b'\n') {
-                    if let Some((index, checked)) = understand(line, &mut open) {
-                        settled(index, checked);
-                    }
+        let open = RefCell::new(open);
+        let mut on_line = |line: &LogLine| {
+            line.stats.iter().for_each(|stats| self.tell_under_way(stats, files, &open.borrow()));
+            Heard::Nothing
+        };
+        let finished = self.run_streaming(arguments, list, Traffic::Bytes, &mut on_line, &mut |bytes| {
+            rest.extend_from_slice(bytes);
+            let Some(end) = rest.iter().rposition(|&byte| byte == b'\n') else { return };
+            for line in rest[..end].split(|&byte| byte == b'\n') {
+                let understood = understand(line, &mut open.borrow_mut());
+                if let Some((index, checked)) = understood {
+                    settled(index, checked);
                 }
-                rest.drain(..=end);
-            })?;
+            }
+            rest.drain(..=end);
+        })?;
+        let open = open.into_inner();
         let all_silent = open.len() == files.len();
         for index in open.into_values() {
             settled(index, Checked::Silent);
@@ -80,6 +89,20 @@ impl Session<'_> {
             return Err(finished.failure("reading files of the remote"));
         }
         Ok(())
+    }
+
+    /// Only of what is `open`: a line of statistics may come behind the answer.
+    fn tell_under_way(
+        &self,
+        stats: &Stats,
+        files: &[(TreePath, ContentDigest)],
+        open: &HashMap<Vec<u8>, usize>,
+    ) {
+        for file in stats.transferring.iter().flatten() {
+            if let (Some(&index), Ok(bytes)) = (open.get(file.name.as_bytes()), u64::try_from(file.bytes)) {
+                self.observer.event(&Event::FileUnderWay { path: &files[index].0, bytes });
+            }
+        }
     }
 }
 

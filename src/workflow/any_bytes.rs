@@ -17,7 +17,8 @@ use crate::model::TreePath;
 /// many of them could be read.
 #[doc(hidden)]
 pub fn side_files_read(state: &StateDir, now_seconds: i64) -> usize {
-    let check = CheckState::load(state).map(|check| (check.is_due(7, now_seconds), check.due_seconds(7)));
+    let check = CheckState::load(state)
+        .map(|check| (check.is_due(7, now_seconds), check.due_seconds(7, now_seconds)));
     let source = SourceMemory::read(state).map(|memory| memory.skip_settled(1, now_seconds, false));
     let last = last_run::read(state).map(|last| last.map(|last| last.unprotected()));
     let verified = LastVerified::load(state).map(|mut verified| {

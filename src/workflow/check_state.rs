@@ -84,6 +84,12 @@ impl Remembered {
     }
 }
 
+/// The clock was wrong then, or is now: nothing was checked at such a time. A day is left to
+/// local times that were taken for UTC.
+pub(super) fn is_of_the_future(checked_seconds: i64, now_seconds: i64) -> bool {
+    checked_seconds > now_seconds.saturating_add(DAY_SECONDS)
+}
+
 impl CheckState {
     /// As it is kept. One that cannot be read is none: then a check is due.
     pub(super) fn load(state: &StateDir) -> Result<Self, Halt> {
@@ -101,8 +107,11 @@ impl CheckState {
     }
 
     /// From when on the next check is due, in seconds since 1970 UTC. `None`: at once.
-    pub(super) fn due_seconds(&self, every_days: u32) -> Option<i64> {
+    pub(super) fn due_seconds(&self, every_days: u32, now_seconds: i64) -> Option<i64> {
         let checked = self.checked_seconds.filter(|_| !self.is_undecided)?;
+        if is_of_the_future(checked, now_seconds) {
+            return None;
+        }
         Some(checked.saturating_add(i64::from(every_days) * DAY_SECONDS))
     }
 
@@ -111,10 +120,8 @@ impl CheckState {
         if every_days == 0 {
             return false;
         }
-        let is_of_the_future =
-            self.checked_seconds.is_some_and(|checked| checked > now_seconds + DAY_SECONDS);
-        is_of_the_future
-            || self.due_seconds(every_days).is_none_or(|due| now_seconds >= due.saturating_sub(EARLY_SECONDS))
+        let due = self.due_seconds(every_days, now_seconds);
+        due.is_none_or(|due| now_seconds >= due.saturating_sub(EARLY_SECONDS))
     }
 
     /// Forgets what was sent again.
@@ -231,7 +238,12 @@ mod tests {
         assert!(checked(-2).is_due(7, now), "the clock was wrong then, or is now");
         let undecided = CheckState { is_undecided: true, ..checked(1) };
         assert!(undecided.is_due(7, now));
-        assert_eq!(checked(6).due_seconds(7), Some(now + DAY_SECONDS));
-        assert_eq!(undecided.due_seconds(7), None);
+        assert_eq!(checked(6).due_seconds(7, now), Some(now + DAY_SECONDS));
+        assert_eq!(undecided.due_seconds(7, now), None);
+        assert_eq!(
+            checked(-9_999).due_seconds(7, now),
+            None,
+            "`status` does not promise it for the far future"
+        );
     }
 }

@@ -4,7 +4,7 @@
 mod last_full_check;
 pub(super) mod lines;
 
-use super::check_state::CheckState;
+use super::check_state::{CheckState, is_of_the_future};
 use super::configuration::{Configuration, Job};
 use super::first_index::{ImportOptions, TakenOver, Whose, look_at_source, open_unclaimed, take_over};
 use super::halt::Halt;
@@ -53,6 +53,8 @@ fn import(
     // The next check is due when the script's would have been.
     report.last_check_seconds =
         report.last_check_seconds.or_else(|| last_full_check::beside(snapshot, &job.name));
+    let now_seconds = surroundings.now_seconds();
+    report.last_check_seconds.take_if(|seconds| is_of_the_future(*seconds, now_seconds));
     take_over(&opened, &connector, &looked, &claimed, whose, report)?;
     if report.dry_run {
         return Ok(());

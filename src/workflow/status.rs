@@ -9,7 +9,7 @@ use super::opened::read_docket;
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
 use super::surroundings::Surroundings;
-use super::{guards, last_run, notification};
+use super::{figures, guards, last_run, notification};
 use crate::commit::StateDir;
 use crate::index::Facts;
 use crate::transfer::{Control, Gap};
@@ -33,7 +33,7 @@ pub fn status(configuration: &Configuration, job: &Job, surroundings: &Surroundi
         notes: Vec::new(),
         outcome: JobOutcome::NoIndex,
     };
-    if let Err(halt) = fill(configuration, job, &mut status) {
+    if let Err(halt) = fill(configuration, job, surroundings.now_seconds(), &mut status) {
         status.outcome = JobOutcome::from(halt);
     }
     status.notes.extend(about_rclone(surroundings));
@@ -69,7 +69,12 @@ fn about_places(job: &Job, facts: &Facts) -> Vec<String> {
     notes
 }
 
-fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Result<(), Halt> {
+fn fill(
+    configuration: &Configuration,
+    job: &Job,
+    now_seconds: i64,
+    status: &mut JobStatus,
+) -> Result<(), Halt> {
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
     let Some(state) = existing else { return Ok(()) };
     let mut is_first_run_unfinished = false;
@@ -113,20 +118,7 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
                 .into(),
         );
     }
-    let check = CheckState::load(&state)?;
-    if job.check_every_days > 0 {
-        let due = check.due_seconds(job.check_every_days).unwrap_or(0);
-        status.next_check = OffsetDateTime::from_unix_timestamp(due).ok();
-    }
-    status.last_check = check.checked_seconds.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
-    if check.wrong_total > 0 {
-        let by_content = if check.wrong_by_content() > 0 { " --download" } else { "" };
-        status.notes.push(format!(
-            "the last check found {} files missing or damaged on the mirror \
-             (`treeferry verify {} --remote{by_content} --repair` sends them again)",
-            check.wrong_total, job.name
-        ));
-    }
+    put_check(job, &CheckState::load(&state)?, now_seconds, status);
     status.notes.extend(notification::last_failures(&state));
     status.running = state.lock_holder();
     if state.journal_path().exists() && status.running.is_none() {
@@ -135,4 +127,21 @@ fn fill(configuration: &Configuration, job: &Job, status: &mut JobStatus) -> Res
             .push("the last run was interrupted; the next one goes on from what it had confirmed".into());
     }
     Ok(())
+}
+
+fn put_check(job: &Job, check: &CheckState, now_seconds: i64, status: &mut JobStatus) {
+    if job.check_every_days > 0 {
+        let due = check.due_seconds(job.check_every_days, now_seconds).unwrap_or(0);
+        status.next_check = OffsetDateTime::from_unix_timestamp(due).ok();
+    }
+    status.last_check = check.checked_seconds.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+    if check.wrong_total > 0 {
+        let by_content = if check.wrong_by_content() > 0 { " --download" } else { "" };
+        status.notes.push(format!(
+            "the last check found {} missing or damaged on the mirror \
+             (`treeferry verify {} --remote{by_content} --repair` sends them again)",
+            figures::files(check.wrong_total),
+            job.name
+        ));
+    }
 }

@@ -28,6 +28,7 @@ fn message() -> Message {
         result: "all \"well\"".into(),
         subject: "treeferry: photos: all \"well\"".into(),
         text: "uploaded: 12 files\n图/a_b*c [d] <f> & \\n\n".into(),
+        shorter: Vec::new(),
         cut_note: "(cut)".into(),
         fields: vec![("files_uploaded", "12".into())],
         json: "{\"message_type\":\"notification\"}".into(),

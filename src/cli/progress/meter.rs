@@ -1,9 +1,10 @@
 //! How far a job is, added up from its events.
 
 use super::phase_name;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use treeferry::model::{Lane, Outcome};
-use treeferry::observe::Event;
+use treeferry::model::{Lane, Outcome, TreePath};
+use treeferry::observe::{Event, Phase};
 
 /// Below this a file takes about as long as any other, on a remote with some latency.
 const SMALL_FILE_BYTES: u64 = 256 << 10;
@@ -28,6 +29,9 @@ pub(super) struct Meter {
     pub(super) total_removals: u64,
     files_settled: u64,
     bytes_settled: u64,
+    /// Of files that are being verified, how far; of one that is read twice, the farthest.
+    under_way: BTreeMap<TreePath, u64>,
+    bytes_under_way: u64,
     planned: Option<Instant>,
 }
 
@@ -50,6 +54,8 @@ impl Meter {
             total_removals: 0,
             files_settled: 0,
             bytes_settled: 0,
+            under_way: BTreeMap::new(),
+            bytes_under_way: 0,
             planned: None,
         }
     }
@@ -73,11 +79,21 @@ impl Meter {
                 self.current = current.to_vec();
                 self.advance(*files, *bytes);
             }
-            Event::FileDone { bytes, .. }
-            | Event::Settled { lane: Lane::Upload, bytes, outcome: Outcome::Confirmed, .. } => {
+            // A backup reads files, too, before it is clear whether they go up.
+            Event::FileUnderWay { path, bytes } if self.phase == phase_name(Phase::Verify) => {
+                let known = self.under_way.entry((*path).clone()).or_default();
+                self.bytes_under_way += bytes.saturating_sub(*known);
+                *known = (*known).max(*bytes);
+                // What rclone said was of files before this one.
+                self.bytes_per_second = 0.0;
+                self.advance(self.files_settled, self.bytes_settled + self.bytes_under_way);
+            }
+            Event::FileDone { path, bytes }
+            | Event::Settled { lane: Lane::Upload, path, bytes, outcome: Outcome::Confirmed } => {
+                self.bytes_under_way -= self.under_way.remove(*path).unwrap_or(0);
                 self.files_settled += 1;
                 self.bytes_settled += bytes;
-                self.advance(self.files_settled, self.bytes_settled);
+                self.advance(self.files_settled, self.bytes_settled + self.bytes_under_way);
             }
             Event::Settled { outcome: Outcome::Confirmed, .. } => self.files_removed += 1,
             _ => {}
@@ -96,7 +112,7 @@ impl Meter {
         if self.bytes_per_second > 0.0 || elapsed < 0.1 {
             return self.bytes_per_second;
         }
-        self.bytes_settled as f64 / elapsed
+        self.bytes_done as f64 / elapsed
     }
 
     /// Receipts and rclone's own account come in turn; a bar never goes back.
@@ -140,7 +156,6 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use treeferry::model::TreePath;
 
     #[test]
     fn a_bar_never_goes_back_nor_past_its_end() {
@@ -185,5 +200,34 @@ mod tests {
         meter.take_in(&Event::FileDone { path: &TreePath::root(), bytes: 1_000_000 });
         assert!((90_000.0..=100_000.0).contains(&meter.rate()), "{}", meter.rate());
         assert!((30..=34).contains(&meter.remaining().map_or(0, |left| left.as_secs())));
+    }
+
+    #[test]
+    fn a_large_file_moves_the_bar_while_it_is_verified_and_counts_once() {
+        let mut meter = Meter::new();
+        let large = TreePath::from_bytes("large").unwrap_or_default();
+        let tell = |meter: &mut Meter, bytes| {
+            meter.take_in(&Event::FileUnderWay { path: &large, bytes });
+            meter.bytes_done
+        };
+        meter.take_in(&Event::TransferPlanned {
+            files: 1,
+            bytes: 6_000,
+            removals: 0,
+            is_at_most: true,
+            cost: "",
+        });
+        assert_eq!(tell(&mut meter, 3_000), 0, "what a backup reads is not sent yet");
+        meter.take_in(&Event::PhaseStarted(Phase::Verify));
+        meter.take_in(&Event::WorkPlanned { phase: Phase::Verify, files: 3, bytes: 9_000 });
+        meter.planned = meter.planned.and_then(|planned| planned.checked_sub(Duration::from_secs(10)));
+        assert_eq!(tell(&mut meter, 3_000), 3_000);
+        assert!((15..=21).contains(&meter.remaining().map_or(0, |left| left.as_secs())));
+        assert_eq!(tell(&mut meter, 6_000), 6_000);
+        assert_eq!(tell(&mut meter, 1_000), 6_000, "it is read a second time");
+        meter.take_in(&Event::FileDone { path: &TreePath::root(), bytes: 1_000 });
+        assert_eq!(meter.bytes_done, 7_000);
+        meter.take_in(&Event::FileDone { path: &large, bytes: 6_000 });
+        assert_eq!((meter.bytes_done, meter.files_done), (7_000, 2));
     }
 }

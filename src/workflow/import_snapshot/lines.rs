@@ -58,7 +58,11 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, Halt> {
     }
 }
 
+/// Editors and Windows put it before the first line, as a sign of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 fn parse(bytes: &[u8], job: &Job, claimed: &mut Vec<Claimed>, report: &mut TakenOver) {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let source = job.source.as_os_str().as_bytes();
     let is_there = |path: &TreePath| path.below(&job.source).symlink_metadata().is_ok();
     let mut broken = Broken::default();

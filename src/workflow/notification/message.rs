@@ -12,30 +12,37 @@ use std::time::Duration;
 
 /// How many paths and warnings are named per job; the log has all.
 const NAMED_MAX: usize = 10;
+/// So many, where a channel has no room for that.
+const NAMED_FEWER: [usize; 4] = [5, 2, 1, 0];
 /// A reason is one line of a chat, not a page.
 const REASON_CHARACTERS_MAX: usize = 300;
 /// A few long paths must not push the other jobs out of a message that is cut.
 const PATH_CHARACTERS_MAX: usize = 120;
+
+/// How much is said of each job.
+#[derive(Debug, Clone, Copy)]
+enum Detail {
+    /// All, with so many paths and warnings by name.
+    Named(usize),
+    /// How it ended, and what to do.
+    WayOn,
+    /// How it ended, in a few words.
+    Line,
+}
 
 /// What matters first, so that a channel that cuts cuts the rest.
 pub(super) fn build(announcement: &Announcement<'_>, speech: Speech) -> Message {
     let reports = announcement.reports;
     let job = names(reports, speech);
     let result = result(reports, speech);
-    let mut text = String::new();
-    for report in reports {
-        put_job(&mut text, report, speech);
-        text.push('\n');
-    }
-    if let Some(log) = announcement.log {
-        let _ = writeln!(text, "{}: {}", speech.log(), log.display());
-    }
-    let _ = writeln!(text, "{}: {}", speech.host(), plain(announcement.host));
+    let with = |detail| text(announcement, detail, speech);
+    let fewer = NAMED_FEWER.map(Detail::Named).into_iter().chain([Detail::WayOn, Detail::Line]);
     let mut message = Message {
         subject: format!("treeferry: {job}: {result}"),
         job,
         result,
-        text,
+        text: with(Detail::Named(NAMED_MAX)),
+        shorter: fewer.map(with).collect(),
         cut_note: speech.cut_note(announcement.log),
         fields: fields(announcement, speech),
         json: String::new(),
@@ -55,12 +62,36 @@ pub(super) fn test(configuration: &Configuration, host: &str, speech: Speech) ->
         job,
         result,
         text: format!("{}\n\n{}: {}\n", speech.test_text(), speech.host(), plain(host)),
+        shorter: Vec::new(),
         cut_note: speech.cut_note(None),
         fields: fields(&announcement, speech),
         json: String::new(),
     };
     message.json = as_json(&announcement, &message);
     message
+}
+
+fn text(announcement: &Announcement<'_>, detail: Detail, speech: Speech) -> String {
+    let mut text = String::new();
+    for report in announcement.reports {
+        match detail {
+            Detail::Named(named_max) => {
+                put_ending(&mut text, report, speech);
+                put_job(&mut text, report, named_max, speech);
+                text.push('\n');
+            }
+            Detail::WayOn => put_ending(&mut text, report, speech),
+            Detail::Line => {
+                let ending = speech.short(&report.outcome, report.unprotected.total);
+                let _ = writeln!(text, "{}: {ending}", report.job);
+            }
+        }
+    }
+    if let Some(log) = announcement.log {
+        let _ = writeln!(text, "{}: {}", speech.log(), log.display());
+    }
+    let _ = writeln!(text, "{}: {}", speech.host(), plain(announcement.host));
+    text
 }
 
 fn names(reports: &[JobReport], speech: Speech) -> String {
@@ -80,14 +111,17 @@ fn result(reports: &[JobReport], speech: Speech) -> String {
     }
 }
 
-fn put_job(text: &mut String, report: &JobReport, speech: Speech) {
+fn put_ending(text: &mut String, report: &JobReport, speech: Speech) {
     let _ = writeln!(text, "{}: {}", report.job, plain(&speech.long(&report.outcome)));
+    if let Some(advice) = speech.advice(&report.job, &report.outcome) {
+        let _ = writeln!(text, "  {}: {advice}", speech.what_to_do());
+    }
+}
+
+fn put_job(text: &mut String, report: &JobReport, named_max: usize, speech: Speech) {
     let mut line = |label: &str, value: String| {
         let _ = writeln!(text, "  {label}: {value}");
     };
-    if let Some(advice) = speech.advice(&report.job, &report.outcome) {
-        line(speech.what_to_do(), advice);
-    }
     if report.files_uploaded > 0 {
         line(speech.went_up(), speech.files_and_bytes(report.files_uploaded, report.bytes_uploaded));
     }
@@ -114,21 +148,21 @@ fn put_job(text: &mut String, report: &JobReport, speech: Speech) {
     if report.unprotected.total > 0 {
         line(speech.not_protected(), speech.paths(report.unprotected.total));
     }
-    let named = &report.unprotected.named[..report.unprotected.named.len().min(NAMED_MAX)];
+    let named = &report.unprotected.named[..report.unprotected.named.len().min(named_max)];
     for (path, reason) in named {
         let _ = writeln!(text, "    {}: {}", shortened(path), plain(&speech.reason(reason)));
     }
     put_others(text, report.unprotected.total.saturating_sub(named.len() as u64), speech);
     if let Some(check) = &report.check {
-        put_check(text, check, speech);
+        put_check(text, check, named_max, speech);
     }
-    for warning in report.warnings.iter().take(NAMED_MAX) {
+    for warning in report.warnings.iter().take(named_max) {
         let _ = writeln!(text, "  {}: {}", speech.warning(), plain(&speech.reason(warning)));
     }
-    put_others(text, report.warnings.len().saturating_sub(NAMED_MAX) as u64, speech);
+    put_others(text, report.warnings.len().saturating_sub(named_max) as u64, speech);
 }
 
-fn put_check(text: &mut String, check: &VerifyReport, speech: Speech) {
+fn put_check(text: &mut String, check: &VerifyReport, named_max: usize, speech: Speech) {
     let figures = [
         (speech.check_good(), check.files_verified),
         (speech.check_missing(), check.files_missing),
@@ -143,7 +177,7 @@ fn put_check(text: &mut String, check: &VerifyReport, speech: Speech) {
         .map(|(what, number)| format!("{what} {}", speech.files(*number)))
         .collect();
     let _ = writeln!(text, "  {}: {}", speech.mirror_check(), told.join("; "));
-    let named = &check.findings.named[..check.findings.named.len().min(NAMED_MAX)];
+    let named = &check.findings.named[..check.findings.named.len().min(named_max)];
     for (path, reason) in named {
         let _ = writeln!(text, "    {}: {}", shortened(path), plain(&speech.reason(reason)));
     }

@@ -207,6 +207,9 @@ impl Speech {
 }
 
 fn translated(english: &str) -> Option<String> {
+    // Chinese has no singular.
+    let of_one = english.strip_prefix("1 file ").map(|rest| format!("1 files {rest}"));
+    let english = of_one.as_deref().unwrap_or(english);
     SENTENCES.iter().find_map(|(pattern, chinese)| {
         let found = matches(pattern, english)?;
         let mut pieces = chinese.split("{}");
@@ -247,9 +250,12 @@ mod tests {
         let told = |english: &str| Speech::Chinese.reason(english).into_owned();
         assert_eq!(told("missing on the remote"), "远端缺失");
         assert_eq!(
-            told("3 files missing on the remote, 1 files other than what was sent"),
+            told("3 files missing on the remote, 1 file other than what was sent"),
             "远端缺失 3 个文件，1 个文件与上传时不一致"
         );
+        assert_eq!(told("1 file missing on the remote"), "远端缺失 1 个文件");
+        assert_eq!(told("2 files missing on the remote"), "远端缺失 2 个文件");
+        assert_eq!(told("1 file of others"), "1 file of others");
         let vanished = "too many files vanished from /a: b: 3 of 5 known files (60.0%), the limit is 2. `treeferry plan z` \
                         shows what would happen; if it is right: --accept max-delete, or raise max_delete";
         let chinese = told(vanished);

@@ -152,6 +152,32 @@ fn long_paths_of_one_job_leave_room_for_the_others() {
 }
 
 #[test]
+fn where_there_is_little_room_every_job_keeps_its_line_and_what_to_do() {
+    let troubled = |number: usize| {
+        let mut report = report(&format!("job-{number}"), JobOutcome::Unprotected);
+        for file in 0..40 {
+            let path = format!("照片/{}/{file}.jpg", "图".repeat(500));
+            report.unprotected.add(TreePath::from_bytes(path).unwrap(), "permission denied");
+        }
+        report.warnings = vec!["y".repeat(60); 20];
+        report
+    };
+    let of = |jobs: usize, speech| {
+        let reports: Vec<_> = (0..jobs).map(troubled).collect();
+        let message = message::build(&announce(&reports), speech);
+        let texts = std::iter::once(message.text).chain(message.shorter);
+        texts.into_iter().find(|text| text.encode_utf16().count() <= 3_800).unwrap()
+    };
+    for speech in [Speech::English, Speech::Chinese] {
+        let text = of(6, speech);
+        assert_eq!(text.matches(speech.what_to_do()).count(), 6, "{text}");
+        assert!(text.matches("照片/图").count() >= 6, "one of each at least: {text}");
+        assert_eq!(of(20, speech).matches(speech.what_to_do()).count(), 20);
+        assert!((0..60).all(|job| of(60, speech).contains(&format!("job-{job}: "))));
+    }
+}
+
+#[test]
 fn several_jobs_are_one_message() {
     let fatal = JobOutcome::Fatal { message: "no".into() };
     let reports = [report("a", JobOutcome::Protected), report("b", fatal)];

@@ -9,13 +9,13 @@ mod staging;
 pub use options::{Overwrite, RestoreOptions, RestoreReport};
 
 use super::configuration::{Configuration, Job};
-use super::guards;
 use super::halt::Halt;
 use super::history::{Locator, State, open_with_index};
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::tree_walk::{Next, Selection, Visit, walk};
 use super::way::{Way, control_for_looking};
+use super::{figures, guards};
 use crate::index::Tree;
 use crate::model::EntryKind;
 use crate::observe::{Event, Phase};
@@ -38,7 +38,10 @@ pub fn restore(
     report.outcome = match ended {
         Err(halt) => JobOutcome::from(halt),
         Ok(()) if report.files_damaged > 0 => JobOutcome::Damaged {
-            message: format!("{} files on the remote are not what was sent", report.files_damaged),
+            message: format!(
+                "{} not what was sent",
+                figures::counted(report.files_damaged, "file on the remote is", "files on the remote are")
+            ),
         },
         Ok(()) if report.not_restored.total > 0 => JobOutcome::Unprotected,
         Ok(()) => JobOutcome::Protected,

@@ -5,6 +5,7 @@
 use super::Verifying;
 use super::repair::Wrong;
 use crate::model::{ContentDigest, TreePath};
+use crate::observe::Event;
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::{Checked, Download, Fetched, is_corrupted};
 use crate::workflow::halt::Halt;
@@ -17,6 +18,9 @@ const BATCH_BYTES_MAX: u64 = 1 << 30;
 const BATCH_FILES_MAX: usize = 5_000;
 /// What one rclone hashes, so that a share that is interrupted goes on near there.
 const CHECKED_BYTES_MAX: u64 = 16 << 30;
+
+/// How far a file is that is read through memory is told whenever so much came.
+const TOLD_BYTES: u64 = 8 << 20;
 
 const READ_ONCE: &str = "its content on the remote is not what was sent, as rclone reads it; this verification ended before \
                          it was read a second time";
@@ -85,10 +89,16 @@ impl<'a> Contents<'a> {
     fn read_through(&mut self, expected: &Expected, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
         verifying.surroundings.halt_if_stopped()?;
         let mut hasher = blake3::Hasher::new();
-        let mut bytes = 0;
-        let read = self.way.session()?.read_through(&self.way.remote(None), &expected.path, &mut |piece| {
+        let observer = verifying.surroundings.observer;
+        let (path, mut bytes) = (&expected.path, 0);
+        let read = self.way.session()?.read_through(&self.way.remote(None), path, &mut |piece| {
+            let told = bytes / TOLD_BYTES;
             bytes += piece.len() as u64;
             hasher.update(piece);
+            // What is too long there is no more than a file of its size.
+            if bytes / TOLD_BYTES > told && bytes <= expected.size {
+                observer.event(&Event::FileUnderWay { path, bytes });
+            }
         });
         if read.is_err() {
             verifying.surroundings.halt_if_stopped()?;

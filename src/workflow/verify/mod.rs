@@ -19,6 +19,7 @@ pub use subset::Subset;
 use super::budget::RunBudget;
 use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
+use super::figures;
 use super::guards;
 use super::halt::{Halt, worse_of};
 use super::history::open_with_index;
@@ -230,7 +231,7 @@ fn words(report: &VerifyReport) -> String {
     let told: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} files {what}"))
+        .map(|(count, what)| format!("{} {what}", figures::files(*count)))
         .collect();
     told.join(", ")
 }
