@@ -114,12 +114,12 @@ fn a_rotten_file_that_rots_on_is_still_held_back() {
     let picture = world.source().join("picture");
     rot(&picture);
     verify(&world, &[]).expect(15);
-    rot_into(&picture, b"a piczuse".to_vec());
+    rot_into(&picture, b"a piczuse");
     chmod(&picture, 0o640);
     world.backup(&[]).expect(3).says("bit rot");
     assert_eq!(fs::read_to_string(world.mirror().join("picture")).unwrap(), "a picture");
     // What was good once more is free, whoever brought it back.
-    rot_into(&picture, b"a picture".to_vec());
+    rot_into(&picture, b"a picture");
     world.backup(&[]).expect(0);
     verify(&world, &[]).expect(0);
     assert_eq!(world.trashed("picture").len(), 0);
