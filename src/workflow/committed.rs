@@ -272,11 +272,7 @@ impl<'a> Committed<'a> {
 
     /// Writes down where junk may lie; before the docket, so that no doubt is lost.
     pub(super) fn save_doubts(&self) -> Result<(), Halt> {
-        let mut bytes = Vec::new();
-        for path in &self.doubts {
-            bytes.extend_from_slice(path.as_bytes());
-            bytes.push(0);
-        }
+        let bytes = doubts_bytes(&self.doubts);
         let saved = self.state.read_side_file(SideFile::Doubts).map_err(Halt::fatal)?.unwrap_or_default();
         if saved == bytes {
             return Ok(());
@@ -292,7 +288,12 @@ fn not_rewritten<E: Display>(error: RewriteError<E>) -> Halt {
     }
 }
 
-/// The paths of a doubts file: each ended by a NUL byte, which no name holds.
+/// A doubts file, or one of unknown paths: each ended by a NUL byte, which no name holds.
+pub(super) fn doubts_bytes(paths: &BTreeSet<TreePath>) -> Vec<u8> {
+    paths.iter().flat_map(|path| [path.as_bytes(), b"\0"].concat()).collect()
+}
+
+/// The paths that [`doubts_bytes`] wrote.
 pub(super) fn parse_doubts(bytes: &[u8]) -> BTreeSet<TreePath> {
     bytes
         .split(|&byte| byte == 0)

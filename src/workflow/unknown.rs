@@ -5,6 +5,7 @@
 //! the rest of it looks new. It must not be: an older version may lie there, and goes to
 //! the trash first. So these paths are written down before anything is committed.
 
+use super::committed::doubts_bytes;
 use super::connect::Connector;
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -64,7 +65,7 @@ fn meets(pending: &PendingTree<'_>, name: &TreePath) -> Result<Option<TreePath>,
 }
 
 fn write(state: &StateDir, connector: &Connector<'_>, unknown: &BTreeSet<TreePath>) -> Result<(), Halt> {
-    let bytes: Vec<u8> = unknown.iter().flat_map(|path| [path.as_bytes(), b"\0"].concat()).collect();
+    let bytes = doubts_bytes(unknown);
     state.write_side_file(&connector.disk, SideFile::Unknown, &bytes).map_err(Halt::fatal)
 }
 
