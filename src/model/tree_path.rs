@@ -57,6 +57,11 @@ impl TreePath {
         }
     }
 
+    /// True where all names are UTF-8.
+    pub fn is_text(&self) -> bool {
+        std::str::from_utf8(&self.0).is_ok()
+    }
+
     /// The path of `name` inside this directory.
     #[must_use]
     pub fn join(&self, name: &Name) -> Self {

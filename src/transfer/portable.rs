@@ -46,6 +46,12 @@ const NAME_BYTES_SAFE_WRAPPED: usize = 143;
 const LOCAL_PATH_BYTES_MAX: usize = 4095;
 
 impl RemoteKind {
+    /// Files are found under every name they were sent under. Elsewhere a byte that is no text travels
+    /// as another, and what keeps the file may keep it under that (`rclone serve webdav` and `s3` do).
+    pub fn keeps_all_bytes(self) -> bool {
+        matches!(self, RemoteKind::Local | RemoteKind::Sftp)
+    }
+
     const ALL: [RemoteKind; 9] = [
         RemoteKind::Other,
         RemoteKind::Local,

@@ -181,7 +181,7 @@ fn names_that_are_no_text(
     let mut names = HashMap::new();
     for change in diff(&super::take_over::NOTHING, &looked.pending, Equality::Stamp) {
         let path = change.map_err(Halt::fatal)?.path;
-        if std::str::from_utf8(path.as_bytes()).is_err()
+        if !path.is_text()
             && let Ok(line) = encoding.encode(&path)
         {
             names.insert(crate::transfer::as_listed(&line), path);

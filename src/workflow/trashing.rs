@@ -3,7 +3,7 @@
 use super::backoff::{self, Backoff};
 use super::halt::Halt;
 use super::job_run::JobRun;
-use super::witnesses::{Denial, Denials};
+use super::witnesses::{Denial, Denials, NO_TEXT};
 use crate::index::MovedAway;
 use crate::model::{
     Batch, BatchItem, Change, EntryKind, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
@@ -57,7 +57,7 @@ impl JobRun<'_> {
         let mut open = items;
         while !open.is_empty() {
             let cleared_before = cleared.len();
-            let left = self.trash_once(open, &mut cleared)?;
+            let left = self.trash_once(open, purpose, &mut cleared)?;
             if cleared.len() > cleared_before {
                 backoff.reset();
             }
@@ -82,6 +82,7 @@ impl JobRun<'_> {
     fn trash_once(
         &mut self,
         items: Vec<BatchItem>,
+        purpose: Purpose,
         cleared: &mut BTreeSet<TreePath>,
     ) -> Result<Vec<Left>, Halt> {
         self.make_trash_folders(&items)?;
@@ -98,7 +99,7 @@ impl JobRun<'_> {
         // Where they are is not known: if the run ends before it is, the next one has to look.
         self.unresolved.extend(silent.iter().map(|(item, _)| (Lane::Trash, item.clone())));
         self.halt_if_hopeless("moving old versions to the trash", &outcomes)?;
-        left.extend(self.look_for(silent, cleared)?);
+        left.extend(self.look_for(silent, purpose, cleared)?);
         self.unresolved.clear();
         Ok(left)
     }
@@ -132,6 +133,7 @@ impl JobRun<'_> {
     fn look_for(
         &mut self,
         silent: Vec<(BatchItem, Outcome)>,
+        purpose: Purpose,
         cleared: &mut BTreeSet<TreePath>,
     ) -> Result<Vec<Left>, Halt> {
         if silent.is_empty() {
@@ -159,7 +161,7 @@ impl JobRun<'_> {
             }
         }
         left.extend(self.finish_copied(twice, cleared)?);
-        left.extend(self.accept_as_lost(lost, cleared)?);
+        left.extend(self.accept_as_lost(lost, purpose, cleared)?);
         Ok(left)
     }
 
@@ -204,6 +206,7 @@ impl JobRun<'_> {
     fn accept_as_lost(
         &mut self,
         lost: Vec<BatchItem>,
+        purpose: Purpose,
         cleared: &mut BTreeSet<TreePath>,
     ) -> Result<Vec<Left>, Halt> {
         let (unheard_of, lost): (Vec<_>, Vec<_>) =
@@ -220,9 +223,13 @@ impl JobRun<'_> {
             let Some(first) = believed.first().map(|item| item.path.clone()) else { break };
             self.surroundings.pause(pause_seconds)?;
             let denials = self.hear(&witnesses, &first)?;
-            let (denied, rest): (Vec<_>, Vec<_>) =
-                believed.into_iter().partition(|item| denials.reason(&item.path).is_some());
-            left.extend(denied.into_iter().map(|item| self.leave_denied(item, &denials)));
+            let mut rest = Vec::new();
+            for item in believed {
+                match self.why_not_lost(&item.path, purpose, &denials)? {
+                    Some(denial) => left.push(self.leave_denied(item, denial)),
+                    None => rest.push(item),
+                }
+            }
             believed = rest;
             if !believed.is_empty() && self.look(Place::Mirror, &believed)?.contains(&true) {
                 return Err(Halt::RemoteUnwell(
@@ -231,6 +238,16 @@ impl JobRun<'_> {
             }
         }
         for item in believed {
+            let is_hidden = self.may_be_hidden(&item.path)?;
+            if is_hidden && let Ok(Some(held)) = self.views().base_entry(&item.path) {
+                self.warn(format!(
+                    "{}: it is gone from the source, and the remote does not show it. {NO_TEXT}",
+                    item.path
+                ));
+                self.keep(item.path.clone(), held);
+                cleared.insert(item.path);
+                continue;
+            }
             self.warn(format!(
                 "{}: the version that the mirror held is gone, and it is not in the trash either",
                 item.path
@@ -242,16 +259,35 @@ impl JobRun<'_> {
         Ok(left)
     }
 
+    /// Why a version that the remote does not show is not taken for gone.
+    fn why_not_lost(
+        &mut self,
+        path: &TreePath,
+        purpose: Purpose,
+        denials: &Denials,
+    ) -> Result<Option<Denial>, Halt> {
+        if let Some(denial) = denials.reason(path) {
+            return Ok(Some(denial.clone()));
+        }
+        // What goes up under its name would be written over it.
+        let is_hidden = purpose == Purpose::MakeWay && self.may_be_hidden(path)?;
+        Ok(is_hidden.then(|| Denial::Unknown(format!("the remote does not show it. {NO_TEXT}"))))
+    }
+
+    /// The server may have it under a name that it was not sent under.
+    fn may_be_hidden(&mut self, path: &TreePath) -> Result<bool, Halt> {
+        Ok(!path.is_text() && !self.open_remote()?.connection.features.kind().keeps_all_bytes())
+    }
+
     /// Where it is can't be told: the next run has to look.
-    fn leave_denied(&mut self, item: BatchItem, denials: &Denials) -> Left {
+    fn leave_denied(&mut self, item: BatchItem, denial: Denial) -> Left {
         self.denied.push(item.clone());
-        let (class, reason) = match denials.reason(&item.path) {
-            Some(Denial::Unknown(reason)) => (FailureClass::File, reason.clone()),
-            Some(Denial::Lie(reason)) => {
+        let (class, reason) = match denial {
+            Denial::Unknown(reason) => (FailureClass::File, reason),
+            Denial::Lie(reason) => {
                 self.lied_about.push(item.path.clone());
-                (FailureClass::RemoteUnwell, reason.clone())
+                (FailureClass::RemoteUnwell, reason)
             }
-            None => (FailureClass::RemoteUnwell, String::new()),
         };
         Left::new(item, Outcome::Failed(Failure { class, reason }), false)
     }

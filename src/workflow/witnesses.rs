@@ -10,7 +10,8 @@
 //!
 //! Some servers (rclone's own) keep names that are no text under others, and deny those that were sent. A witness
 //! of such a name proves something only when it is shown: so one with a name that is text is preferred, and where
-//! there is none, and this one is hidden, nothing can be told. Those versions are left and named, and that is all.
+//! there is none, and this one is hidden, nothing can be told. Nor can it of a version whose own name is no text and in
+//! whose place another would go up. Those versions are left and named, and that is all.
 
 use super::halt::Halt;
 use super::job_run::{JobRun, is_below_any};
@@ -27,6 +28,10 @@ const FOLDERS_ASKED_MAX: usize = 20;
 
 /// So many others of its folder must be shown, if there are so many, to believe that a hidden witness is gone.
 const OTHERS_ASKED: usize = 3;
+
+/// What some servers do with names that are no text, for messages.
+pub(super) const NO_TEXT: &str = "Bytes in names that are no text are kept under others by some servers, rclone's own \
+     among them, so it can't be told whether it is gone: it is left as it is. Rename such files, or use another server.";
 
 /// Who is asked about lost versions, by the folders that held them.
 #[derive(Debug, Default)]
@@ -112,7 +117,7 @@ impl JobRun<'_> {
         let views = self.views();
         let (mut found, mut no_text) = (None, None);
         walk(&views.base(), &Selection::new(std::slice::from_ref(folder)), &mut |path, visit| {
-            let is_text = std::str::from_utf8(path.as_bytes()).is_ok();
+            let is_text = path.is_text();
             if let Visit::Entry(entry) = &visit
                 && found.is_none()
                 && (is_text || no_text.is_none())
@@ -202,11 +207,9 @@ impl JobRun<'_> {
     /// Why a folder is not believed.
     fn denial(&mut self, asked: &Asked, hidden: &BTreeSet<&TreePath>) -> Result<Option<Denial>, Halt> {
         if let Some(item) = asked.beside.as_ref().filter(|item| hidden.contains(&item.path)) {
-            if std::str::from_utf8(item.path.as_bytes()).is_err() {
+            if !item.path.is_text() {
                 return Ok(Some(Denial::Unknown(format!(
-                    "the remote shows neither this nor {} beside it. Bytes in names that are no text are kept under \
-                     others by some servers, rclone's own among them, so it can't be told whether it is gone: it is \
-                     left as it is. Rename such files, or use another server",
+                    "the remote shows neither this nor {} beside it. {NO_TEXT}",
                     item.path
                 ))));
             }
