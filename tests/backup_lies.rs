@@ -113,9 +113,7 @@ fn several_files_whose_names_are_no_text_change(rclone: Rclone, with_text: bool)
     let first_versions = |world: &World| {
         files_below(&world.mirror().join("down"))
             .into_iter()
-            .filter(|name| {
-                fs::read(world.mirror().join("down").join(name)).unwrap() == b"the first version"
-            })
+            .filter(|name| fs::read(world.mirror().join("down").join(name)).unwrap() == b"the first version")
             .count()
     };
     assert_eq!(first_versions(&world), 3, "no version was written over on the disk of the server");

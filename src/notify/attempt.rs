@@ -90,7 +90,7 @@ pub fn send(
     if let Some(settings) = channels.telegram.clone() {
         let (message, proxy) = (message.clone(), channels.proxy.clone());
         running.push(Running::start(Channel::Telegram, patience, move |masks| {
-            telegram::send(&settings, &message, &Http::new(proxy.as_deref(), patience.attempt, masks)?, masks)
+            telegram::send(&settings, &message, &Http::new(proxy.as_ref(), patience.attempt, masks)?, masks)
         }));
     }
     if let Some(settings) = channels.mail.clone() {
@@ -102,7 +102,7 @@ pub fn send(
     if let Some(settings) = channels.webhook.clone() {
         let (message, proxy) = (message.clone(), channels.proxy.clone());
         running.push(Running::start(Channel::Webhook, patience, move |masks| {
-            webhook::send(&settings, &message, &Http::new(proxy.as_deref(), patience.attempt, masks)?, masks)
+            webhook::send(&settings, &message, &Http::new(proxy.as_ref(), patience.attempt, masks)?, masks)
         }));
     }
     running.into_iter().map(|channel| channel.wait(is_urgent)).collect()
@@ -118,7 +118,7 @@ pub fn ping(
     let settings = channels.healthcheck.clone()?;
     let (patience, proxy) = (*patience, channels.proxy.clone());
     let running = Running::start(Channel::Healthcheck, patience, move |masks| {
-        healthcheck::send(&settings, &ping, &Http::new(proxy.as_deref(), patience.attempt, masks)?, masks)
+        healthcheck::send(&settings, &ping, &Http::new(proxy.as_ref(), patience.attempt, masks)?, masks)
     });
     Some(move |is_urgent: &dyn Fn() -> bool| running.wait(is_urgent))
 }

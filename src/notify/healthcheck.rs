@@ -3,11 +3,8 @@
 
 use super::attempt::Trouble;
 use super::http::Http;
-use super::secret::Masks;
+use super::secret::{Masks, SECRET_LIMIT};
 use super::settings::Healthcheck;
-use std::time::Duration;
-
-const SECRET_LIMIT: Duration = Duration::from_secs(20);
 
 /// What is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

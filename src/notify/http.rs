@@ -2,7 +2,7 @@
 //! following a redirect (it would turn a POST into a GET that "works").
 
 use super::attempt::Trouble;
-use super::secret::{Masks, without_password};
+use super::secret::{Masks, SECRET_LIMIT, Secret, check_login_of_address, without_password};
 use std::time::Duration;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
@@ -40,17 +40,19 @@ impl Answer {
 }
 
 impl Http {
-    pub(super) fn new(proxy: Option<&str>, limit: Duration, masks: &mut Masks) -> Result<Http, Trouble> {
+    pub(super) fn new(proxy: Option<&Secret>, limit: Duration, masks: &mut Masks) -> Result<Http, Trouble> {
         let mut way = String::new();
         let mut through = None;
-        if let Some(address) = proxy {
-            masks.hide_password_of(address);
-            way = format!(" through the proxy {}", without_password(address));
+        if let Some(secret) = proxy {
+            let unusable =
+                |why: &dyn std::fmt::Display| Trouble::new(format!("the proxy cannot be used: {why}"));
+            let address = secret.reveal(SECRET_LIMIT).map_err(|error| unusable(&error))?;
+            masks.hide_password_of(&address);
+            check_login_of_address(&address).map_err(|reason| unusable(&format!("its address {reason}")))?;
+            way = format!(" through the proxy {}", without_password(&address));
             // Where a name is blocked, the local resolver is what lies: the proxy resolves.
             let address = address.replacen("socks5://", "socks5h://", 1);
-            let proxy = Proxy::new(&address)
-                .map_err(|error| Trouble::new(format!("the proxy cannot be used: {error}")))?;
-            through = Some(proxy);
+            through = Some(Proxy::new(&address).map_err(|error| unusable(&error))?);
         }
         let config = Agent::config_builder()
             .timeout_global(Some(limit))

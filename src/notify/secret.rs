@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+/// How long a command may take to tell a secret.
+pub(super) const SECRET_LIMIT: Duration = Duration::from_secs(20);
+
 /// Something that must not be shown: given as it is, in a file, or by a command.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -39,9 +42,14 @@ pub enum SecretError {
         /// What went wrong.
         source: std::io::Error,
     },
-    /// Its first line is empty.
-    #[error("the secret from {0} is empty: its first line must hold it")]
-    Empty(String),
+    /// Nothing is there.
+    #[error("the secret from {from} is empty: {what}")]
+    Empty {
+        /// Where.
+        from: String,
+        /// What should be.
+        what: &'static str,
+    },
     /// The command failed.
     #[error("the command for a secret {0}; try it in a shell, as the user that runs the backup")]
     Command(String),
@@ -56,6 +64,30 @@ impl Secret {
     pub fn reveal(&self, limit: Duration) -> Result<String, SecretError> {
         let (text, from) = match self {
             Secret::Value(value) => return Ok(value.clone()),
+            Secret::File(_) | Secret::Command(_) => self.read(limit)?,
+        };
+        match text.lines().next().unwrap_or_default().trim() {
+            "" => Err(SecretError::Empty { from, what: "its first line must hold it" }),
+            line => Ok(line.to_owned()),
+        }
+    }
+
+    /// All lines of it, without the end of the last one: for what is more than a word.
+    ///
+    /// # Errors
+    /// As [`Secret::reveal`].
+    pub fn reveal_lines(&self, limit: Duration) -> Result<String, SecretError> {
+        let (text, from) = self.read(limit)?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(SecretError::Empty { from, what: "it must hold the text" }),
+            lines => Ok(lines.to_owned()),
+        }
+    }
+
+    /// What is there, and where it was read.
+    fn read(&self, limit: Duration) -> Result<(String, String), SecretError> {
+        Ok(match self {
+            Secret::Value(value) => (value.clone(), "the configuration".to_owned()),
             Secret::File(file) => {
                 let text = std::fs::read_to_string(file)
                     .map_err(|source| SecretError::File { file: file.clone(), source })?;
@@ -70,15 +102,13 @@ impl Secret {
                 }
                 (String::from_utf8_lossy(&ended.stdout).into_owned(), "its command".to_owned())
             }
-        };
-        match text.lines().next().unwrap_or_default().trim() {
-            "" => Err(SecretError::Empty(from)),
-            line => Ok(line.to_owned()),
-        }
+        })
     }
 }
 
 const MASK: &str = "***";
+/// Shorter words are no tokens, and masked they would make a message hard to read.
+const WORD_BYTES_MIN: usize = 8;
 
 /// All secrets of one attempt, in every form in which they may come back to us.
 #[derive(Default)]
@@ -96,6 +126,13 @@ impl Masks {
         // The longest first, so that no part of one shields the rest of another.
         self.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
         self.0.dedup();
+    }
+
+    /// From now on the words of this text are masked that may be tokens: the other end may quote what it got.
+    pub(super) fn hide_words_of(&mut self, text: &str) {
+        let is_of_word = |character: char| character.is_alphanumeric() || "-_.:+/=~".contains(character);
+        let words = text.split(|character| !is_of_word(character));
+        words.filter(|word| word.len() >= WORD_BYTES_MIN).for_each(|word| self.hide(word));
     }
 
     /// From now on the password of this address is masked.
@@ -117,7 +154,7 @@ impl Masks {
         {
             self.hide(path);
             // The parts as well: the other end may quote only one of them.
-            for part in path.split(['/', '?', '&', '=', '#']).filter(|part| part.len() >= 8) {
+            for part in path.split(['/', '?', '&', '=', '#']).filter(|part| part.len() >= WORD_BYTES_MIN) {
                 self.hide(part);
             }
         }
@@ -198,6 +235,25 @@ mod tests {
         assert!(told.contains("is empty"), "{told}");
         let told = Secret::File("/nowhere/token".into()).reveal(LIMIT).unwrap_err().to_string();
         assert!(told.contains("/nowhere/token: No such file"), "{told}");
+    }
+
+    #[test]
+    fn what_is_more_than_a_word_comes_with_all_its_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("body");
+        std::fs::write(&file, " {\n \"token\": 1}\n\n").unwrap();
+        assert_eq!(Secret::File(file.clone()).reveal_lines(LIMIT).unwrap(), " {\n \"token\": 1}");
+        std::fs::write(&file, "\n").unwrap();
+        let told = Secret::File(file).reveal_lines(LIMIT).unwrap_err().to_string();
+        assert!(told.contains("it must hold the text"), "{told}");
+    }
+
+    #[test]
+    fn words_that_may_be_tokens_are_masked_one_by_one() {
+        let mut masks = Masks::default();
+        masks.hide_words_of("{\"token\": \"azGDORePK8gMaC0QOYAMyEEuzJnyUi\", \"user\": \"me\"}");
+        let told = masks.clean("the application azGDORePK8gMaC0QOYAMyEEuzJnyUi of user me");
+        assert_eq!(told, "the application *** of user me");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// All ways of telling; none of them by default.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Channels {
-    /// For HTTP; `None`: directly.
-    pub proxy: Option<String>,
+    /// For HTTP; `None`: directly. The address may hold a password.
+    pub proxy: Option<Secret>,
     /// `[notify.telegram]`.
     pub telegram: Option<Telegram>,
     /// `[notify.mail]`.
@@ -90,14 +90,14 @@ pub enum MailBy {
 }
 
 /// An HTTP POST.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Where to.
     pub url: Secret,
-    /// Sent with it; values are secrets.
-    pub headers: BTreeMap<String, String>,
-    /// Template; empty: the JSON of the message.
-    pub body: String,
+    /// Sent with it.
+    pub headers: BTreeMap<String, Secret>,
+    /// Template, which may hold a token; `None`: the JSON of the message.
+    pub body: Option<Secret>,
 }
 
 /// Dead-man pings.
@@ -107,19 +107,7 @@ pub struct Healthcheck {
     pub url: Secret,
 }
 
-// By hand, because these hold what must not be shown.
-impl fmt::Debug for Channels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channels")
-            .field("proxy", &self.proxy.as_deref().map(without_password))
-            .field("telegram", &self.telegram)
-            .field("mail", &self.mail)
-            .field("webhook", &self.webhook)
-            .field("healthcheck", &self.healthcheck)
-            .finish()
-    }
-}
-
+// By hand, because the address may hold what must not be shown.
 impl fmt::Debug for MailBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -130,11 +118,5 @@ impl fmt::Debug for MailBy {
                 .finish(),
             MailBy::Sendmail(program) => f.debug_tuple("Sendmail").field(program).finish(),
         }
-    }
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhook").field("url", &self.url).field("body", &self.body).finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use super::attempt::{Again, Trouble};
 use super::http::{Answer, Http};
 use super::message::{Message, cut, fitting, one_line};
-use super::secret::Masks;
+use super::secret::{Masks, SECRET_LIMIT};
 use super::settings::Telegram;
 use serde::Deserialize;
 use serde_json::json;
@@ -12,8 +12,6 @@ use std::time::Duration;
 /// Telegram counts in UTF-16 units, and refuses what is longer.
 const UNITS_MAX: usize = 4_096;
 const SUBJECT_UNITS_MAX: usize = 200;
-const SECRET_LIMIT: Duration = Duration::from_secs(20);
-
 /// What the API answers, good or bad.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -3,13 +3,10 @@
 use super::attempt::Trouble;
 use super::http::Http;
 use super::message::Message;
-use super::secret::Masks;
+use super::secret::{Masks, SECRET_LIMIT, SecretError};
 use super::settings::Webhook;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use std::time::Duration;
-
-const SECRET_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a body is, and with that how values are escaped in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +22,28 @@ pub(super) fn send(
     http: &Http,
     masks: &mut Masks,
 ) -> Result<(), Trouble> {
-    let url = settings.url.reveal(SECRET_LIMIT).map_err(|error| Trouble::new(error.to_string()))?;
+    let unknown = |error: SecretError| Trouble::new(error.to_string());
+    let url = settings.url.reveal(SECRET_LIMIT).map_err(unknown)?;
     masks.hide_all_but_host_of(&url);
-    settings.headers.values().for_each(|value| masks.hide(value));
-    let given = settings.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let kind = kind_of(given.map(|(_, value)| value.as_str()), &settings.body);
-    let body = match settings.body.as_str() {
+    let mut revealed = Vec::with_capacity(settings.headers.len());
+    for (name, value) in &settings.headers {
+        let value = value.reveal(SECRET_LIMIT).map_err(unknown)?;
+        masks.hide(&value);
+        revealed.push((name.as_str(), value));
+    }
+    let mut headers: Vec<(&str, &str)> =
+        revealed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let given = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let template = match &settings.body {
+        Some(body) => body.reveal_lines(SECRET_LIMIT).map_err(unknown)?,
+        None => String::new(),
+    };
+    masks.hide_words_of(&template);
+    let kind = kind_of(given.map(|(_, value)| *value), &template);
+    let body = match template.as_str() {
         "" => message.json.clone(),
         template => message.fill(template, |value| escaped(kind, value)),
     };
-    let mut headers: Vec<(&str, &str)> =
-        settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     if given.is_none() {
         headers.push((
             "Content-Type",

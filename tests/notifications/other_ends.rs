@@ -130,11 +130,13 @@ fn messages_go_through_an_http_proxy_and_a_socks_proxy_that_resolve_the_name() {
     let target = server.port;
     for (scheme, proxy) in [("http", WayOut::http(target)), ("socks5", WayOut::socks5(target))] {
         let mut channels = telegram("http://api.telegram.invalid".into());
-        channels.proxy = Some(format!("{scheme}://ferry:hunter2@127.0.0.1:{}", proxy.port));
+        let login =
+            |password: &str| Secret::Value(format!("{scheme}://ferry:{password}@127.0.0.1:{}", proxy.port));
+        channels.proxy = Some(login("hunter2"));
         let delivery = only(&channels, &message());
         assert!(delivery.is_delivered, "{scheme}: {delivery:?}");
         assert_eq!(proxy.asked(), ["api.telegram.invalid:80"]);
-        channels.proxy = Some(format!("{scheme}://ferry:secret@127.0.0.1:{}", proxy.port));
+        channels.proxy = Some(login("secret"));
         let way = format!("through the proxy {scheme}://ferry:***@127.0.0.1:{}", proxy.port);
         fails(&only(&channels, &message()), 2, &way);
     }
@@ -143,9 +145,10 @@ fn messages_go_through_an_http_proxy_and_a_socks_proxy_that_resolve_the_name() {
 
 fn webhook(server: &WebServer, headers: &[(&str, &str)], body: &str) -> Channels {
     let headers: BTreeMap<_, _> =
-        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        headers.iter().map(|(name, value)| ((*name).to_owned(), Secret::Value((*value).into()))).collect();
     let url = Secret::Value(format!("{}/hooks/path-secret?key=query-secret", server.url()));
-    Channels { webhook: Some(Webhook { url, headers, body: body.into() }), ..Channels::default() }
+    let body = (!body.is_empty()).then(|| Secret::Value(body.into()));
+    Channels { webhook: Some(Webhook { url, headers, body }), ..Channels::default() }
 }
 
 #[test]
@@ -169,6 +172,29 @@ fn a_webhook_gets_its_headers_and_its_template_filled_in_and_escaped() {
     assert_eq!(requests[1].json(), json!({"n": 12, "t": "treeferry: photos: all \"well\""}));
     assert!(requests[1].headers.contains(&"content-type: application/json".into()));
     assert_eq!(requests[2].body, "treeferry: photos: all \"well\"");
+}
+
+#[test]
+fn what_a_webhook_sends_may_lie_in_files_and_is_not_told_when_the_other_end_quotes_it() {
+    let folder = scratch();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let server = WebServer::start(|request, _| Reply::Answer(400, format!("what is {}?", request.body)));
+    let mut channels = webhook(&server, &[], "");
+    let hook = channels.webhook.as_mut().unwrap();
+    hook.body = Some(Secret::File(file("body", "{\"token\": \"body-secret\",\n\"text\": \"{job}\"}\n")));
+    let header = Secret::Command(format!("cat '{}'", file("key", "header-secret\n").display()));
+    hook.headers.insert("X-Key".into(), header);
+    channels.proxy = Some(Secret::File(file("proxy", "http://ferry:hunter2@127.0.0.1:1\n")));
+    fails(&only(&channels, &message()), 2, "through the proxy http://ferry:***@127.0.0.1:1");
+    channels.proxy = None;
+    fails(&only(&channels, &message()), 2, "what is {\"token\": \"***\", \"text\": \"photos\"}?");
+    let request = &server.requests()[0];
+    assert_eq!(request.json(), json!({"token": "body-secret", "text": "photos"}));
+    assert!(request.headers.contains(&"x-key: header-secret".into()));
 }
 
 #[test]

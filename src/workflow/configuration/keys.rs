@@ -237,9 +237,9 @@ pub const KEYS: &[Key] = &[
     key(
         "notify",
         "proxy",
-        "URL",
+        "secret",
         "\"\"",
-        "`http://`, `https://`, `socks4a://` or `socks5://` proxy for Telegram, webhook and healthcheck (not for mail). It also resolves the names.",
+        "`http://`, `https://`, `socks4a://` or `socks5://` proxy for Telegram, webhook and healthcheck (not for mail). It also resolves the names. Or `proxy_file`, `proxy_command`.",
     ),
     key(
         "notify.telegram",
@@ -293,13 +293,19 @@ pub const KEYS: &[Key] = &[
         "Subject: a template as `body` is one.",
     ),
     key("notify.webhook", "url", "secret", "", "Where to POST; or `url_file`, `url_command`."),
-    key("notify.webhook", "headers", "table of text", "{}", "Headers to send."),
+    key(
+        "notify.webhook",
+        "headers",
+        "table of secrets",
+        "{}",
+        "Headers to send; instead of a text, `{ file = \"/…\" }` or `{ command = \"…\" }`.",
+    ),
     key(
         "notify.webhook",
         "body",
-        "text",
+        "secret",
         "\"\"",
-        "Template of the body: `{job}`, `{result}`, `{subject}`, `{text}` and the fields of docs/notifications.md; the JSON summary when empty.",
+        "Template of the body: `{job}`, `{result}`, `{subject}`, `{text}` and the fields of docs/notifications.md; the JSON summary when empty. Or `body_file`, `body_command`, of which all lines count.",
     ),
     key(
         "notify.healthcheck",

@@ -23,7 +23,7 @@ pub(super) fn read(section: &Section<'_>) -> Notify {
         (!part.is_empty()).then_some(part)
     };
     let channels = Channels {
-        proxy: section.optional("proxy", proxy).flatten(),
+        proxy: proxy(section),
         telegram: part("telegram").and_then(|part| telegram(&part)),
         mail: part("mail").and_then(|part| mail(&part)),
         webhook: part("webhook").and_then(|part| webhook(&part)),
@@ -33,16 +33,22 @@ pub(super) fn read(section: &Section<'_>) -> Notify {
     Notify { on: section.read("on", NotifyOn::Always, values::choice), channels }
 }
 
-fn proxy(value: &toml::de::DeValue<'_>) -> Result<Option<String>, String> {
-    let text = values::text(value)?;
+fn proxy(section: &Section<'_>) -> Option<Secret> {
+    let proxy = secret_or_nothing(section, "proxy")?;
     let schemes = ["http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"];
-    match text.as_str() {
-        "" => Ok(None),
-        _ if schemes.iter().any(|scheme| text.starts_with(scheme)) => {
-            crate::notify::check_login_of_address(&text).map(|()| Some(text))
+    if let Secret::Value(text) = &proxy {
+        let is_known = schemes.iter().any(|scheme| text.starts_with(scheme));
+        let checked = if is_known {
+            crate::notify::check_login_of_address(text)
+        } else {
+            Err("must be a URL like \"http://host:port\" or \"socks5://host:port\"".into())
+        };
+        if let Err(reason) = checked {
+            section.problem("proxy", format!("`proxy` {reason}"));
+            return None;
         }
-        _ => Err("must be a URL like \"http://host:port\" or \"socks5://host:port\"".into()),
     }
+    Some(proxy)
 }
 
 fn telegram(section: &Section<'_>) -> Option<Telegram> {
@@ -106,16 +112,26 @@ fn mail_program(value: &toml::de::DeValue<'_>) -> Result<PathBuf, String> {
 fn webhook(section: &Section<'_>) -> Option<Webhook> {
     let url = required_secret(section, "url", Some("http"));
     let headers = section.read("headers", BTreeMap::new(), |value| {
-        let wrong = || "must be a table of text like { Authorization = \"…\" }".to_owned();
-        let table = value.as_table().ok_or_else(wrong)?;
-        let header = |(name, value): (&toml::Spanned<_>, &toml::Spanned<toml::de::DeValue<'_>>)| {
-            let name: &std::borrow::Cow<'_, str> = name.get_ref();
-            values::text(value.get_ref()).map(|value| (name.to_string(), value)).map_err(|_| wrong())
-        };
-        table.iter().map(header).collect()
+        let table = value.as_table().ok_or(WRONG_HEADERS)?;
+        table.iter().map(|(name, value)| Ok((name.get_ref().to_string(), header(value.get_ref())?))).collect()
     });
-    let body = section.read("body", String::new(), values::text);
+    let body = secret_or_nothing(section, "body");
     Some(Webhook { url: url?, headers, body })
+}
+
+const WRONG_HEADERS: &str = "must be a table like { Authorization = \"…\" }; instead of the text, { file = \"/…\" } \
+     or { command = \"…\" } may stand";
+
+fn header(value: &toml::de::DeValue<'_>) -> Result<Secret, String> {
+    let Some(table) = value.as_table() else {
+        return values::text(value).map(Secret::Value).map_err(|_| WRONG_HEADERS.into());
+    };
+    let mut given = table.iter().map(|(name, value)| (name.get_ref().as_ref(), value.get_ref()));
+    match (given.next(), given.next()) {
+        (Some(("file", value)), None) => values::absolute_path(value).map(Secret::File),
+        (Some(("command", value)), None) => filled(value).map(Secret::Command),
+        _ => Err(WRONG_HEADERS.into()),
+    }
 }
 
 fn filled(value: &toml::de::DeValue<'_>) -> Result<String, String> {
@@ -152,6 +168,15 @@ fn secret(section: &Section<'_>, name: &str) -> Option<Secret> {
         .map(Secret::Value)
         .or_else(|| section.optional(&file, values::absolute_path).map(Secret::File))
         .or_else(|| section.optional(&command, filled).map(Secret::Command))
+}
+
+/// As [`secret`], where empty text stands for none.
+fn secret_or_nothing(section: &Section<'_>, name: &str) -> Option<Secret> {
+    let value = section.find(name).map(toml::Spanned::get_ref);
+    if value.is_some_and(|value| values::text(value).is_ok_and(|text| text.is_empty())) {
+        return None;
+    }
+    secret(section, name)
 }
 
 fn required_secret(section: &Section<'_>, name: &str, scheme: Option<&str>) -> Option<Secret> {

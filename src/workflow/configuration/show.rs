@@ -80,7 +80,14 @@ fn show_notify(text: &mut String, notify: &Notify) {
     section(
         text,
         "[notify]",
-        vec![line("on", word(notify.on)), line("proxy", url(channels.proxy.as_deref().unwrap_or_default()))],
+        vec![
+            line("on", word(notify.on)),
+            match &channels.proxy {
+                None => line("proxy", Value::from("")),
+                Some(Secret::Value(address)) => line("proxy", url(address)),
+                Some(other) => secret("proxy", other),
+            },
+        ],
     );
     if let Some(telegram) = &channels.telegram {
         let lines = vec![
@@ -104,12 +111,11 @@ fn show_notify(text: &mut String, notify: &Notify) {
         section(text, "[notify.mail]", lines);
     }
     if let Some(webhook) = &channels.webhook {
-        let headers: toml::Table =
-            webhook.headers.keys().map(|name| (name.clone(), Value::from(MASK))).collect();
+        let headers = webhook.headers.iter().map(|(name, value)| (name.clone(), header(value)));
         let lines = vec![
             secret("url", &webhook.url),
-            line("headers", Value::Table(headers)),
-            line("body", Value::from(webhook.body.clone())),
+            line("headers", Value::Table(headers.collect())),
+            webhook.body.as_ref().map_or(line("body", Value::from("")), |body| secret("body", body)),
         ];
         section(text, "[notify.webhook]", lines);
     }
@@ -143,6 +149,15 @@ fn limit(limit: Limit) -> Value {
     match limit {
         Limit::Count(count) => i64::try_from(count).map_or(Value::from(count.to_string()), Value::from),
         other => Value::from(other.to_string()),
+    }
+}
+
+fn header(secret: &Secret) -> Value {
+    let table = |name: &str, value: Value| Value::Table([(name.to_owned(), value)].into_iter().collect());
+    match secret {
+        Secret::Value(_) => Value::from(MASK),
+        Secret::File(file) => table("file", path(file)),
+        Secret::Command(_) => table("command", Value::from(MASK)),
     }
 }
 

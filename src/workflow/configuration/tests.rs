@@ -231,7 +231,8 @@ from = "nas@example.org"
 to = "me@example.org"
 [notify.webhook]
 url = "https://example.org/hook-secret"
-headers = { Authorization = "Bearer header-secret" }
+headers = { Authorization = "Bearer header-secret", X-Key = { file = "/etc/key" } }
+body = "token=body-secret&message={text}"
 [notify.healthcheck]
 url_file = "/etc/hc"
 "#;
@@ -243,6 +244,9 @@ fn notifications_are_read_whole() {
     assert_eq!(notify.telegram.as_ref().unwrap().chat_id, "-100123");
     assert_eq!(notify.mail.as_ref().unwrap().to, ["me@example.org"]);
     assert_eq!(notify.healthcheck.as_ref().unwrap().url, Secret::File("/etc/hc".into()));
+    let webhook = notify.webhook.as_ref().unwrap();
+    assert_eq!(webhook.headers["X-Key"], Secret::File("/etc/key".into()));
+    assert_eq!(webhook.body, Some(Secret::Value("token=body-secret&message={text}".into())));
     let prepared = format!("{JOB}[notify.telegram]\n[notify.mail]\n");
     assert_eq!(parse(&prepared).unwrap().notify.channels.telegram, None);
 }

@@ -96,7 +96,8 @@ fn every_constant_of_the_script_finds_its_place() {
     let mail = read.notify.channels.mail.unwrap();
     assert_eq!((mail.by, &*mail.subject), (MailBy::Sendmail("/usr/bin/msmtp".into()), "备份报告"));
     assert_eq!(mail.to, ["a@example.org", "b@example.org"]);
-    assert_eq!(read.notify.channels.proxy.as_deref(), Some("socks5h://127.0.0.1:1080"));
+    let proxy = Secret::Value("socks5h://127.0.0.1:1080".into());
+    assert_eq!(read.notify.channels.proxy, Some(proxy));
     assert_eq!(imported.snapshots.as_deref(), Some("/volume1/cache"));
     let left = imported.left_behind.join("\n");
     assert!(left.contains("--update"), "{left}");
