@@ -20,29 +20,45 @@ pub struct ProcessMark {
     pub start_time: u64,
 }
 
-/// Start time of a process: the 22nd field of its stat line; the second, the
-/// program's name in parentheses, may hold anything.
-pub(crate) fn mark_of(pid: u32) -> io::Result<ProcessMark> {
+/// In the environment of every rclone that we start, and so of all its children.
+pub(super) const STARTED_BY_US: &str = "TREEFERRY_RCLONE";
+
+/// Of a process: what its stat line says.
+struct Stat {
+    /// It does something: a dead one that was not fetched by its parent yet does not.
+    is_alive: bool,
+    group: u32,
+    start_time: u64,
+}
+
+/// Fields 3, 5 and 22; the second, the program's name in parentheses, may hold anything.
+fn stat_of(pid: u32) -> io::Result<Stat> {
     let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
     let stat = String::from_utf8_lossy(&stat);
     let (_, after_name) = stat.rsplit_once(')').ok_or(io::ErrorKind::InvalidData)?;
-    let start_time = after_name
-        .split_whitespace()
-        .nth(19)
-        .and_then(|field| field.parse().ok())
-        .ok_or(io::ErrorKind::InvalidData)?;
-    Ok(ProcessMark { pid, start_time })
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let number = |at: usize| fields.get(at).and_then(|field| field.parse().ok());
+    let (Some(state), Some(group), Some(start_time)) = (fields.first(), number(2), number(19)) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let group = u32::try_from(group).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Stat { is_alive: !matches!(*state, "Z" | "X"), group, start_time })
+}
+
+pub(crate) fn mark_of(pid: u32) -> io::Result<ProcessMark> {
+    Ok(ProcessMark { pid, start_time: stat_of(pid)?.start_time })
 }
 
 /// Kills the process (and its group) that an earlier run recorded, if it is
-/// still the same one. Returns whether it was there; it is dead afterwards.
+/// still the same one. Where `program` is a script that waits for rclone, it dies with us and rclone does
+/// not: so what is left of its group counts as well. Returns whether anything was there; all of it is
+/// dead afterwards.
 ///
 /// # Errors
 /// When it cannot be killed, or does not die.
 pub fn end_orphan(mark: ProcessMark) -> io::Result<bool> {
     let Some(group) = i32::try_from(mark.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
-    let alive = || mark_of(mark.pid).is_ok_and(|found| found == mark) && !is_zombie(mark.pid);
-    if !alive() {
+    if !is_anything_left(mark) {
         return Ok(false);
     }
     match kill_process_group(group, Signal::KILL) {
@@ -50,7 +66,7 @@ pub fn end_orphan(mark: ProcessMark) -> io::Result<bool> {
         Err(errno) => return Err(errno.into()),
     }
     let deadline = Instant::now() + DYING;
-    while alive() {
+    while is_anything_left(mark) {
         if Instant::now() > deadline {
             let text = format!("rclone of an earlier run (process {}) does not end", mark.pid);
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
@@ -60,12 +76,33 @@ pub fn end_orphan(mark: ProcessMark) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Dead, and only not yet fetched by its parent: it sends nothing any more.
-fn is_zombie(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| stat.rsplit_once(") ").map(|(_, after)| after.starts_with(['Z', 'X'])))
-        .unwrap_or(true)
+fn is_anything_left(mark: ProcessMark) -> bool {
+    match stat_of(mark.pid) {
+        Ok(leader) if leader.start_time != mark.start_time => false,
+        Ok(leader) if leader.is_alive => true,
+        _ => processes().any(|pid| is_left_of(mark, pid)),
+    }
+}
+
+/// As long as one process of a group lives, nobody else gets its number; when none does, the number
+/// may come again, and then the environment tells.
+fn is_left_of(mark: ProcessMark, pid: u32) -> bool {
+    let is_of_group = stat_of(pid)
+        .is_ok_and(|stat| stat.is_alive && stat.group == mark.pid && stat.start_time >= mark.start_time);
+    is_of_group
+        && std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+            let mut variables = environment.split(|&byte| byte == 0);
+            variables.any(|variable| {
+                variable.strip_prefix(STARTED_BY_US.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+            })
+        })
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -85,5 +122,36 @@ mod tests {
         assert!(end_orphan(mark).unwrap());
         assert!(!orphan.wait().unwrap().success());
         assert!(!end_orphan(mark).unwrap());
+    }
+
+    /// A script in the place of rclone, without `exec`: it dies with us, its child does not.
+    fn left_by_a_script(variable: &str) -> (ProcessMark, u32) {
+        use std::io::{BufRead, BufReader};
+        use std::os::unix::process::CommandExt;
+        let mut script = Command::new("/bin/sh")
+            .args(["-c", "sleep 1000 & echo $!; wait"])
+            .env(variable, "1")
+            .process_group(0)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(script.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mark = mark_of(script.id()).unwrap();
+        script.kill().unwrap();
+        script.wait().unwrap();
+        (mark, line.trim().parse().unwrap())
+    }
+
+    #[test]
+    fn what_a_dead_script_left_of_its_group_is_ended_too_and_nobody_elses() {
+        let (mark, child) = left_by_a_script(STARTED_BY_US);
+        assert!(stat_of(child).unwrap().is_alive);
+        assert!(end_orphan(mark).unwrap());
+        assert!(!stat_of(child).is_ok_and(|stat| stat.is_alive));
+        let (mark, child) = left_by_a_script("SOMEBODY_ELSES");
+        assert!(!end_orphan(mark).unwrap());
+        assert!(stat_of(child).unwrap().is_alive);
+        kill_process_group(Pid::from_raw(mark.pid as i32).unwrap(), Signal::KILL).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! One rclone process: started, fed, listened to, and ended.
 
 use crate::disk::spawn_bound_to_this_thread;
-use crate::transfer::orphan::{ProcessMark, mark_of};
+use crate::transfer::orphan::{ProcessMark, STARTED_BY_US, mark_of};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -146,7 +146,7 @@ pub(crate) fn run(call: Call, control: &Control) -> io::Result<(Ended, Vec<u8>)>
 /// As [`run`].
 pub(crate) fn start(call: Call, control: &Control) -> io::Result<Running> {
     let mut command = Command::new(&call.program);
-    command.args(&call.arguments).env_clear().envs(call.environment);
+    command.args(&call.arguments).env_clear().envs(call.environment).env(STARTED_BY_US, "1");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = Running(spawn_bound_to_this_thread(command)?);
     let mark = mark_of(running.0.id())?;
