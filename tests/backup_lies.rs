@@ -55,6 +55,75 @@ fn a_folder_that_denies_its_files_is_not_believed() {
     a_folder_denies_itself("up/down", true);
 }
 
+/// While `path`, or what lies below it, is asked for or moved, the server says that it is not there.
+fn denies(world: &World, path: &'static str) {
+    world.proxy.as_ref().unwrap().fail(move |seen| {
+        let is_asked = matches!(seen.method.as_str(), "PROPFIND" | "MOVE");
+        let asked = seen.path.trim_end_matches('/');
+        let is_of_it = asked.ends_with(path) || asked.contains(&format!("{path}/"));
+        (is_asked && is_of_it && !asked.contains(".treeferry")).then_some(Fault::Status(404))
+    });
+}
+
+/// WebDAV remotes delete the whole folder for a file of its name.
+#[test]
+fn a_file_does_not_go_up_over_a_folder_that_is_denied_and_listed_above() {
+    for rclone in Rclone::BOTH {
+        let world = World::served(Protocol::Webdav, rclone);
+        world.write("beside", "stays");
+        let below = ["turns/one", "turns/two", "turns/below/three"];
+        below.iter().for_each(|name| world.write(name, name));
+        world.backup(&[]).expect(0);
+        fs::remove_dir_all(world.source().join("turns")).unwrap();
+        world.write("turns", "a file now");
+        world.write("new", "is sent all the same");
+        denies(&world, "/turns");
+        let report = back_up_without_waits(&world);
+        let is_named = report.unprotected.named.iter().any(|(path, _)| path.as_bytes() == b"turns");
+        assert!(is_named, "{report:?}");
+        for name in below {
+            let held = fs::read_to_string(world.mirror().join(name));
+            assert_eq!(held.ok().as_deref(), Some(name), "{rclone:?}");
+        }
+        assert!(world.mirror().join("new").is_file(), "the others waited for it: {report:?}");
+        world.proxy.as_ref().unwrap().heal();
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+        below.iter().for_each(|name| assert_eq!(world.trashed(name), [*name]));
+    }
+}
+
+/// Everybody beside it is shown, and so is it, by the listing.
+fn is_denied_and_listed(path: &'static str) {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    for name in ["turns", "changed", "beside"] {
+        world.write(name, "the first version");
+    }
+    world.backup(&[]).expect(0);
+    fs::remove_file(world.source().join("turns")).unwrap();
+    world.write("turns/into/a folder", "new");
+    world.write("changed", "the second version, longer");
+    denies(&world, path);
+    let report = back_up_without_waits(&world);
+    assert!(format!("{report:?}").contains("lists it in its folder"), "{report:?}");
+    let held = fs::read_to_string(world.mirror().join(&path[1..]));
+    assert_eq!(held.ok().as_deref(), Some("the first version"), "{path}");
+    world.proxy.as_ref().unwrap().heal();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    assert_eq!(world.trashed(&path[1..]), ["the first version"]);
+}
+
+#[test]
+fn a_changed_file_that_is_denied_and_listed_is_not_taken_for_gone() {
+    is_denied_and_listed("/changed");
+}
+
+#[test]
+fn a_file_that_became_a_folder_and_is_denied_and_listed_is_not_taken_for_gone() {
+    is_denied_and_listed("/turns");
+}
+
 /// The nearest one that is asked about it is missing, too: others of its folder speak for the remote.
 #[test]
 fn two_files_that_were_deleted_on_the_mirror_hold_up_no_run() {

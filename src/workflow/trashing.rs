@@ -3,7 +3,7 @@
 use super::backoff::{self, Backoff};
 use super::halt::Halt;
 use super::job_run::JobRun;
-use super::witnesses::{Denial, Denials, NO_TEXT};
+use super::witnesses::{Denial, Denials, FOLDERS_ASKED_MAX, NO_TEXT};
 use crate::index::MovedAway;
 use crate::model::{
     Batch, BatchItem, Change, EntryKind, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
@@ -223,9 +223,10 @@ impl JobRun<'_> {
             let Some(first) = believed.first().map(|item| item.path.clone()) else { break };
             self.surroundings.pause(pause_seconds)?;
             let denials = self.hear(&witnesses, &first)?;
+            let listed = self.listed_all_the_same(&believed)?;
             let mut rest = Vec::new();
             for item in believed {
-                match self.why_not_lost(&item.path, purpose, &denials)? {
+                match self.why_not_lost(&item, purpose, &denials, &listed)? {
                     Some(denial) => left.push(self.leave_denied(item, denial)),
                     None => rest.push(item),
                 }
@@ -262,16 +263,33 @@ impl JobRun<'_> {
     /// Why a version that the remote does not show is not taken for gone.
     fn why_not_lost(
         &mut self,
-        path: &TreePath,
+        item: &BatchItem,
         purpose: Purpose,
         denials: &Denials,
+        listed: &BTreeSet<TreePath>,
     ) -> Result<Option<Denial>, Halt> {
+        let path = &item.path;
         if let Some(denial) = denials.reason(path) {
             return Ok(Some(denial.clone()));
+        }
+        if listed.contains(&mirror_path(path, item.as_link)) {
+            let reason = "the remote says that it is not there, and lists it in its folder";
+            return Ok(Some(Denial::Lie(reason.into())));
         }
         // What goes up under its name would be written over it.
         let is_hidden = purpose == Purpose::MakeWay && self.may_be_hidden(path)?;
         Ok(is_hidden.then(|| Denial::Unknown(format!("the remote does not show it. {NO_TEXT}"))))
+    }
+
+    /// Of what the remote does not show: what the folders above list. A server that refuses one path says
+    /// "not there" of it, too, and nothing else of that folder tells.
+    fn listed_all_the_same(&mut self, lost: &[BatchItem]) -> Result<BTreeSet<TreePath>, Halt> {
+        let mut paths: Vec<TreePath> =
+            lost.iter().map(|item| mirror_path(&item.path, item.as_link)).collect();
+        paths.sort_by_cached_key(TreePath::parent);
+        let mut folders = paths.chunk_by(|left, right| left.parent() == right.parent());
+        let asked: Vec<TreePath> = folders.by_ref().take(FOLDERS_ASKED_MAX).flatten().cloned().collect();
+        Ok(self.shown_on_mirror(&asked)?.into_keys().collect())
     }
 
     /// The server may have it under a name that it was not sent under.

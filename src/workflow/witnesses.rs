@@ -6,7 +6,8 @@
 //! file in that folder, the folder above must not show the folder that denies itself. A folder that
 //! is not believed is left as it is, and the run goes on without it, to end as one with a remote that
 //! is unwell; a remote that shows no file anywhere ends it at once. A witness that is hidden may have been deleted
-//! behind our back like the version itself: where the remote shows others of that folder, it is believed.
+//! behind our back like the version itself: where the remote shows others of that folder, it is believed. Nor is it
+//! believed of a version that the listing of its folder shows.
 //!
 //! Some servers (rclone's own) keep names that are no text under others, and deny those that were sent. A witness
 //! of such a name proves something only when it is shown: so one with a name that is text is preferred, and where
@@ -24,7 +25,7 @@ use crate::transfer::Place;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Folders that are asked for a witness. What else is lost is not believed when one of them denies its own.
-const FOLDERS_ASKED_MAX: usize = 20;
+pub(super) const FOLDERS_ASKED_MAX: usize = 20;
 
 /// So many others of its folder must be shown, if there are so many, to believe that a hidden witness is gone.
 const OTHERS_ASKED: usize = 3;
@@ -161,6 +162,7 @@ impl JobRun<'_> {
         }
         let items: Vec<BatchItem> = files.values().map(|item| (*item).clone()).collect();
         let shown = if items.is_empty() { Vec::new() } else { self.look(Place::Mirror, &items)? };
+        let is_any_shown = shown.contains(&true);
         let mut hidden = BTreeSet::new();
         for (path, is_shown) in files.into_keys().zip(shown) {
             if !is_shown && !self.is_outvoted(path, &witnesses.lost)? {
@@ -180,6 +182,7 @@ impl JobRun<'_> {
         });
         if denials.believed.is_empty()
             && let Some(reason) = lie
+            && !is_any_shown
             && !self.is_another_shown(witnesses)?
         {
             return Err(Halt::RemoteUnwell(format!("{lost}: {reason}; nothing more is sent")));
@@ -246,7 +249,7 @@ impl JobRun<'_> {
         }
     }
 
-    fn is_listed_above(&mut self, folder: &TreePath) -> Result<bool, Halt> {
+    pub(super) fn is_listed_above(&mut self, folder: &TreePath) -> Result<bool, Halt> {
         let remote = self.open_remote()?;
         let failed = |failure| Halt::from_failure("looking for a folder on the mirror", &failure);
         remote.connection.transfer.is_listed_above(Place::Mirror, folder).map_err(failed)

@@ -161,6 +161,14 @@ fn block_what_waits(run: &mut JobRun<'_>, path: &TreePath) {
 fn clear_folder(run: &mut JobRun<'_>, change: &Change) -> Result<bool, Halt> {
     run.halt_without_room_for(run.whole_folder_requests())?;
     if !run.mirror_has_folder(&change.path)? {
+        let held_files = change.base.as_ref().map_or(0, |folder| run.views().files_below(folder));
+        if held_files > 0 && run.is_listed_above(&change.path)? {
+            run.block(
+                change.path.clone(),
+                "the remote says that there is no folder of that name, and lists it one level above; sent now, the \
+                 file would take its place",
+            );
+        }
         return Ok(false);
     }
     let is_moved = run.trash_folder(&change.path)?;
@@ -190,9 +198,24 @@ fn trash_or_block(run: &mut JobRun<'_>, mut items: Vec<BatchItem>) -> Result<(),
         if run.waiting_for(&path).is_some() {
             block_what_waits(run, &path);
         } else {
+            if let Some(above) = new_file_above(run, &path)? {
+                run.block(above, "what lies below it on the mirror could not be moved to the trash");
+            }
             run.block(path, "what lies there on the mirror could not be moved to the trash");
         }
     }
     run.checkpoint_if_due()?;
     fit.end()
+}
+
+/// What the source has in the place of a folder that held `path`: sent over what is left of that folder,
+/// it would delete it.
+fn new_file_above(run: &JobRun<'_>, path: &TreePath) -> Result<Option<TreePath>, Halt> {
+    let views = run.views();
+    for level in std::iter::successors(path.parent(), TreePath::parent) {
+        if let Some(pending) = views.pending_entry(&level)? {
+            return Ok((pending.kind != EntryKind::Directory).then_some(level));
+        }
+    }
+    Ok(None)
 }
