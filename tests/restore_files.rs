@@ -1,6 +1,7 @@
 //! Getting files back: names, bytes, modes, times and symlinks, against real
 //! servers and both rclones; and what is said when that cannot be done.
 
+use crate::backup_endings::back_up_without_waits;
 use crate::support::mounts::{in_shell, with_mounts};
 use crate::support::program::{Finished, chmod};
 use crate::support::proxy::Fault;
@@ -12,6 +13,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use treeferry::workflow::report::JobOutcome;
 
 /// `treeferry --json restore --to <world>/restored ARGUMENTS`.
 fn restore(world: &World, arguments: &[&str]) -> Finished {
@@ -455,4 +459,42 @@ fn a_mount_that_was_not_entered_comes_back_as_a_folder_that_others_can_enter() {
     );
     let Some(finished) = with_mounts(&script) else { return };
     assert_eq!(finished.expect(0).stdout, "755\n");
+}
+
+/// The moves were made, and the server is away before anybody can see it: the index holds all of it still.
+#[test]
+fn what_an_interrupted_run_may_have_moved_to_its_trash_is_looked_for_there_first() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    for number in 0..6 {
+        world.write(&format!("d/f{number}"), "the first version");
+    }
+    world.backup(&[]).expect(0);
+    let before = world.root().join("before");
+    restore(&world, &[]).expect(0);
+    fs::rename(target(&world), &before).unwrap();
+    for number in 0..3 {
+        world.write(&format!("d/f{number}"), "the second version");
+    }
+    fs::remove_file(world.source().join("d/f5")).unwrap();
+    let is_away = Arc::new(AtomicBool::new(false));
+    world.proxy.as_ref().unwrap().fail(move |seen| {
+        let is_look = seen.method == "PROPFIND" && seen.path.contains("/trash/") && seen.path.contains("/f");
+        if is_look {
+            is_away.store(true, Ordering::SeqCst);
+        }
+        is_away.load(Ordering::SeqCst).then_some(Fault::Status(503))
+    });
+    let report = back_up_without_waits(&world);
+    assert!(matches!(report.outcome, JobOutcome::RemoteUnwell { .. }), "{report:?}");
+    world.proxy.as_ref().unwrap().heal();
+    assert!(!world.mirror().join("d/f0").exists(), "the server did move them");
+
+    restore(&world, &["--at", "000001"]).expect(0);
+    assert_restored(&before, &target(&world));
+    fs::remove_dir_all(target(&world)).unwrap();
+    assert_eq!(restore(&world, &[]).expect(0).number("files_restored"), 6);
+    fs::remove_dir_all(target(&world)).unwrap();
+    world.backup(&[]).expect(0);
+    restore(&world, &[]).expect(0);
+    assert_restored(&world.source(), &target(&world));
 }

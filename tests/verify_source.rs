@@ -185,6 +185,45 @@ fn a_rotten_file_that_was_renamed_tells_where_its_good_version_is() {
     }
 }
 
+/// Left out for a while, or kept on the mirror while it was away: what comes back is rotten still.
+#[test]
+fn a_rotten_file_whose_good_version_is_kept_stays_held_back_until_it_comes_back() {
+    for is_excluded in [true, false] {
+        let mut world = World::local(Rclone::Current);
+        world.set("on_delete", "\"keep\"");
+        for name in ["folder/picture", "folder/beside", "stays"] {
+            world.write(name, "a picture");
+        }
+        let_times_settle();
+        world.backup(&[]).expect(0);
+        rot(&world.source().join("folder/picture"));
+        verify(&world, &[]).expect(15);
+        let (folder, away) = (world.source().join("folder"), world.root().join("away"));
+        if is_excluded {
+            world.set("exclude", "[\"folder/\"]");
+        } else {
+            fs::rename(&folder, &away).unwrap();
+        }
+        let told = world.backup(&[]).expect(0);
+        assert_eq!(told.stdout.contains("stays on the mirror"), !is_excluded, "{told}");
+        assert!(!told.stdout.contains("went to the trash"), "{told}");
+        if is_excluded {
+            world.set("exclude", "[]");
+        } else {
+            fs::rename(&away, &folder).unwrap();
+        }
+        for _ in 0..2 {
+            world.backup(&[]).expect(3).says("bit rot");
+            let held = fs::read_to_string(world.mirror().join("folder/picture")).unwrap();
+            assert_eq!(held, "a picture");
+        }
+        // Brought back to what the mirror keeps.
+        rot_into(&folder.join("picture"), b"a picture");
+        world.backup(&[]).expect(0);
+        assert_eq!(world.backup(&[]).expect(0).number("files_unchanged"), 3);
+    }
+}
+
 #[test]
 fn a_rotten_file_that_was_written_since_is_sent_with_a_word() {
     let world = backed_up();

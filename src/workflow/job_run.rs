@@ -235,7 +235,10 @@ impl<'a> JobRun<'a> {
 
     /// Nothing goes up at or below `path` in this run.
     pub(super) fn block(&mut self, path: TreePath, reason: &str) {
-        self.unprotected(&path, reason);
+        // Who says why it could not leave has named it already.
+        if !self.report.unprotected.names(&path) {
+            self.unprotected(&path, reason);
+        }
         self.blocked.insert(path);
     }
 
@@ -298,7 +301,12 @@ impl<'a> JobRun<'a> {
             Verdict::Rotten => true,
             // Where the index cannot tell, it is not believed to be healed.
             Verdict::Another => {
-                let held = self.views().base_entry(path).ok().flatten();
+                let held = self.views().base_entry(path).ok().flatten().or_else(|| {
+                    match self.views().kept_entry(path) {
+                        Kept::Held(kept) => Some(*kept),
+                        Kept::Nothing | Kept::NotKnown => None,
+                    }
+                });
                 held.is_none_or(|held| held.digest.is_none() || held.digest != pending.digest)
             }
             Verdict::Rewritten => {

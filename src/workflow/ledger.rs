@@ -64,6 +64,11 @@ impl Ledger {
         self.kept.insert(path, None);
     }
 
+    /// It came to be kept in this run.
+    pub(super) fn keeps(&self, path: &TreePath) -> bool {
+        matches!(self.kept.get(path), Some(Some(_)))
+    }
+
     /// What is confirmed of `path`.
     pub(super) fn state_of(&self, path: &TreePath) -> Option<&PathState> {
         static GONE: PathState = PathState::Gone;

@@ -7,6 +7,7 @@ use super::ledger::PathState;
 use crate::commit::{SideFile, StateDir};
 use crate::disk::Disk;
 use crate::model::{ContentDigest, Stamp, Timestamp, TreePath};
+use crate::scan::Presence;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -147,6 +148,10 @@ impl JobRun<'_> {
         let is_gone = |path: &&TreePath| matches!(self.ledger.state_of(path), Some(PathState::Gone));
         let gone: Vec<TreePath> = self.quarantine.paths().filter(is_gone).cloned().collect();
         for path in gone {
+            if self.ledger.keeps(&path) {
+                self.tell_of_kept_version(&path);
+                continue;
+            }
             let way_back = match (self.trashes_deleted(), self.committed.docket.facts.last_run) {
                 (true, Some(run)) => format!(
                     "went to the trash with it (`treeferry restore {path} --job {} --at {run} --to DIR` gets it back \
@@ -161,6 +166,16 @@ impl JobRun<'_> {
                  is the rotten content that is backed up under the new name"
             ));
             self.quarantine.lift(&path);
+        }
+    }
+
+    /// The mirror has the good version still: the file stays in quarantine for the day it comes back.
+    fn tell_of_kept_version(&mut self, path: &TreePath) {
+        if !matches!(self.presence(path), Presence::Present { .. }) {
+            self.warn(format!(
+                "{path}: it was rotten, and is gone from the source: its good version stays on the mirror. If it was \
+                 renamed, it is the rotten content that is backed up under the new name"
+            ));
         }
     }
 }

@@ -104,6 +104,11 @@ impl Unprotected {
         }
     }
 
+    /// True when it is one of those kept by name.
+    pub fn names(&self, path: &TreePath) -> bool {
+        self.named.iter().any(|(named, _)| named == path)
+    }
+
     /// Adds so many files that the run did not come to.
     pub fn add_not_reached(&mut self, files: u64) {
         self.total += files;

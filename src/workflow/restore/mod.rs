@@ -2,6 +2,7 @@
 //! batches. No file gets its name before its content was checked.
 
 mod destination;
+mod moved_last;
 mod options;
 mod restoring;
 mod staging;
@@ -19,6 +20,7 @@ use super::{figures, guards};
 use crate::index::Tree;
 use crate::model::EntryKind;
 use crate::observe::{Event, Phase};
+use moved_last::MovedLast;
 use restoring::Restoring;
 use time::OffsetDateTime;
 
@@ -88,7 +90,8 @@ fn restore_one(
     let control = control_for_looking(surroundings);
     let way = Way::new(job, docket, &control, surroundings);
     let locator = Locator::new(&state, &opened, &trees);
-    let mut restoring = Restoring::new(options, way, locator, report)?;
+    let moved_last = MovedLast::read(&opened)?;
+    let mut restoring = Restoring::new(options, way, locator, moved_last, report)?;
     let Some(selection) = restoring.name_missing(&tree, selection)? else { return Ok(()) };
     restoring.drive(&tree, &selection)?;
     restoring.finish_folders(&tree, &selection)?;

@@ -2,6 +2,7 @@
 //! of it.
 
 use super::destination::{Attributes, Destination, Existing, Refusal, existing_below};
+use super::moved_last::MovedLast;
 use super::options::{Overwrite, RestoreOptions, RestoreReport};
 use crate::index::{Finder, Tree};
 use crate::model::{Content, ContentDigest, Entry, EntryKind, Failure, OwnedEntry, RunId, TreePath};
@@ -12,7 +13,7 @@ use crate::workflow::halt::Halt;
 use crate::workflow::history::{Location, Locator};
 use crate::workflow::tree_walk::{Next, Selection, Visit, walk};
 use crate::workflow::way::Way;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Files and bytes of one batch: what lies in the staging folder at most, but
 /// for a single larger file.
@@ -31,6 +32,8 @@ struct Wanted {
     attributes: Attributes,
     digest: Option<ContentDigest>,
     replace: bool,
+    /// It is looked for in the trash first, where an open move may have taken it from the mirror.
+    else_on_mirror: bool,
 }
 
 #[derive(Default)]
@@ -44,6 +47,7 @@ pub(super) struct Restoring<'a> {
     options: &'a RestoreOptions,
     way: Way<'a>,
     locator: Locator<'a>,
+    moved_last: MovedLast,
     report: &'a mut RestoreReport,
     /// `None` in a dry run.
     destination: Option<Destination>,
@@ -64,6 +68,7 @@ impl<'a> Restoring<'a> {
         options: &'a RestoreOptions,
         way: Way<'a>,
         locator: Locator<'a>,
+        moved_last: MovedLast,
         report: &'a mut RestoreReport,
     ) -> Result<Self, Halt> {
         let cannot =
@@ -79,6 +84,7 @@ impl<'a> Restoring<'a> {
             options,
             way,
             locator,
+            moved_last,
             report,
             destination,
             existing,
@@ -124,8 +130,11 @@ impl<'a> Restoring<'a> {
             }
             Ok(Next::Into)
         })?;
-        let places: Vec<_> = self.waiting.keys().copied().collect();
-        places.into_iter().try_for_each(|place| self.fetch(place))
+        // The mirror last: what no trash has is looked for there.
+        while let Some(place) = self.waiting.last_key_value().map(|(&place, _)| place) {
+            self.fetch(place)?;
+        }
+        Ok(())
     }
 
     fn folder(&mut self, path: &TreePath, make: &dyn Fn(&mut Destination) -> Result<(), Refusal>) -> Next {
@@ -233,13 +242,14 @@ impl<'a> Restoring<'a> {
         let Some(replace) = self.gives_way(path, existing) else { return Ok(()) };
         let located = self.locator.locate(path, &OwnedEntry::from(entry));
         let place = match located.location {
-            Location::Mirror => None,
+            Location::Mirror => self.moved_last.trash_of(path),
             Location::Trash(run) => Some(run),
             Location::Gone(reason) => {
                 self.fail(path, &reason);
                 return Ok(());
             }
         };
+        let else_on_mirror = located.location == Location::Mirror && place.is_some();
         self.files_asked += 1;
         if self.destination.is_none() {
             self.report.files_restored += 1;
@@ -254,6 +264,7 @@ impl<'a> Restoring<'a> {
             attributes: entry.into(),
             digest: located.digest,
             replace,
+            else_on_mirror,
         });
         if waiting.bytes >= BATCH_BYTES_MAX || waiting.files.len() >= BATCH_FILES_MAX {
             self.fetch(place)?;
@@ -300,9 +311,21 @@ impl<'a> Restoring<'a> {
         let paths: Vec<(TreePath, u64)> =
             waiting.files.iter().map(|wanted| (wanted.path.clone(), wanted.size)).collect();
         let remote = self.way.remote(place);
+        let mut not_moved = BTreeSet::new();
         let fetched = download.fetch(&remote, &staging, &paths, &mut |index, fetched| {
-            self.settle(&waiting.files[index], fetched, &staged);
+            let wanted = &waiting.files[index];
+            if wanted.else_on_mirror && fetched == Fetched::Absent {
+                not_moved.insert(index);
+            } else {
+                self.settle(wanted, fetched, &staged);
+            }
         });
+        let files = waiting.files.into_iter().enumerate();
+        for (_, wanted) in files.filter(|(index, _)| not_moved.contains(index)) {
+            let on_mirror = self.waiting.entry(None).or_default();
+            on_mirror.bytes += wanted.size;
+            on_mirror.files.push(Wanted { else_on_mirror: false, ..wanted });
+        }
         self.download = Some(download);
         if let Some(destination) = &mut self.destination {
             destination.clear_staging().map_err(cannot)?;
