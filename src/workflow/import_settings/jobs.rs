@@ -122,10 +122,10 @@ pub(super) fn jobs(script: &mut Script, before: &str, defaults: &Defaults) -> St
     let mut pieces: Vec<String> = Vec::new();
     let mut names: Vec<String> = Vec::new();
     let mut first = None;
-    for (number, pair) in pairs(script).iter().enumerate() {
+    for (number, pair) in pairs(script) {
         let name = fresh_name(&pair.source, &names);
         let mut job = Written::section("[[job]]");
-        job.key("name", name.clone(), &format!("SYNC_PAIRS, pair {}", number + 1));
+        job.key("name", name.clone(), &format!("SYNC_PAIRS, pair {number}"));
         job.key("source", without_end(&pair.source), "");
         let remote = full_remote(remote_name.as_deref(), &pair.remote);
         job.key(
@@ -141,13 +141,13 @@ pub(super) fn jobs(script: &mut Script, before: &str, defaults: &Defaults) -> St
             _ => check_whole(before, &pieces, defaults),
         };
         if let Err(reason) = checked {
-            script.leave("SYNC_PAIRS", &format!("pair {}: {reason}", number + 1));
+            script.leave("SYNC_PAIRS", &format!("pair {number}: {reason}"));
             let commented: String = job.text().trim().lines().map(|line| format!("# {line}\n")).collect();
             let reason = one_line(&reason);
             pieces.pop();
             pieces.push(format!("\n# Cannot be used: {reason}\n{commented}"));
         } else {
-            first = first.or(Some(number));
+            first = first.or(Some(pieces.len() - 1));
             names.push(name);
         }
     }
@@ -185,7 +185,8 @@ fn legacy_trash(place: &str) -> String {
     written.text()
 }
 
-fn pairs(script: &mut Script) -> Vec<Pair> {
+/// Those that could be read, with the place of each in the script, from 1.
+fn pairs(script: &mut Script) -> Vec<(usize, Pair)> {
     let Some(value) = script.value("SYNC_PAIRS") else {
         script.leave("SYNC_PAIRS", "no pair could be read");
         return Vec::new();
@@ -199,20 +200,19 @@ fn pairs(script: &mut Script) -> Vec<Pair> {
         one => vec![one],
     };
     let mut pairs = Vec::new();
-    for (number, item) in items.iter().enumerate() {
+    for (number, item) in (1..).zip(&items) {
         match pair(item) {
             Some(pair) => {
                 if let Some(more) = more_than_a_pair(item) {
-                    let reason =
-                        format!("pair {} holds more than two folders: {more} is left out", number + 1);
+                    let reason = format!("pair {number} holds more than two folders: {more} is left out");
                     script.leave("SYNC_PAIRS", &reason);
                 }
-                pairs.push(pair);
+                pairs.push((number, pair));
             }
             None => {
                 let reason = match item.computed_part() {
-                    Some(reason) => format!("pair {} is {reason}", number + 1),
-                    None => format!("pair {} is no local folder and remote folder", number + 1),
+                    Some(reason) => format!("pair {number} is {reason}"),
+                    None => format!("pair {number} is no local folder and remote folder"),
                 };
                 script.leave("SYNC_PAIRS", &reason);
             }

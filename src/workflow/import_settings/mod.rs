@@ -3,6 +3,7 @@
 //! The script is read as text and never run: what it would have to compute is
 //! named, and left for a person.
 
+mod bindings;
 mod choice;
 mod jobs;
 mod literal;

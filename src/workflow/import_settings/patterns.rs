@@ -30,7 +30,10 @@ pub(super) fn translate(pattern: &str) -> Result<Vec<String>, String> {
     if pattern.is_empty() {
         return Err("it is empty".into());
     }
-    if pattern.contains(['\n', '\r', '\0']) {
+    if pattern.contains('\0') {
+        return Err("it holds a NUL, which no name does".into());
+    }
+    if pattern.contains(['\n', '\r']) {
         return Err("it holds a line break".into());
     }
     let folder = pattern.strip_suffix("/**").or_else(|| pattern.strip_suffix('/'));

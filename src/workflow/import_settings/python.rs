@@ -1,6 +1,7 @@
 //! Python source as text: which constants it sets at its top level, to what, and
 //! what becomes of them later. Nothing is run.
 
+use super::bindings::{Bindings, Unread, bindings};
 use super::literal::{Literal, whole_value};
 use super::tokens::{Token, TokenKind, tokens};
 
@@ -14,22 +15,6 @@ pub(super) struct Constant {
     pub(super) value: Result<Literal, String>,
 }
 
-/// `from module import *`: it may set anything, and is not read.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct StarImport {
-    module: String,
-    /// From 1.
-    pub(super) line: usize,
-}
-
-impl StarImport {
-    /// Why a constant that is not set below it is not known, in words that follow "it is".
-    pub(super) fn reason(&self) -> String {
-        let StarImport { module, line } = self;
-        format!("not certain: it may be set by `from {module} import *` in line {line}, which is not read")
-    }
-}
-
 /// What a script says of its constants.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
@@ -39,8 +24,12 @@ pub(super) struct Constants {
     pub(super) found: Vec<Constant>,
     /// Set in a block only.
     inside: Vec<Constant>,
-    /// The last one.
-    pub(super) star: Option<StarImport>,
+    /// Set in other ways than those that are read, and in no other.
+    pub(super) elsewhere: Vec<Constant>,
+    /// The last one of what may set anything.
+    pub(super) unread: Option<Unread>,
+    /// The same, in a definition: it may be run after all the rest.
+    unread_later: Option<Unread>,
     is_in_definition: bool,
 }
 
@@ -57,10 +46,7 @@ pub(super) fn constants(source: &str) -> Constants {
         constants.take(statement, starts_line, is_behind_block);
         starts_line = piece.last().is_some_and(|last| last.kind == TokenKind::EndOfLine);
     }
-    let Constants { found, inside, .. } = &mut constants;
-    inside.retain(|constant| !found.iter().any(|known| known.name == constant.name));
-    found.append(inside);
-    found.sort_by_key(|constant| constant.line);
+    constants.settle();
     constants
 }
 
@@ -77,19 +63,43 @@ impl Constants {
             self.is_in_definition = begins_with(statement, &DEFINITIONS);
         }
         let is_conditional = is_behind_block || !first.at_top_level;
-        let statement = behind_colon(statement).unwrap_or(statement);
+        let is_own = self.is_in_definition && !(first.at_top_level && starts_line);
+        let whole = statement;
+        let statement = behind_colon(whole).unwrap_or(whole);
+        self.take_bindings(&whole[..whole.len() - statement.len()], is_own);
+        self.take_bindings(statement, is_own);
         change(statement, is_conditional, &mut self.found);
-        for name in names_of_global(statement) {
-            if let Some(known) = self.found.iter_mut().find(|known| known.name == name) {
-                known.value = Err(changed(first.line));
-            }
-        }
-        if let Some(star) = star_import(statement) {
-            self.found.iter_mut().for_each(|known| known.value = Err(star.reason()));
-            self.star = Some(star);
-        }
         for constant in assignments(statement).into_iter().chain(imports(statement)) {
             self.set(constant, is_conditional);
+        }
+    }
+
+    fn take_bindings(&mut self, statement: &[Token], is_in_definition: bool) {
+        let Bindings { named, unread } = bindings(statement, is_in_definition);
+        self.elsewhere.extend(named);
+        let Some(unread) = unread else { return };
+        self.found.iter_mut().for_each(|known| known.value = Err(unread.reason()));
+        if is_in_definition {
+            self.unread_later = Some(unread.clone());
+        }
+        self.unread = Some(unread);
+    }
+
+    /// What is set at several places is not known, wherever they stand: a function may be called after all.
+    fn settle(&mut self) {
+        let Constants { found, inside, elsewhere, .. } = self;
+        inside.retain(|constant| !found.iter().any(|known| known.name == constant.name));
+        found.append(inside);
+        found.sort_by_key(|constant| constant.line);
+        elsewhere.retain(|set| match found.iter_mut().find(|known| known.name == set.name) {
+            Some(known) => {
+                known.value = Err(changed(set.line));
+                false
+            }
+            None => true,
+        });
+        if let Some(unread) = &self.unread_later {
+            found.iter_mut().for_each(|known| known.value = Err(unread.reason()));
         }
     }
 
@@ -136,7 +146,7 @@ fn behind_colon(statement: &[Token]) -> Option<&[Token]> {
 }
 
 /// Where there are tokens that stand in no brackets.
-fn outside_brackets(tokens: &[Token]) -> impl Iterator<Item = usize> {
+pub(super) fn outside_brackets(tokens: &[Token]) -> impl Iterator<Item = usize> {
     let mut open = 0_usize;
     tokens.iter().enumerate().filter_map(move |(at, token)| {
         let was_open = open;
@@ -223,7 +233,7 @@ fn way_of_change(rest: &[Token]) -> Option<(Way, &[Token])> {
 }
 
 /// `+= value` and the like, as the operator and the value.
-fn in_place(tokens: &[Token]) -> Option<(char, &[Token])> {
+pub(super) fn in_place(tokens: &[Token]) -> Option<(char, &[Token])> {
     match tokens {
         [
             Token {
@@ -245,7 +255,7 @@ fn in_place(tokens: &[Token]) -> Option<(char, &[Token])> {
 }
 
 /// Where there is a `=` that assigns: not in brackets, and no part of `==`, `+=` or `:=`.
-fn splits(statement: &[Token]) -> impl Iterator<Item = usize> {
+pub(super) fn splits(statement: &[Token]) -> impl Iterator<Item = usize> {
     let mark = |at: Option<usize>| match statement.get(at?)?.kind {
         TokenKind::Mark(mark) => Some(mark),
         _ => None,
@@ -282,28 +292,6 @@ fn imports(statement: &[Token]) -> Vec<Constant> {
     let names = statement[at + 1..].split(|token| matches!(token.kind, TokenKind::Mark(',' | '(' | ')')));
     let reason = || "imported from another file, which is not read";
     names.filter_map(|name| constant(&name[name.len().saturating_sub(1)..], Err(reason().into()))).collect()
-}
-
-/// `from module import *`
-fn star_import(statement: &[Token]) -> Option<StarImport> {
-    let is_import = |token: &Token| token.kind == TokenKind::Name("import".into());
-    let at = statement.iter().position(is_import).filter(|_| begins_with(statement, &["from"]))?;
-    let [Token { kind: TokenKind::Mark('*'), line, .. }] = &statement[at + 1..] else { return None };
-    let module = statement[1..at].iter().map(|token| match &token.kind {
-        TokenKind::Name(name) => name.clone(),
-        TokenKind::Mark(mark) => mark.to_string(),
-        _ => String::new(),
-    });
-    Some(StarImport { module: module.collect(), line: *line })
-}
-
-/// `global NAME, NAME`: what a function sets, the others see.
-fn names_of_global(statement: &[Token]) -> impl Iterator<Item = &str> {
-    let names = if begins_with(statement, &["global"]) { &statement[1..] } else { &[] };
-    names.iter().filter_map(|token| match &token.kind {
-        TokenKind::Name(name) => Some(name.as_str()),
-        _ => None,
-    })
 }
 
 /// What becomes of the names in `target`, which stands left of a `=`.
@@ -348,8 +336,12 @@ fn assign(target: &[Token], value: &Result<Literal, String>, constants: &mut Vec
 /// A single name in capitals.
 fn constant(target: &[Token], value: Result<Literal, String>) -> Option<Constant> {
     let [Token { kind: TokenKind::Name(name), line, .. }] = target else { return None };
-    let is_constant = name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(char::is_lowercase);
-    is_constant.then(|| Constant { name: name.clone(), line: *line, value })
+    is_constant(name).then(|| Constant { name: name.clone(), line: *line, value })
+}
+
+/// In capitals.
+pub(super) fn is_constant(name: &str) -> bool {
+    name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(char::is_lowercase)
 }
 
 #[cfg(test)]
@@ -538,11 +530,11 @@ mod tests {
             let reason = read.found[0].value.as_ref().unwrap_err();
             assert!(reason.contains("may be set by `from local_settings import *` in line "), "{reason}");
             assert_eq!(read.found[1].value, Ok(Literal::Number("3".into())), "{import}");
-            assert!(read.star.is_some());
+            assert!(read.unread.is_some());
         }
-        let star = super::constants("from .conf.local import *\n").star.unwrap();
-        assert!(star.reason().contains("`from .conf.local import *` in line 1"), "{star:?}");
-        assert_eq!(super::constants("from conf import A\nB = 2 * 3\n").star, None);
+        let unread = super::constants("from .conf.local import *\n").unread.unwrap();
+        assert!(unread.reason().contains("`from .conf.local import *` in line 1"), "{unread:?}");
+        assert_eq!(super::constants("from conf import A\nB = 2 * 3\n").unread, None);
     }
 
     #[test]

@@ -32,15 +32,13 @@ fn options(script: &mut Script) -> Option<Vec<String>> {
     };
     script.done("RCLONE_OPTS");
     let mut texts = Vec::new();
-    for item in items {
+    for (at, item) in items.into_iter().enumerate() {
         texts.push(match item {
             Literal::Text(text) => text,
             // `"--transfers", 4` never reached rclone: Python wants text there.
             Literal::Number(number) => number,
             Literal::Computed(reason) => {
-                let before = texts.last().map_or("the first", String::as_str);
-                let place = if before.starts_with('-') { before } else { "one" };
-                script.leave("RCLONE_OPTS", &format!("what stands at {place:?} is {reason}"));
+                script.leave("RCLONE_OPTS", &format!("item {}{} is {reason}", at + 1, behind(&texts)));
                 UNKNOWN.into()
             }
             _ => {
@@ -50,6 +48,12 @@ fn options(script: &mut Script) -> Option<Vec<String>> {
         });
     }
     Some(words_of_list(texts))
+}
+
+/// Where the next item stands, by the name of the flag before it: its value may be a secret.
+fn behind(texts: &[String]) -> String {
+    let before = texts.last().and_then(|before| before.split(['=', ' ']).next());
+    before.filter(|flag| flag.starts_with('-')).map_or_else(String::new, |flag| format!(" (behind {flag:?})"))
 }
 
 /// An item of a list is one word, whatever blanks it holds. Only a flag that was written into

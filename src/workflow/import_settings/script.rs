@@ -1,7 +1,8 @@
 //! The constants of the script, and what became of each.
 
+use super::bindings::Unread;
 use super::literal::Literal;
-use super::python::{Constant, StarImport, constants};
+use super::python::{Constant, constants};
 use super::written::shown;
 use std::collections::BTreeSet;
 
@@ -15,8 +16,10 @@ const NEEDLESS: &[(&str, &str)] = &[
 /// The script while it is being taken over.
 pub(super) struct Script {
     constants: Vec<Constant>,
+    /// Set in a way that is not read, and in no other.
+    elsewhere: Vec<Constant>,
     /// What may set those that are not there.
-    star: Option<StarImport>,
+    unread: Option<Unread>,
     /// Names of those that were dealt with.
     done: Vec<String>,
     left: Vec<(usize, String)>,
@@ -29,7 +32,8 @@ impl Script {
         let read = constants(source);
         let mut script = Script {
             constants: read.found,
-            star: read.star,
+            elsewhere: read.elsewhere,
+            unread: read.unread,
             done: Vec::new(),
             left: Vec::new(),
             unreadable: Vec::new(),
@@ -54,10 +58,13 @@ impl Script {
         }
     }
 
-    /// A constant that the script does not set, but a file may that it imports whole.
+    /// A constant that the script does not set plainly, but may set all the same, or a file that it imports whole.
     fn set_elsewhere(&mut self, name: &str) -> Option<Constant> {
-        let star = self.star.as_ref()?;
-        let constant = Constant { name: name.to_owned(), line: star.line, value: Err(star.reason()) };
+        let named = self.elsewhere.iter().find(|constant| constant.name == name).cloned();
+        let constant = named.or_else(|| {
+            let unread = self.unread.as_ref()?;
+            Some(Constant { name: name.to_owned(), line: unread.line, value: Err(unread.reason()) })
+        })?;
         self.constants.push(constant.clone());
         Some(constant)
     }
@@ -202,7 +209,7 @@ impl Script {
 
     /// True when the script sets `name`.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.constants.iter().any(|constant| constant.name == name)
+        self.constants.iter().chain(&self.elsewhere).any(|constant| constant.name == name)
     }
 
     /// Names what was read and of which neither the file nor a sentence speaks. Gives back the names of

@@ -216,6 +216,67 @@ fn what_cannot_be_read_about_deletion_goes_the_way_that_deletes_nothing() {
 }
 
 #[test]
+fn a_constant_about_deletion_that_is_set_in_an_unusual_way_is_not_taken_for_off() {
+    for way in [
+        "globals().update(PROTECT_MODE=True)",
+        "globals()['PROTECT_MODE'] = True",
+        "X = [PROTECT_MODE := True]",
+        "for PROTECT_MODE in (True,): pass",
+        "exec('PROTECT_MODE = True')",
+        "exec(open('local_settings.py').read())",
+        "setattr(sys.modules[__name__], 'PROTECT_MODE', True)",
+    ] {
+        for before in ["", "PROTECT_MODE = False\n"] {
+            let (imported, read) =
+                import(&format!("SYNC_PAIRS = ['/a:r:b']\n{before}{way}\nSYNC_PAIRS = ['/a:r:b']\n"));
+            assert_eq!(read.jobs[0].on_delete, OnDelete::Keep, "{before}{way}");
+            assert!(
+                imported.text.contains("PROTECT_MODE could not be read"),
+                "{before}{way}:\n{}",
+                imported.text
+            );
+            let left = imported.left_behind.join("\n");
+            assert!(left.contains("PROTECT_MODE (line"), "{before}{way}: {left}");
+        }
+    }
+}
+
+#[test]
+fn a_pair_keeps_its_number_behind_one_that_could_not_be_read() {
+    let (imported, _) = import(
+        "REMOTE_NAME = 'r'\nSYNC_PAIRS = [('/d/' + x, 'b/p'), ('/d/two', 'b/two'), ('d/three', 'b/c')]\n",
+    );
+    assert!(imported.text.contains("# SYNC_PAIRS, pair 2\nname = \"two\""), "{}", imported.text);
+    let left = imported.left_behind.join("\n");
+    assert!(left.contains("pair 1 is computed") && left.contains("pair 3: `source` must"), "{left}");
+}
+
+#[test]
+fn a_pattern_with_a_character_that_no_line_holds_says_which() {
+    for (written, reason) in [("a\\0b", "it holds a NUL"), ("a\\nb", "it holds a line break")] {
+        let imported = import(&format!("SYNC_PAIRS = ['/a:r:b']\nEXCLUDES = ['{written}']\n")).0;
+        assert!(imported.left_behind.join(" ").contains(reason), "{:?}", imported.left_behind);
+    }
+}
+
+#[test]
+fn an_option_that_would_have_to_be_computed_is_found_by_the_one_before_it() {
+    let left = |written: &str| {
+        let imported = import(&format!("SYNC_PAIRS = ['/a:r:b']\nRCLONE_OPTS = {written}\n")).0;
+        imported.left_behind.join("\n")
+    };
+    let told = left("['--tpslimit=1', f'--bwlimit={BW}']");
+    assert!(told.contains("item 2 (behind \"--tpslimit\") is an f-string"), "{told}");
+    let told = left("[x(), '--transfers', str(N)]");
+    assert!(told.contains("item 1 is computed (`x`)"), "{told}");
+    assert!(told.contains("item 3 (behind \"--transfers\") is computed (`str`)"), "{told}");
+    let told = left(
+        "['--webdav-bearer-token=s3cret', x(), '--webdav-pass s3cret', y(), '--webdav-pass', 's3cret', z()]",
+    );
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
 fn the_shapes_of_a_pair_are_all_understood() {
     for pairs in [
         "['/a/b:r:c/d']",
@@ -336,7 +397,7 @@ fn what_is_known_of_a_list_is_carried_over_and_the_rest_named() {
         "pair 4 holds more than two folders: `exclude` is left out",
         "pair 6 is an f-string",
         "EXCLUDES (line 11): one of its items is computed (`+`)",
-        "what stands at \"--transfers\" is computed (`str`)",
+        "item 2 (behind \"--transfers\") is computed (`str`)",
     ] {
         assert!(left.contains(part), "{part} is not in\n{left}");
     }
