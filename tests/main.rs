@@ -51,3 +51,4 @@ mod transfer_conformance;
 mod transfer_facts;
 mod verify_remote;
 mod verify_source;
+mod verify_unreadable;

@@ -8,19 +8,24 @@ use crate::transfer::log_line::{LogLine, Stats};
 use crate::transfer::looks::scratch_failure;
 use crate::transfer::process::{Ended, Heard};
 use crate::transfer::send::list_line;
-use crate::transfer::{Capability, Session};
+use crate::transfer::{Capability, Session, classify};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
+/// A sign and a blank, before the name.
+const MARK_BYTES: usize = 2;
+
 /// What rclone says of the content of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
     /// It has this hash.
     Same,
     /// Another one.
     Other,
+    /// The remote does not give it out, in these words: asking once more is of no use.
+    Refused(Failure),
     /// It could not be read: to be looked at alone.
     NotRead,
     /// It was not told of. **No proof** of anything.
@@ -64,8 +69,10 @@ impl Session<'_> {
         arguments.extend(LIST.iter().map(OsString::from));
         let mut rest: Vec<u8> = Vec::new();
         let open = RefCell::new(open);
+        let (mut refused, mut not_read) = (HashMap::new(), Vec::new());
         let mut on_line = |line: &LogLine| {
             line.stats.iter().for_each(|stats| self.tell_under_way(stats, files, &open.borrow()));
+            refused.extend(refusal(line));
             Heard::Nothing
         };
         let finished = self.run_streaming(arguments, list, Traffic::Bytes, &mut on_line, &mut |bytes| {
@@ -73,12 +80,18 @@ impl Session<'_> {
             let Some(end) = rest.iter().rposition(|&byte| byte == b'\n') else { return };
             for line in rest[..end].split(|&byte| byte == b'\n') {
                 let understood = understand(line, &mut open.borrow_mut());
-                if let Some((index, checked)) = understood {
-                    settled(index, checked);
+                match understood {
+                    // Why, comes through the other pipe, perhaps later.
+                    Some((index, Checked::NotRead)) => not_read.push((index, line[MARK_BYTES..].to_vec())),
+                    Some((index, checked)) => settled(index, checked),
+                    None => {}
                 }
             }
             rest.drain(..=end);
         })?;
+        for (index, name) in not_read {
+            settled(index, refused.remove(&name).map_or(Checked::NotRead, Checked::Refused));
+        }
         let open = open.into_inner();
         let all_silent = open.len() == files.len();
         for index in open.into_values() {
@@ -106,9 +119,17 @@ impl Session<'_> {
     }
 }
 
+/// The file that the remote does not give out by this line, under its name in the list.
+fn refusal(line: &LogLine) -> Option<(Vec<u8>, Failure)> {
+    let name = line.object.as_ref().filter(|_| line.is_trouble())?;
+    let words = classify::without_name(&line.text, name);
+    let is_final = classify::class_of(&words) == FailureClass::File && classify::is_not_given_out(&words);
+    is_final.then(|| (name.clone().into_bytes(), classify::failure(FailureClass::File, &line.text)))
+}
+
 /// `= path`: the same, `* path`: another hash. Anything else needs a look of its own.
 fn understand(line: &[u8], open: &mut HashMap<Vec<u8>, usize>) -> Option<(usize, Checked)> {
-    let (sign, path) = (line.first()?, line.get(2..)?);
+    let (sign, path) = (line.first()?, line.get(MARK_BYTES..)?);
     let index = open.remove(path)?;
     let checked = match sign {
         b'=' => Checked::Same,

@@ -25,6 +25,12 @@ pub fn is_too_large(failure: &Failure) -> bool {
     failure.class == FailureClass::File && contains(&failure.reason, "413")
 }
 
+/// 403: nobody is let in, or this one file is not given out (an archived one of S3, one that a cloud
+/// has blocked). Which of the two, the others tell.
+pub fn is_forbidden(failure: &Failure) -> bool {
+    failure.class == FailureClass::File && is_refused(&failure.reason)
+}
+
 const LOCKED_CONFIGURATION: [&str; 3] =
     ["not allowed to ask for password", "unable to decrypt configuration", "couldn't decrypt configuration"];
 
@@ -186,6 +192,11 @@ pub(crate) fn class_of_all(text: &str) -> FailureClass {
 /// 403: this name, or all of them, are not allowed.
 pub(crate) fn is_refused(text: &str) -> bool {
     contains(text, "403")
+}
+
+/// The file is there, and reading it is not allowed.
+pub(crate) fn is_not_given_out(text: &str) -> bool {
+    is_refused(text) || text.to_lowercase().contains("permission denied")
 }
 
 /// The request may have been carried out: the answer did not come.

@@ -173,7 +173,8 @@ impl Session<'_> {
         if finished.says_absent() {
             return Ok(false);
         }
-        if finished.succeeded() { Ok(true) } else { Err(finished.failure("reading a file")) }
+        let name = String::from_utf8_lossy(&line);
+        if finished.succeeded() { Ok(true) } else { Err(finished.failure_of_file("reading a file", &name)) }
     }
 }
 

@@ -39,7 +39,7 @@ mod version;
 
 pub use any_answer::{listed_in, understood_by};
 pub use checksum::Checked;
-pub use classify::{is_corrupted, is_locked_configuration, is_too_large, is_unknown_remote};
+pub use classify::{is_corrupted, is_forbidden, is_locked_configuration, is_too_large, is_unknown_remote};
 pub use credentials::without_credentials;
 pub use destination::Destination;
 pub use download::{Download, Fetched};

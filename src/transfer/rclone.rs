@@ -230,6 +230,26 @@ impl Finished {
     }
 }
 
+impl Finished {
+    /// As [`Finished::failure`], of a command that only reads the file `name`: where rclone came as far as to
+    /// open it, or is forbidden to, it is about this file.
+    pub(crate) fn failure_of_file(&self, doing: &str, name: &str) -> Failure {
+        let failure = self.failure(doing);
+        let is_own = |line: &str| {
+            line.starts_with("Failed to open: ")
+                || line.starts_with("Failed to send to output: ")
+                || classify::is_refused(line)
+        };
+        let is_about_it = matches!(self.ended, Ended::Exited(_))
+            && self.trouble.iter().any(|line| is_own(line))
+            && self
+                .trouble
+                .iter()
+                .all(|line| classify::class_of(&classify::without_name(line, name)) == FailureClass::File);
+        if is_about_it { Failure { class: FailureClass::File, ..failure } } else { failure }
+    }
+}
+
 fn with_last_words(what: String, last: Option<&str>) -> String {
     match last {
         Some(last) => format!("{what}; its last words: {last}"),

@@ -4,11 +4,11 @@
 
 use super::Verifying;
 use super::repair::Wrong;
-use crate::model::{ContentDigest, TreePath};
+use crate::model::{ContentDigest, Failure, FailureClass, TreePath};
 use crate::observe::Event;
 use crate::scan::{RootDirectory, read_file};
-use crate::transfer::{Checked, Download, Fetched, is_corrupted};
-use crate::workflow::halt::Halt;
+use crate::transfer::{Checked, Download, Fetched, is_corrupted, is_forbidden};
+use crate::workflow::halt::{Halt, worse_of};
 use crate::workflow::way::Way;
 
 /// Larger files are not put into the scratch folder.
@@ -18,6 +18,9 @@ const BATCH_BYTES_MAX: u64 = 1 << 30;
 const BATCH_FILES_MAX: usize = 5_000;
 /// What one rclone hashes, so that a share that is interrupted goes on near there.
 const CHECKED_BYTES_MAX: u64 = 16 << 30;
+
+/// So many files that are forbidden, where none was given out yet, are enough.
+const FORBIDDEN_MAX: usize = 10_000;
 
 /// How far a file is that is read through memory is told whenever so much came.
 const TOLD_BYTES: u64 = 8 << 20;
@@ -41,6 +44,10 @@ pub(super) struct Contents<'a> {
     checked_bytes: u64,
     /// The last one that was handed over, in path order.
     last: Option<TreePath>,
+    /// The remote gave out the content of one file at least: it lets us in.
+    is_let_in: bool,
+    /// Forbidden, as long as that is not known.
+    forbidden: Vec<(TreePath, Failure)>,
 }
 
 impl<'a> Contents<'a> {
@@ -53,6 +60,8 @@ impl<'a> Contents<'a> {
             checked: Vec::new(),
             checked_bytes: 0,
             last: None,
+            is_let_in: false,
+            forbidden: Vec::new(),
         }
     }
 
@@ -71,7 +80,7 @@ impl<'a> Contents<'a> {
             self.checked_bytes += size;
             self.checked.push(expected);
             if self.checked_bytes >= CHECKED_BYTES_MAX || self.checked.len() >= BATCH_FILES_MAX {
-                self.finish(verifying)?;
+                self.hash_waiting(verifying)?;
             }
             return Ok(());
         }
@@ -81,7 +90,7 @@ impl<'a> Contents<'a> {
         self.bytes += size;
         self.batch.push(expected);
         if self.bytes >= BATCH_BYTES_MAX || self.batch.len() >= BATCH_FILES_MAX {
-            self.finish(verifying)?;
+            self.hash_waiting(verifying)?;
         }
         Ok(())
     }
@@ -104,15 +113,44 @@ impl<'a> Contents<'a> {
             verifying.surroundings.halt_if_stopped()?;
         }
         match read {
-            Ok(true) => compare(expected, bytes, ContentDigest(*hasher.finalize().as_bytes()), verifying),
+            Ok(true) => {
+                self.is_let_in = true;
+                compare(expected, bytes, ContentDigest(*hasher.finalize().as_bytes()), verifying);
+            }
             Ok(false) => absent(expected, verifying),
             Err(failure) => {
-                let halt = Halt::from_failure("reading files of the mirror", &failure);
+                let halt = cannot_read(&failure);
                 if !matches!(halt, Halt::RemoteUnwell(_)) {
                     return Err(halt);
                 }
-                failed(expected, &failure.reason, verifying);
+                return self.not_read(expected, failure, verifying);
             }
+        }
+        Ok(())
+    }
+
+    /// Names a file that could not be read. One that is forbidden waits until another shows that it is not all.
+    fn not_read(
+        &mut self,
+        expected: &Expected,
+        failure: Failure,
+        verifying: &mut Verifying<'_>,
+    ) -> Result<(), Halt> {
+        if self.is_let_in || !is_forbidden(&failure) {
+            failed(&expected.path, &failure.reason, verifying);
+            return Ok(());
+        }
+        self.forbidden.push((expected.path.clone(), failure));
+        if self.forbidden.len() < FORBIDDEN_MAX { Ok(()) } else { self.judge_forbidden(verifying) }
+    }
+
+    /// Where nothing at all was given out, the remote does not let us in.
+    fn judge_forbidden(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
+        for (path, failure) in std::mem::take(&mut self.forbidden) {
+            if !self.is_let_in {
+                return Err(cannot_read(&Failure { class: FailureClass::Authentication, ..failure }));
+            }
+            failed(&path, &failure.reason, verifying);
         }
         Ok(())
     }
@@ -122,11 +160,22 @@ impl<'a> Contents<'a> {
         self.last.as_ref()
     }
 
-    /// Hashes what waits.
+    /// Hashes what waits, and judges what was forbidden.
     pub(super) fn finish(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
+        let hashed = self.hash_waiting(verifying);
+        worse_of(hashed, self.judge_forbidden(verifying))
+    }
+
+    fn hash_waiting(&mut self, verifying: &mut Verifying<'_>) -> Result<(), Halt> {
         self.check(verifying)?;
         self.fetch(verifying)?;
-        verifying.done.clone_from(&self.last);
+        if self.is_let_in {
+            self.judge_forbidden(verifying)?;
+        }
+        // A share goes on before what waits for its judgement.
+        if self.forbidden.is_empty() {
+            verifying.done.clone_from(&self.last);
+        }
         Ok(())
     }
 
@@ -140,17 +189,24 @@ impl<'a> Contents<'a> {
         }
         verifying.surroundings.halt_if_stopped()?;
         let files: Vec<_> = batch.iter().map(|expected| (expected.path.clone(), expected.digest)).collect();
-        let (mut others, mut unread) = (Vec::new(), Vec::new());
+        let (mut others, mut unread, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let mut is_let_in = false;
         let checked =
             self.way.session()?.check_content(&self.way.remote(None), &files, &mut |index, checked| {
+                is_let_in |= matches!(checked, Checked::Same | Checked::Other);
                 match checked {
                     Checked::Same => verifying.good(&batch[index].path, batch[index].size),
                     Checked::Other => others.push(index),
+                    Checked::Refused(failure) => refused.push((index, failure)),
                     Checked::NotRead | Checked::Silent => unread.push(index),
                 }
             });
+        self.is_let_in |= is_let_in;
         let ended = verifying.surroundings.halt_if_stopped().and_then(|()| {
-            checked.map_err(|failure| Halt::from_failure("reading files of the mirror", &failure))?;
+            checked.map_err(|failure| cannot_read(&failure))?;
+            for (index, failure) in refused {
+                self.not_read(&batch[index], failure, verifying)?;
+            }
             while let Some(&index) = others.last() {
                 self.read_through(&batch[index], verifying)?;
                 others.pop();
@@ -179,15 +235,16 @@ impl<'a> Contents<'a> {
             None => Download::new(self.way.session()?),
         };
         let observer = verifying.surroundings.observer;
-        let mut again = Vec::new();
+        let (mut again, mut forbidden, mut is_let_in) = (Vec::new(), Vec::new(), false);
         let fetched =
             download.fetch(&self.way.remote(None), scratch.path(), &paths, &mut |index, fetched| {
                 let expected = &batch[index];
                 match fetched {
                     Fetched::Arrived => {
+                        is_let_in = true;
                         match read_file(&root, &expected.path, false, observer) {
                             Ok(read) => compare(expected, read.stamp.size, read.digest, verifying),
-                            Err(error) => failed(expected, &error.to_string(), verifying),
+                            Err(error) => failed(&expected.path, &error.to_string(), verifying),
                         }
                         // Room for the next one; what stays goes with the folder.
                         let _ = std::fs::remove_file(expected.path.below(scratch.path()));
@@ -195,11 +252,16 @@ impl<'a> Contents<'a> {
                     Fetched::Absent => absent(expected, verifying),
                     // The hash that the remote keeps is not that of what it holds.
                     Fetched::Failed(failure) if is_corrupted(&failure) => again.push(index),
-                    Fetched::Failed(failure) => failed(expected, &failure.reason, verifying),
+                    Fetched::Failed(failure) if is_forbidden(&failure) => forbidden.push((index, failure)),
+                    Fetched::Failed(failure) => failed(&expected.path, &failure.reason, verifying),
                     Fetched::NotAttempted => {}
                 }
             });
         self.download = Some(download);
+        self.is_let_in |= is_let_in;
+        for (index, failure) in forbidden {
+            self.not_read(&batch[index], failure, verifying)?;
+        }
         verifying.surroundings.halt_if_stopped()?;
         fetched.map_err(|failure| Halt::from_failure("fetching files of the mirror", &failure))?;
         again.into_iter().try_for_each(|index| self.read_through(&batch[index], verifying))
@@ -222,7 +284,11 @@ fn absent(expected: &Expected, verifying: &mut Verifying<'_>) {
     verifying.find_wrong(&expected.path, Wrong::Missing, "listed by the remote, but not to be had");
 }
 
-fn failed(expected: &Expected, reason: &str, verifying: &mut Verifying<'_>) {
+fn cannot_read(failure: &Failure) -> Halt {
+    Halt::from_failure("reading files of the mirror", failure)
+}
+
+fn failed(path: &TreePath, reason: &str, verifying: &mut Verifying<'_>) {
     verifying.report.files_failed += 1;
-    verifying.find(&expected.path, &format!("it could not be fetched: {reason}"));
+    verifying.find(path, &format!("it could not be fetched: {reason}"));
 }
