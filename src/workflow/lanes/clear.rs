@@ -160,8 +160,16 @@ fn block_what_waits(run: &mut JobRun<'_>, path: &TreePath) {
 /// True when the folder was moved as a whole, with everything below it.
 fn clear_folder(run: &mut JobRun<'_>, change: &Change) -> Result<bool, Halt> {
     run.halt_without_room_for(run.whole_folder_requests())?;
-    if !run.mirror_has_folder(&change.path)? {
-        return Ok(false);
+    let patience = run.patience();
+    match run.mirror_has_folder(&change.path, &patience)? {
+        Ok(true) => {}
+        Ok(false) => return Ok(false),
+        Err(words) => {
+            let reason =
+                format!("the remote refuses to say whether a folder of that name lies there: {words}");
+            run.block(change.path.clone(), &reason);
+            return Ok(false);
+        }
     }
     let is_moved = run.trash_folder(&change.path)?;
     if !is_moved && run.has_real_folders()? {
