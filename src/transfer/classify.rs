@@ -31,6 +31,44 @@ pub fn is_forbidden(failure: &Failure) -> bool {
     failure.class == FailureClass::File && is_refused(&failure.reason)
 }
 
+/// What a remote may say of one path, and not of others: whether it does, only a look elsewhere tells.
+pub fn is_refusal(failure: &Failure) -> bool {
+    let reason = failure.reason.to_lowercase();
+    let is_remote = matches!(class_of(&reason), FailureClass::File | FailureClass::RemoteUnwell);
+    let is_pace = PACE.iter().any(|word| contains(&reason, word));
+    let is_said =
+        has_status(&reason) || ["permission denied", FOLDER_HERE].iter().any(|w| reason.contains(w));
+    is_remote && !is_pace && is_said
+}
+
+/// True for what time may mend: asked again after a wait, the remote may answer.
+pub fn may_pass(failure: &Failure) -> bool {
+    failure.class == FailureClass::RemoteUnwell && class_of(&failure.reason) == FailureClass::RemoteUnwell
+}
+
+/// Somebody answered, if only with an error: the remote is not away.
+pub fn is_answered(failure: &Failure) -> bool {
+    has_status(&failure.reason)
+}
+
+/// Said of a path at which a folder lies instead of a file.
+pub(crate) const FOLDER_HERE: &str = "is a directory not a file";
+
+/// Asking for single paths would be more of what they complain of.
+const PACE: [&str; 6] = ["429", "509", "slowdown", "rate limit", "ratelimit", "too many requests"];
+
+/// What servers answer with, but for 401 and 507, which have a class of their own.
+const STATUSES: [&str; 31] = [
+    "400", "402", "403", "404", "405", "406", "408", "409", "410", "411", "412", "413", "414", "415", "417",
+    "418", "421", "422", "423", "424", "425", "426", "428", "429", "431", "451", "500", "501", "502", "503",
+    "504",
+];
+const RARE_STATUSES: [&str; 5] = ["505", "506", "508", "509", "511"];
+
+fn has_status(text: &str) -> bool {
+    STATUSES.iter().chain(&RARE_STATUSES).any(|status| contains(text, status))
+}
+
 const LOCKED_CONFIGURATION: [&str; 3] =
     ["not allowed to ask for password", "unable to decrypt configuration", "couldn't decrypt configuration"];
 
@@ -184,6 +222,8 @@ pub(crate) fn class_of_all(text: &str) -> FailureClass {
         FailureClass::File if is_refused(text) => FailureClass::Authentication,
         // The last word of a command that did work on single files.
         FailureClass::File if is_about_a_file(text) => FailureClass::File,
+        // Whatever a server answers is not the fault of rclone.
+        FailureClass::File if has_status(text) => FailureClass::RemoteUnwell,
         FailureClass::File => FailureClass::Rclone,
         class => class,
     }
@@ -307,6 +347,11 @@ mod tests {
         }
         assert_eq!(class_of_all("couldn't do it: 403 Forbidden"), Authentication);
         assert_eq!(class_of_all("something new"), Rclone);
+        for status in ["400", "406", "409", "410", "412", "413", "415", "418", "422", "451", "501", "508"] {
+            let text = format!("Failed to lsjson: read metadata failed: fault: {status} Fault");
+            assert_eq!(class_of_all(&text), RemoteUnwell, "{text}");
+        }
+        assert_eq!(class_of_all("Failed to copy: Conflict: 409 Conflict"), File);
     }
 
     #[test]
@@ -340,6 +385,21 @@ mod tests {
         assert!(says("Failed to copy: Request Entity Too Large: 413 Request Entity Too Large"));
         assert!(!says("Failed to copy: open /srv/img_413.jpg: permission denied"));
         assert!(!says("Failed to copy: Forbidden: 403 Forbidden"));
+    }
+
+    #[test]
+    fn what_may_be_meant_for_one_path_is_told_from_what_is_said_to_all() {
+        let says = |text: &str| is_refusal(&failure(class_of_all(text), text));
+        for status in ["403 Forbidden", "409 Conflict", "423 Locked", "405 Not Allowed", "500 Oops"] {
+            assert!(says(&format!("Failed to lsjson: read metadata failed: {status}")), "{status}");
+        }
+        assert!(says("Failed to lsjson: is a directory not a file"));
+        for text in ["401 Unauthorized", "507 Insufficient Storage", "429 Too Many Requests", "EOF"] {
+            assert!(!says(&format!("Failed to lsjson: read metadata failed: {text}")), "{text}");
+        }
+        let passes = |text: &str| may_pass(&failure(class_of_all(text), text));
+        assert!(passes("read metadata failed: 423 Locked") && passes("connect: connection refused"));
+        assert!(!passes("read metadata failed: 409 Conflict") && !passes("403 Forbidden"));
     }
 
     #[test]

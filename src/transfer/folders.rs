@@ -70,6 +70,8 @@ pub enum Shown {
     Folder,
     /// A file.
     File,
+    /// The remote refuses to list the folder above, and answers elsewhere.
+    Refused,
 }
 
 /// The names in a listing.
@@ -153,18 +155,20 @@ impl Transfer<'_> {
         paths: &[TreePath],
     ) -> Result<BTreeMap<TreePath, Shown>, Failure> {
         let mut found = BTreeMap::new();
-        let mut listed: Option<(TreePath, BTreeMap<String, Shown>)> = None;
+        let mut listed: Option<(TreePath, Option<BTreeMap<String, Shown>>)> = None;
         for path in paths {
             let (Some(above), Some(name)) = (path.parent(), path.name()) else { continue };
             let Ok(line) = self.encoded(path) else { continue };
             if listed.as_ref().is_none_or(|(folder, _)| *folder != above) {
-                let names = shown_names(&self.list(place, &above)?.unwrap_or_default());
+                let answer = self.past_refusal(|transfer| transfer.list(place, &above))?;
+                let names = answer.ok().map(|entries| shown_names(&entries.unwrap_or_default()));
                 listed = Some((above, names));
             }
             let written = line.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
             let names = [name, written].map(String::from_utf8_lossy);
-            let shown = |(_, shown): &(_, BTreeMap<String, Shown>)| {
-                names.iter().find_map(|name| shown.get(name.as_ref()).copied())
+            let shown = |(_, shown): &(_, Option<BTreeMap<String, Shown>>)| match shown {
+                Some(shown) => names.iter().find_map(|name| shown.get(name.as_ref()).copied()),
+                None => Some(Shown::Refused),
             };
             if let Some(shown) = listed.as_ref().and_then(shown) {
                 found.insert(path.clone(), shown);

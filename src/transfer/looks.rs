@@ -45,7 +45,7 @@ pub struct Listed {
 }
 
 /// From the name in rclone's output to the index of the path and its list line.
-type Group = HashMap<String, (usize, Vec<u8>)>;
+pub(super) type Group = HashMap<String, (usize, Vec<u8>)>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -201,7 +201,7 @@ pub(crate) fn read_entries(output: &[u8]) -> serde_json::Result<Vec<JsonEntry>> 
     serde_json::from_str(&String::from_utf8_lossy(output))
 }
 
-fn halves(group: Group) -> [Group; 2] {
+pub(super) fn halves(group: Group) -> [Group; 2] {
     let half = group.len() / 2;
     let mut members = group.into_iter();
     let first = members.by_ref().take(half).collect();
@@ -298,14 +298,14 @@ impl Transfer<'_> {
     }
 
     /// The files that were shown: their places in the list of paths, and their sizes.
-    fn sizes_of(&self, finished: &Finished, group: &Group) -> Result<Vec<(usize, u64)>, Failure> {
+    pub(super) fn sizes_of(&self, finished: &Finished, group: &Group) -> Result<Vec<(usize, u64)>, Failure> {
         let entries = read_entries(&finished.output);
         let entries = self.session.understood(entries, &finished.output, "a list of files")?;
         let known = |entry: &JsonEntry| group.get(&as_logged(entry.path.as_bytes())).map(|&(index, _)| index);
         Ok(entries.iter().filter_map(|entry| Some((known(entry)?, entry.size().unwrap_or(0)))).collect())
     }
 
-    fn list_group(&self, folder: &str, group: &Group) -> Result<Finished, Failure> {
+    pub(super) fn list_group(&self, folder: &str, group: &Group) -> Result<Finished, Failure> {
         let mut arguments: Vec<OsString> = vec!["lsjson".into(), folder.into()];
         arguments.extend(["-R", "--files-only", "--no-modtime", "--no-mimetype"].map(OsString::from));
         arguments.extend(LIST.iter().map(OsString::from));
@@ -376,7 +376,7 @@ impl Transfer<'_> {
     }
 
     /// Lists that one rclone can take: no two lines that it would print alike.
-    fn groups(&self, paths: &[(TreePath, bool)]) -> Result<Vec<Group>, Failure> {
+    pub(super) fn groups(&self, paths: &[(TreePath, bool)]) -> Result<Vec<Group>, Failure> {
         let mut groups: Vec<Group> = Vec::new();
         for (index, (path, as_link)) in paths.iter().enumerate() {
             let line = list_line(self.session, path, *as_link).map_err(|reason| Failure {

@@ -24,6 +24,7 @@ mod listing;
 mod log_line;
 mod looks;
 mod names;
+mod narrowing;
 mod orphan;
 mod portable;
 mod process;
@@ -39,7 +40,10 @@ mod version;
 
 pub use any_answer::{listed_in, understood_by};
 pub use checksum::Checked;
-pub use classify::{is_corrupted, is_forbidden, is_locked_configuration, is_too_large, is_unknown_remote};
+pub use classify::{
+    is_answered, is_corrupted, is_forbidden, is_locked_configuration, is_refusal, is_too_large,
+    is_unknown_remote, may_pass,
+};
 pub use credentials::without_credentials;
 pub use destination::Destination;
 pub use download::{Download, Fetched};
@@ -50,6 +54,7 @@ pub use listing::ListedFile;
 pub use log_line::is_receipt;
 pub use looks::{Listed, Place, Seen};
 pub use names::{NameEncoding, NotCarried, as_logged as as_listed};
+pub use narrowing::Sight;
 pub use orphan::{ProcessMark, end_orphan};
 pub use portable::{Folding, RemoteKind, stored_bytes, too_long_for_rclone, wire_bytes};
 pub use process::{Control, StopSignal};

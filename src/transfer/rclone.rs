@@ -201,7 +201,7 @@ impl Finished {
 
     /// rclone says that a folder lies where a file was asked for.
     pub(crate) fn says_folder(&self) -> bool {
-        self.trouble.iter().any(|line| line.contains("is a directory not a file"))
+        self.trouble.iter().any(|line| line.contains(classify::FOLDER_HERE))
     }
 
     /// Why the whole command failed.

@@ -3,7 +3,13 @@
 //! By us and not by rclone, which either tries again at once or not at all: relays
 //! such as OpenList answer 405 or 423 to everything for a while, and want quiet.
 
-use crate::model::{FailureClass, Outcome};
+use super::halt::Halt;
+use super::options::Stop;
+use super::surroundings::{Surroundings, pause_for};
+use crate::model::{Failure, FailureClass, Outcome};
+use crate::observe::{Event, Observer};
+use crate::transfer::{Transfer, is_answered, may_pass};
+use std::time::{Duration, Instant};
 
 /// Before the second, the third and the fourth attempt.
 const WAITS_SECONDS: [u64; 3] = [2, 8, 30];
@@ -25,6 +31,83 @@ impl Backoff {
     /// Something worked: the remote is not that unwell.
     pub(super) fn reset(&mut self) {
         self.waited = 0;
+    }
+}
+
+/// Who waits when a question to the remote is not answered, and how long. Signals end a wait.
+#[derive(Clone, Copy)]
+pub(super) struct Patience<'a> {
+    sleep: &'a (dyn Fn(Duration) + Sync),
+    stop: &'a Stop,
+    observer: &'a dyn Observer,
+    /// No wait goes beyond it.
+    deadline: Option<Instant>,
+    /// A remote that is away is told at once: nothing was begun that hangs on it.
+    is_for_answers_only: bool,
+}
+
+impl<'a> Patience<'a> {
+    /// Waits for whatever may pass.
+    pub(super) fn until(surroundings: &Surroundings<'a>, deadline: Option<Instant>) -> Self {
+        let Surroundings { sleep, stop, observer, .. } = *surroundings;
+        Patience { sleep, stop, observer, deadline, is_for_answers_only: false }
+    }
+
+    /// Waits only while somebody answers, be it with an error.
+    pub(super) fn at_the_door(surroundings: &Surroundings<'a>, deadline: Option<Instant>) -> Self {
+        Patience { is_for_answers_only: true, ..Patience::until(surroundings, deadline) }
+    }
+
+    /// Waits for nothing.
+    pub(super) fn none(surroundings: &Surroundings<'a>) -> Self {
+        Patience::until(surroundings, Some(Instant::now()))
+    }
+
+    /// What `attempt` finds out while `doing` something that changes nothing on the remote.
+    ///
+    /// # Errors
+    /// When the remote refuses, or has not answered after all waits; when somebody asks us to stop.
+    pub(super) fn ask<T>(
+        &self,
+        doing: &str,
+        mut attempt: impl FnMut() -> Result<T, Failure>,
+    ) -> Result<T, Halt> {
+        let mut backoff = Backoff::default();
+        loop {
+            let failure = match attempt() {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let is_waited_for = may_pass(&failure) && (!self.is_for_answers_only || is_answered(&failure));
+            let wait_seconds = if is_waited_for { backoff.next_seconds() } else { None };
+            let Some(seconds) = wait_seconds.filter(|&seconds| self.has_time_for(seconds)) else {
+                return Err(Halt::from_failure(doing, &failure));
+            };
+            let text = format!("{doing}: {}; it is asked again in {seconds} seconds", failure.reason);
+            self.observer.event(&Event::Detail(&text));
+            pause_for(self.sleep, self.stop, Duration::from_secs(seconds))?;
+        }
+    }
+
+    /// As [`Patience::ask`] for many paths: after each wait the remote has to answer one small question first.
+    pub(super) fn look<T>(
+        &self,
+        doing: &str,
+        transfer: &Transfer<'_>,
+        look: impl Fn(&Transfer<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Halt> {
+        let mut is_first = true;
+        self.ask(doing, || {
+            if !std::mem::replace(&mut is_first, false) {
+                transfer.knock()?;
+            }
+            look(transfer)
+        })
+    }
+
+    fn has_time_for(&self, seconds: u64) -> bool {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        self.deadline.is_none_or(|deadline| end < deadline)
     }
 }
 

@@ -92,7 +92,7 @@ fn back_up_one(
     // Before what an interrupted run left open is looked for, at the wrong place.
     guards::job_is_the_same(job, &committed, options)?;
     if !options.dry_run {
-        recover::fold_interrupted(&mut committed, &connector)?;
+        recover::fold_interrupted(&mut committed, &connector, options.budget.deadline())?;
     }
 
     let store = PendingStore::new(&opened.scratch, surroundings.observer);

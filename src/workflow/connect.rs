@@ -1,6 +1,7 @@
 //! A way to the remote of one job: rclone, what the backend can do, and the
 //! places of the job.
 
+use super::backoff::Patience;
 use super::checks::{is_apart_behind_names, is_apart_from_source};
 use super::committed::Committed;
 use super::configuration::{Configuration, Job, Links};
@@ -12,7 +13,7 @@ use crate::disk::RealDisk;
 use crate::index::Facts;
 use crate::model::{BatchItem, Failure, RunId};
 use crate::transfer::{
-    Control, Features, Known, NameEncoding, Place, ProcessMark, Rclone, Remotes, Session, Transfer,
+    Control, Features, Known, NameEncoding, Place, ProcessMark, Rclone, Remotes, Session, Sight, Transfer,
     is_unknown_remote,
 };
 use std::cell::OnceCell;
@@ -201,16 +202,15 @@ pub(super) fn check_place_beside_bucket(job: &Job, features: &Features) -> Resul
 
 impl Connection<'_> {
     /// Which of the items lie at a place, as far as the remote says.
-    pub(super) fn look(&self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
-        Ok(self.sizes(place, items)?.into_iter().map(|size| size.is_some()).collect())
-    }
-
-    /// The sizes of those that lie there, in bytes, as far as the remote says.
-    pub(super) fn sizes(&self, place: Place, items: &[BatchItem]) -> Result<Vec<Option<u64>>, Halt> {
+    pub(super) fn look(
+        &self,
+        patience: &Patience<'_>,
+        place: Place,
+        items: &[BatchItem],
+    ) -> Result<Vec<Sight>, Halt> {
         let paths: Vec<_> = items.iter().map(|item| (item.path.clone(), item.as_link)).collect();
-        self.transfer
-            .look(place, &paths)
-            .map_err(|failure| Halt::from_failure("looking for files on the remote", &failure))
+        let look = |transfer: &Transfer<'_>| transfer.look_past_refusals(place, &paths);
+        patience.look("looking for files on the remote", &self.transfer, look)
     }
 }
 

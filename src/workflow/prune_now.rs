@@ -91,7 +91,7 @@ fn prune_one(
     guards::remote_is_the_same(job, &committed.docket.facts, &[])?;
     if !options.dry_run {
         recover::end_orphan(&opened.state)?;
-        recover::fold_interrupted(&mut committed, &connector)?;
+        recover::fold_interrupted(&mut committed, &connector, None)?;
     }
     let now = surroundings.now_seconds();
     let (expired, trouble) = expired_runs(&committed, job, now);

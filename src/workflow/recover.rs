@@ -4,6 +4,7 @@
 //! open is looked at once, and the run that follows sees the rest as it sees
 //! every other difference.
 
+use super::backoff::Patience;
 use super::committed::{CommitNote, Committed};
 use super::configuration::Job;
 use super::connect::{Connection, Connector, encoding_of, read_process_mark};
@@ -21,9 +22,10 @@ use crate::model::{
 };
 use crate::observe::{Event, Phase};
 use crate::plan::mirror_path;
-use crate::transfer::Place;
+use crate::transfer::{Place, Sight, Transfer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::time::Instant;
 
 /// Ends an rclone that outlived the run that started it: its late requests could
 /// hit what this run confirms.
@@ -41,15 +43,19 @@ pub(super) fn end_orphan(state: &StateDir) -> Result<(), Halt> {
 }
 
 /// Folds the journal of an interrupted run into the base.
-pub(super) fn fold_interrupted(committed: &mut Committed<'_>, connector: &Connector<'_>) -> Result<(), Halt> {
+pub(super) fn fold_interrupted(
+    committed: &mut Committed<'_>,
+    connector: &Connector<'_>,
+    deadline: Option<Instant>,
+) -> Result<(), Halt> {
     let (job, surroundings) = (connector.job, connector.surroundings);
     let Some(replay) = replay(&committed.state.journal_path()).map_err(Halt::fatal)? else {
         return Ok(());
     };
     let run = replay.header().run;
     let is_of_this_docket = replay.header().belongs_to == committed.docket_digest();
-    let mut folding =
-        Folding { committed, connector, job, surroundings, run, ledger: Ledger::default(), connection: None };
+    let (ledger, connection) = (Ledger::default(), None);
+    let mut folding = Folding { committed, connector, job, surroundings, run, deadline, ledger, connection };
     if is_of_this_docket {
         surroundings.observer.event(&Event::PhaseStarted(Phase::Recover));
         let mut doubts = folding.take_confirmed(&replay)?;
@@ -101,6 +107,7 @@ struct Folding<'r, 'a> {
     job: &'r Job,
     surroundings: &'r Surroundings<'r>,
     run: RunId,
+    deadline: Option<Instant>,
     ledger: Ledger,
     connection: Option<Connection<'r>>,
 }
@@ -277,7 +284,7 @@ impl<'r> Folding<'r, '_> {
             let deletions = std::mem::take(&mut doubts.deletions);
             let in_mirror = self.look(Place::Mirror, &deletions)?;
             for (item, in_mirror) in deletions.into_iter().zip(in_mirror) {
-                if !in_mirror {
+                if in_mirror == Sight::Nothing {
                     self.gone(&item);
                 }
             }
@@ -292,9 +299,14 @@ impl<'r> Folding<'r, '_> {
         let in_mirror = self.look(Place::Mirror, &moves)?;
         let in_trash = self.look(Place::Trash(self.run), &moves)?;
         for ((item, in_mirror), in_trash) in moves.iter().zip(in_mirror).zip(in_trash) {
-            // In the mirror: it stays known as held, and is moved again. In neither: the
+            // In the mirror: it stays known as held, and is moved again. In neither, or not to be told: the
             // next run finds no receipt for it, and settles that by its own rule.
-            if in_trash && !in_mirror {
+            let is_moved = match (in_mirror, in_trash) {
+                (Sight::Nothing, Sight::File(_)) => true,
+                (Sight::Refused(_), Sight::File(size)) => size == item.stamp.size,
+                _ => false,
+            };
+            if is_moved {
                 self.moved(item);
             }
         }
@@ -308,7 +320,8 @@ impl<'r> Folding<'r, '_> {
             return Ok(());
         }
         let in_trash = self.look(Place::Trash(self.run), &moves)?;
-        for item in moves.iter().zip(in_trash).filter(|(_, in_trash)| *in_trash).map(|(item, _)| item) {
+        // Refused, it is believed: the successor was begun only when the move was known.
+        for item in moves.iter().zip(in_trash).filter(|(_, seen)| seen.may_be_there()).map(|(item, _)| item) {
             self.ledger.moved_to_trash(moved_away(item));
             if self.ledger.state_of(&item.path).is_none() {
                 // Its successor stays a doubt.
@@ -325,15 +338,17 @@ impl<'r> Folding<'r, '_> {
         if uploads.is_empty() {
             return Ok(());
         }
+        let patience = Patience::at_the_door(self.surroundings, self.deadline);
         let connection = self.connection()?;
         let batch = Batch { lane: Lane::Upload, items: uploads };
         let mut same = if connection.features.hashes.is_empty() {
             vec![false; batch.items.len()]
         } else {
-            connection
-                .transfer
-                .compare_by_hash(&batch)
-                .map_err(|failure| Halt::from_failure("comparing what an interrupted run sent", &failure))?
+            let compare =
+                |transfer: &Transfer<'_>| transfer.past_refusal(|transfer| transfer.compare_by_hash(&batch));
+            patience
+                .look("comparing what an interrupted run sent", &connection.transfer, compare)?
+                .unwrap_or_else(|_| vec![false; batch.items.len()])
         };
         // Equal to what the source has now: that must still be what the journal tells of.
         for (item, same) in batch.items.iter().zip(&mut same) {
@@ -354,8 +369,9 @@ impl<'r> Folding<'r, '_> {
         Ok(())
     }
 
-    fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
-        self.connection()?.look(place, items)
+    fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<Sight>, Halt> {
+        let patience = Patience::at_the_door(self.surroundings, self.deadline);
+        self.connection()?.look(&patience, place, items)
     }
 
     fn connection(&mut self) -> Result<&mut Connection<'r>, Halt> {

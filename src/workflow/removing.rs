@@ -10,7 +10,7 @@ use super::views::Kept;
 use crate::model::{Batch, BatchItem, Lane, Outcome, OwnedEntry, RunId, TreePath};
 use crate::observe::Event;
 use crate::plan::mirror_path;
-use crate::transfer::{Place, Session, join};
+use crate::transfer::{Place, Session, Sight, join};
 
 impl JobRun<'_> {
     /// Deletes from the mirror by list.
@@ -27,11 +27,7 @@ impl JobRun<'_> {
                 backoff.reset();
             }
             let Some(seconds) = backoff.next_seconds() else {
-                for item in left {
-                    self.report.files_failed += 1;
-                    let reason = "it should have left the mirror and could not be deleted there; the next run tries again";
-                    self.unprotected(&item.path, reason);
-                }
+                left.iter().for_each(|item| self.report_not_deleted(item, ""));
                 return Ok(());
             };
             self.wait_for_remote(seconds, left.len())?;
@@ -56,16 +52,26 @@ impl JobRun<'_> {
         // A deletion without a receipt is mostly one of something that is not there any more.
         if !silent.is_empty() {
             let found = self.look(Place::Mirror, &silent)?;
-            for (item, is_there) in silent.into_iter().zip(found) {
-                if is_there {
-                    left.push(item);
-                } else {
-                    self.note_deleted(&item);
+            for (item, seen) in silent.into_iter().zip(found) {
+                match seen {
+                    Sight::File(_) => left.push(item),
+                    Sight::Nothing => self.note_deleted(&item),
+                    Sight::Refused(words) => {
+                        self.report_not_deleted(&item, &format!(": the remote refuses to show it: {words}"));
+                    }
                 }
             }
         }
         self.unresolved.clear();
         Ok(left)
+    }
+
+    fn report_not_deleted(&mut self, item: &BatchItem, why: &str) {
+        self.report.files_failed += 1;
+        let reason = format!(
+            "it should have left the mirror and could not be deleted there; the next run tries again{why}"
+        );
+        self.unprotected(&item.path, &reason);
     }
 
     fn note_deleted(&mut self, item: &BatchItem) {

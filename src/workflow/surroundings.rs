@@ -96,10 +96,7 @@ impl<'a> Surroundings<'a> {
 
     /// Ends the run when somebody asked for it.
     pub(super) fn halt_if_stopped(&self) -> Result<(), Halt> {
-        match self.stop.signal() {
-            None => Ok(()),
-            Some(signal) => Err(Halt::Interrupted { signal }),
-        }
+        halt_if_stopped(self.stop)
     }
 
     /// Waits, but not longer than until somebody asks us to stop.
@@ -109,13 +106,29 @@ impl<'a> Surroundings<'a> {
 
     /// The same, to the millisecond.
     pub(super) fn pause_for(&self, duration: Duration) -> Result<(), Halt> {
-        let mut left = duration;
-        while !left.is_zero() {
-            self.halt_if_stopped()?;
-            let piece = left.min(Duration::from_millis(100));
-            (self.sleep)(piece);
-            left -= piece;
-        }
-        Ok(())
+        pause_for(self.sleep, self.stop, duration)
+    }
+}
+
+/// As [`Surroundings::pause_for`], on any thread.
+pub(super) fn pause_for(
+    sleep: &(dyn Fn(Duration) + Sync),
+    stop: &Stop,
+    duration: Duration,
+) -> Result<(), Halt> {
+    let mut left = duration;
+    while !left.is_zero() {
+        halt_if_stopped(stop)?;
+        let piece = left.min(Duration::from_millis(100));
+        sleep(piece);
+        left -= piece;
+    }
+    Ok(())
+}
+
+fn halt_if_stopped(stop: &Stop) -> Result<(), Halt> {
+    match stop.signal() {
+        None => Ok(()),
+        Some(signal) => Err(Halt::Interrupted { signal }),
     }
 }

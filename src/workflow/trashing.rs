@@ -1,6 +1,6 @@
 //! Moving versions out of the mirror, and finding out where they went.
 
-use super::backoff::{self, Backoff};
+use super::backoff::{self, Backoff, Patience};
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::witnesses::{Denial, Denials, FOLDERS_ASKED_MAX, NO_TEXT};
@@ -9,7 +9,7 @@ use crate::model::{
     Batch, BatchItem, Change, EntryKind, Failure, FailureClass, Lane, Outcome, OwnedEntry, TreePath,
 };
 use crate::plan::mirror_path;
-use crate::transfer::{FolderMove, Place, Shown};
+use crate::transfer::{FolderMove, Place, Shown, Sight};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a version leaves the mirror.
@@ -44,7 +44,7 @@ impl Left {
     }
 }
 
-impl JobRun<'_> {
+impl<'a> JobRun<'a> {
     /// Moves versions from the mirror to the run's trash. Gives back the paths at
     /// which the mirror holds nothing any more.
     pub(super) fn trash(
@@ -143,21 +143,30 @@ impl JobRun<'_> {
         let run = remote.run;
         let is_bucket = remote.connection.features.bucket_based;
         let items: Vec<BatchItem> = silent.iter().map(|(item, _)| item.clone()).collect();
-        let in_mirror = self.sizes(Place::Mirror, &items)?;
-        let in_trash = self.sizes(Place::Trash(run), &items)?;
+        let in_mirror = self.look_for_moved(Place::Mirror, &items)?;
+        let in_trash = self.look_for_moved(Place::Trash(run), &items)?;
         let (mut left, mut lost, mut twice) = (Vec::new(), Vec::new(), Vec::new());
         for ((item, outcome), found) in silent.into_iter().zip(in_mirror.into_iter().zip(in_trash)) {
             match found {
-                (Some(mirror), Some(trash)) if is_bucket && mirror == trash => twice.push((item, outcome)),
+                // All of it is there: what the mirror may still have is a second copy.
+                (Sight::Refused(_), Sight::File(size)) if !is_bucket && size == item.stamp.size => {
+                    self.note_trashed(&item, cleared);
+                }
+                (Sight::Refused(words), _) | (_, Sight::Refused(words)) => {
+                    left.push(self.leave_refused(item, &words));
+                }
+                (Sight::File(mirror), Sight::File(trash)) if is_bucket && mirror == trash => {
+                    twice.push((item, outcome));
+                }
                 // A second move would remove the copy in the trash first. The next run moves it to a
                 // trash of its own.
-                (Some(_), Some(_)) => left.push(Left::new(item, outcome, false)),
-                (Some(_), None) => {
+                (Sight::File(_), Sight::File(_)) => left.push(Left::new(item, outcome, false)),
+                (Sight::File(_), Sight::Nothing) => {
                     let may_be_repeated = backoff::is_worth_waiting(&outcome);
                     left.push(Left::new(item, outcome, may_be_repeated));
                 }
-                (None, Some(_)) => self.note_trashed(&item, cleared),
-                (None, None) => lost.push(item),
+                (Sight::Nothing, Sight::File(_)) => self.note_trashed(&item, cleared),
+                (Sight::Nothing, Sight::Nothing) => lost.push(item),
             }
         }
         left.extend(self.finish_copied(twice, cleared)?);
@@ -181,23 +190,33 @@ impl JobRun<'_> {
         self.halt_if_hopeless("deleting from the mirror what was copied to the trash", &outcomes)?;
         let in_mirror = self.look(Place::Mirror, &batch.items)?;
         let mut left = Vec::new();
-        for ((item, outcome), is_there) in copied.into_iter().zip(in_mirror) {
-            if is_there {
-                left.push(Left::new(item, outcome, true));
-            } else {
-                self.note_trashed(&item, cleared);
+        for ((item, outcome), seen) in copied.into_iter().zip(in_mirror) {
+            match seen {
+                Sight::File(_) => left.push(Left::new(item, outcome, true)),
+                Sight::Nothing => self.note_trashed(&item, cleared),
+                Sight::Refused(words) => left.push(self.leave_refused(item, &words)),
             }
         }
         Ok(left)
     }
 
-    fn sizes(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<Option<u64>>, Halt> {
-        self.open_remote()?.connection.sizes(place, items)
+    /// Part of what a move costs.
+    fn look_for_moved(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<Sight>, Halt> {
+        let patience = self.patience();
+        self.open_remote()?.connection.look(&patience, place, items)
     }
 
-    pub(super) fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<bool>, Halt> {
+    pub(super) fn look(&mut self, place: Place, items: &[BatchItem]) -> Result<Vec<Sight>, Halt> {
         self.spend_on_looks(items.len() as u64);
-        self.open_remote()?.connection.look(place, items)
+        self.look_for_moved(place, items)
+    }
+
+    /// For questions of which nothing is lost when they are asked again. While it is not known where old versions
+    /// are, no deadline ends the waits: they would stay out of the mirror.
+    pub(super) fn patience(&self) -> Patience<'a> {
+        let is_ended_in_time = !self.is_within_pair && self.unresolved.is_empty();
+        let deadline = self.options.budget.deadline().filter(|_| is_ended_in_time);
+        Patience::until(self.surroundings, deadline)
     }
 
     /// Neither in the mirror nor in the trash. A remote that lies answers like
@@ -232,11 +251,7 @@ impl JobRun<'_> {
                 }
             }
             believed = rest;
-            if !believed.is_empty() && self.look(Place::Mirror, &believed)?.contains(&true) {
-                return Err(Halt::RemoteUnwell(
-                    "the remote shows files now that it denied a moment ago: nothing more is sent".into(),
-                ));
-            }
+            believed = self.still_hidden(believed, &mut left)?;
         }
         for item in believed {
             let is_hidden = self.may_be_hidden(&item.path)?;
@@ -258,6 +273,30 @@ impl JobRun<'_> {
             cleared.insert(item.path);
         }
         Ok(left)
+    }
+
+    /// Those that the remote denies a second time.
+    fn still_hidden(
+        &mut self,
+        believed: Vec<BatchItem>,
+        left: &mut Vec<Left>,
+    ) -> Result<Vec<BatchItem>, Halt> {
+        if believed.is_empty() {
+            return Ok(believed);
+        }
+        let mut hidden = Vec::new();
+        for (item, seen) in believed.clone().into_iter().zip(self.look(Place::Mirror, &believed)?) {
+            match seen {
+                Sight::Nothing => hidden.push(item),
+                Sight::Refused(words) => left.push(self.leave_refused(item, &words)),
+                Sight::File(_) => {
+                    return Err(Halt::RemoteUnwell(
+                        "the remote shows files now that it denied a moment ago: nothing more is sent".into(),
+                    ));
+                }
+            }
+        }
+        Ok(hidden)
     }
 
     /// Why a version that the remote does not show is not taken for gone.
@@ -310,14 +349,22 @@ impl JobRun<'_> {
         Left::new(item, Outcome::Failed(Failure { class, reason }), false)
     }
 
-    /// True when the mirror has a folder at `path`, empty or not.
-    pub(super) fn mirror_has_folder(&mut self, path: &TreePath) -> Result<bool, Halt> {
-        let remote = self.open_remote()?;
-        remote
-            .connection
-            .transfer
-            .has_folder(Place::Mirror, path)
-            .map_err(|failure| Halt::from_failure("looking for a folder on the mirror", &failure))
+    /// The remote refuses to say where it is, and answers for others: the next run has to look.
+    fn leave_refused(&mut self, item: BatchItem, words: &str) -> Left {
+        let reason = format!("the remote refuses to show it, so it can't be told where it is: {words}");
+        self.leave_denied(item, Denial::Unknown(reason))
+    }
+
+    /// True when the mirror has a folder at `path`, empty or not; `Err` within: it refuses to say, in these words.
+    pub(super) fn mirror_has_folder(
+        &mut self,
+        path: &TreePath,
+        patience: &Patience<'_>,
+    ) -> Result<Result<bool, String>, Halt> {
+        let transfer = &self.open_remote()?.connection.transfer;
+        patience.look("looking for a folder on the mirror", transfer, |transfer| {
+            transfer.past_refusal(|transfer| transfer.has_folder(Place::Mirror, path))
+        })
     }
 
     /// Which of these paths the mirror shows, and as what: by one listing of each folder above them.
@@ -327,12 +374,11 @@ impl JobRun<'_> {
         }
         let above: BTreeSet<TreePath> = paths.iter().filter_map(TreePath::parent).collect();
         self.spend_on_looks(above.len() as u64);
-        let remote = self.open_remote()?;
-        remote
-            .connection
-            .transfer
-            .shown_above(Place::Mirror, paths)
-            .map_err(|failure| Halt::from_failure("looking for folders on the mirror", &failure))
+        let patience = self.patience();
+        let transfer = &self.open_remote()?.connection.transfer;
+        patience.look("looking for folders on the mirror", transfer, |transfer| {
+            transfer.shown_above(Place::Mirror, paths)
+        })
     }
 
     /// Moves a whole folder to the run's trash. True when it is there now, and the caller
@@ -381,17 +427,20 @@ impl JobRun<'_> {
     /// A folder's move without a receipt is never repeated blindly: presence in
     /// the trash proves it, and what is still in the mirror, or not to be seen, goes file by file.
     fn look_for_folder(&mut self, path: &TreePath) -> Result<FolderSeen, Halt> {
-        let failed = |failure| Halt::from_failure("looking where a folder went", &failure);
+        let patience = Patience::until(self.surroundings, None);
         let remote = self.open_remote()?;
         let transfer = &remote.connection.transfer;
-        let in_mirror = transfer.has_folder(Place::Mirror, path).map_err(failed)?;
-        let in_trash = transfer.has_folder(Place::Trash(remote.run), path).map_err(failed)?;
-        match (in_mirror, in_trash) {
-            (true, false) => Ok(FolderSeen::Mirror),
-            (true, true) => Ok(FolderSeen::Both),
-            (false, true) => Ok(FolderSeen::Trash),
-            // Deleted there by somebody, or the remote lies: each file gets the looks that tell.
-            (false, false) => Ok(FolderSeen::Neither),
+        let seen_at = |place: Place| {
+            patience.look("looking where a folder went", transfer, |transfer| {
+                transfer.past_refusal(|transfer| transfer.has_folder(place, path))
+            })
+        };
+        match (seen_at(Place::Mirror)?, seen_at(Place::Trash(remote.run))?) {
+            (Ok(true), Ok(false)) => Ok(FolderSeen::Mirror),
+            (Ok(true), Ok(true)) => Ok(FolderSeen::Both),
+            (Ok(false), Ok(true)) => Ok(FolderSeen::Trash),
+            // Deleted there by somebody, or the remote lies, or refuses to say: each file gets the looks that tell.
+            (Ok(false), Ok(false)) | (Err(_), _) | (_, Err(_)) => Ok(FolderSeen::Neither),
         }
     }
 

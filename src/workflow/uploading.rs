@@ -1,6 +1,6 @@
 //! Sending files, and what the ledger learns from it.
 
-use super::backoff::{self, Backoff};
+use super::backoff::{self, Backoff, Patience};
 use super::figures;
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -175,9 +175,10 @@ impl JobRun<'_> {
             if !matches!(outcome, Outcome::Failed(_)) {
                 continue;
             }
-            match self.mirror_has_folder(&candidate.path) {
-                Ok(true) => any |= self.trash_folder(&candidate.path).map(|_| true)?,
-                Ok(false) => {}
+            let patience = Patience::none(self.surroundings);
+            match self.mirror_has_folder(&candidate.path, &patience) {
+                Ok(Ok(true)) => any |= self.trash_folder(&candidate.path).map(|_| true)?,
+                Ok(Ok(false) | Err(_)) => {}
                 // Then it is not a folder that is in the way.
                 Err(Halt::RemoteUnwell(_)) => break,
                 Err(halt) => return Err(halt),
@@ -222,15 +223,18 @@ impl JobRun<'_> {
             return Ok(BTreeSet::new());
         }
         let items: Vec<BatchItem> = unknown.iter().map(|candidate| item_to_send(candidate)).collect();
+        let patience = Patience::none(self.surroundings);
         let connection = &self.open_remote()?.connection;
         if connection.features.hashes.is_empty() {
-            connection.look(Place::Mirror, &items)?;
+            connection.look(&patience, Place::Mirror, &items)?;
             return Ok(BTreeSet::new());
         }
         let batch = Batch { lane: Lane::Upload, items };
-        let equal = connection.transfer.compare_by_hash(&batch).map_err(|failure| {
+        let compared = connection.transfer.past_refusal(|transfer| transfer.compare_by_hash(&batch));
+        let compared = compared.map_err(|failure| {
             Halt::from_failure("looking for files that were sent and got no answer", &failure)
         })?;
+        let Ok(equal) = compared else { return Ok(BTreeSet::new()) };
         let mut proven = BTreeSet::new();
         for ((candidate, item), is_equal) in unknown.into_iter().zip(&batch.items).zip(equal) {
             // Equal to what the source has now: that must still be what was read.

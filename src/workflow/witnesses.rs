@@ -21,7 +21,7 @@ use super::owner;
 use super::trashing::removal_item;
 use super::tree_walk::{Next, Selection, Visit, walk};
 use crate::model::{BatchItem, OwnedEntry, TreePath};
-use crate::transfer::Place;
+use crate::transfer::{Place, Sight};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Folders that are asked for a witness. What else is lost is not believed when one of them denies its own.
@@ -162,10 +162,10 @@ impl JobRun<'_> {
         }
         let items: Vec<BatchItem> = files.values().map(|item| (*item).clone()).collect();
         let shown = if items.is_empty() { Vec::new() } else { self.look(Place::Mirror, &items)? };
-        let is_any_shown = shown.contains(&true);
+        let is_any_shown = shown.iter().any(|seen| seen.is_shown());
         let mut hidden = BTreeSet::new();
-        for (path, is_shown) in files.into_keys().zip(shown) {
-            if !is_shown && !self.is_outvoted(path, &witnesses.lost)? {
+        for (path, seen) in files.into_keys().zip(shown) {
+            if !seen.is_shown() && !self.is_outvoted(path, &witnesses.lost)? {
                 hidden.insert(path);
             }
         }
@@ -204,7 +204,7 @@ impl JobRun<'_> {
                 None => break,
             }
         }
-        Ok(!others.is_empty() && self.look(Place::Mirror, &others)?.into_iter().all(|is_shown| is_shown))
+        Ok(!others.is_empty() && self.look(Place::Mirror, &others)?.iter().all(Sight::is_shown))
     }
 
     /// Why a folder is not believed.
@@ -223,7 +223,15 @@ impl JobRun<'_> {
             ))));
         }
         for folder in &asked.emptied {
-            if !self.mirror_has_folder(folder)? && self.is_listed_above(folder)? {
+            let patience = self.patience();
+            let is_there = match self.mirror_has_folder(folder, &patience)? {
+                Ok(is_there) => is_there,
+                Err(words) => {
+                    let reason = format!("the remote refuses to show the folder {folder}: {words}");
+                    return Ok(Some(Denial::Unknown(reason)));
+                }
+            };
+            if !is_there && self.is_listed_above(folder)? {
                 return Ok(Some(Denial::Lie(format!(
                     "the remote says that there is no folder {folder}, and lists it one level above"
                 ))));
@@ -244,14 +252,16 @@ impl JobRun<'_> {
         );
         let elsewhere = self.held_below(&TreePath::root(), &|path| !is_below_any(&denied, path))?;
         match elsewhere {
-            Some(item) => Ok(self.look(Place::Mirror, &[item])? == [true]),
+            Some(item) => Ok(self.look(Place::Mirror, &[item])?.iter().all(Sight::is_shown)),
             None => Ok(false),
         }
     }
 
     pub(super) fn is_listed_above(&mut self, folder: &TreePath) -> Result<bool, Halt> {
-        let remote = self.open_remote()?;
-        let failed = |failure| Halt::from_failure("looking for a folder on the mirror", &failure);
-        remote.connection.transfer.is_listed_above(Place::Mirror, folder).map_err(failed)
+        let patience = self.patience();
+        let transfer = &self.open_remote()?.connection.transfer;
+        patience.look("looking for a folder on the mirror", transfer, |transfer| {
+            transfer.is_listed_above(Place::Mirror, folder)
+        })
     }
 }

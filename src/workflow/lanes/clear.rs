@@ -160,16 +160,26 @@ fn block_what_waits(run: &mut JobRun<'_>, path: &TreePath) {
 /// True when the folder was moved as a whole, with everything below it.
 fn clear_folder(run: &mut JobRun<'_>, change: &Change) -> Result<bool, Halt> {
     run.halt_without_room_for(run.whole_folder_requests())?;
-    if !run.mirror_has_folder(&change.path)? {
-        let held_files = change.base.as_ref().map_or(0, |folder| run.views().files_below(folder));
-        if held_files > 0 && run.is_listed_above(&change.path)? {
-            run.block(
-                change.path.clone(),
-                "the remote says that there is no folder of that name, and lists it one level above; sent now, the \
-                 file would take its place",
-            );
+    let patience = run.patience();
+    match run.mirror_has_folder(&change.path, &patience)? {
+        Ok(true) => {}
+        Ok(false) => {
+            let held_files = change.base.as_ref().map_or(0, |folder| run.views().files_below(folder));
+            if held_files > 0 && run.is_listed_above(&change.path)? {
+                run.block(
+                    change.path.clone(),
+                    "the remote says that there is no folder of that name, and lists it one level above; sent now, \
+                     the file would take its place",
+                );
+            }
+            return Ok(false);
         }
-        return Ok(false);
+        Err(words) => {
+            let reason =
+                format!("the remote refuses to say whether a folder of that name lies there: {words}");
+            run.block(change.path.clone(), &reason);
+            return Ok(false);
+        }
     }
     let is_moved = run.trash_folder(&change.path)?;
     if !is_moved && run.has_real_folders()? {

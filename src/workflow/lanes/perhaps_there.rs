@@ -59,6 +59,10 @@ impl PerhapsThere {
         paths.sort_by_cached_key(TreePath::parent);
         let shown = run.shown_on_mirror(&paths)?;
         let is_shown = |path: &&TreePath, kind: Shown| shown.get(*path) == Some(&kind);
+        for path in paths.iter().filter(|path| is_shown(path, Shown::Refused)) {
+            let reason = "the remote refuses to list the folder above, and it can't be told what lies there";
+            run.block(path.clone(), reason);
+        }
         for path in here.iter().filter(|path| is_shown(path, Shown::Folder)) {
             run.block(
                 path.clone(),
