@@ -142,3 +142,39 @@ fn a_file_that_becomes_a_pipe_before_it_is_opened_holds_nobody_up() {
         assert_eq!(finished.number("files_unprotected"), 1, "{finished}");
     }
 }
+
+#[test]
+fn a_credential_in_the_place_of_a_mirror_is_shown_by_no_command() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    world.write("file", "x");
+    let told = |arguments: &[&str]| {
+        let told = world.program.run(arguments).to_string();
+        assert!(!told.contains("s3cret"), "{arguments:?}: {told}");
+        told
+    };
+    let written = |remote: &str| {
+        let text = world.configuration.text().replace("\"remote:backup/", &format!("\"{remote}:backup/"));
+        fs::write(world.root().join("config.toml"), text).unwrap();
+    };
+    written("remote,bearer_token=s3cret");
+    world.write("../remote/backup/photos/foreign", "in the way");
+    assert!(told(&["-vvv", "backup"]).contains("bearer_token=***"));
+    assert!(told(&["backup", "--accept", "nonempty-remote"]).contains("exit code 0"));
+    for json in [&[][..], &["--json"]] {
+        assert!(told(&[json, &["doctor"]].concat()).contains("bearer_token=***:backup/photos answers"));
+    }
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.fail(|_| Some(Fault::Status(401)));
+    told(&["doctor"]);
+    proxy.fail(|_| None);
+    written("remote,bearer_token=s3cret2");
+    for command in [&["plan"][..], &["status"], &["config", "show"], &["verify", "--source"]] {
+        told(command);
+    }
+    fs::write(
+        world.root().join("config.toml"),
+        world.configuration.text().replace("remote:", ":local,token=s3cret:"),
+    )
+    .unwrap();
+    assert!(told(&["config", "validate"]).contains("token=***"));
+}
