@@ -89,6 +89,24 @@ fn an_encrypted_configuration_without_its_password_is_a_matter_of_configuration(
 }
 
 #[test]
+fn a_restore_with_an_encrypted_configuration_and_no_password_says_so_once() {
+    for rclone in Rclone::BOTH {
+        let world = World::served(Protocol::Webdav, rclone);
+        for name in ["one", "two", "three"] {
+            world.write(name, name);
+        }
+        world.backup(&[]).expect(0);
+        let locked =
+            format!("# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\n{}\n", "A".repeat(100));
+        fs::write(&world.rclone_configuration.path, locked).unwrap();
+        let there = world.root().join("restored");
+        let told = world.program.run(&["restore", "--to", there.to_str().unwrap()]).expect(2);
+        let told = told.says("RCLONE_CONFIG_PASS").to_string();
+        assert_eq!(told.matches("configuration is encrypted").count(), 1, "{told}");
+    }
+}
+
+#[test]
 fn of_garbage_in_the_place_of_a_version_the_beginning_is_told() {
     let mut world = World::local(Rclone::Current);
     world.write("file", "x");

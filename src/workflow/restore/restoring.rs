@@ -300,14 +300,20 @@ impl<'a> Restoring<'a> {
         let paths: Vec<(TreePath, u64)> =
             waiting.files.iter().map(|wanted| (wanted.path.clone(), wanted.size)).collect();
         let remote = self.way.remote(place);
-        let fetched = download.fetch(&remote, &staging, &paths, &mut |index, fetched| {
-            self.settle(&waiting.files[index], fetched, &staged);
+        let mut locked = None;
+        let fetched = download.fetch(&remote, &staging, &paths, &mut |index, fetched| match fetched {
+            // Of no file in particular: to be said once, and as what it is.
+            Fetched::Failed(failure) if is_of_configuration(&failure) => drop(locked.get_or_insert(failure)),
+            fetched => self.settle(&waiting.files[index], fetched, &staged),
         });
         self.download = Some(download);
         if let Some(destination) = &mut self.destination {
             destination.clear_staging().map_err(cannot)?;
         }
         self.way.surroundings.halt_if_stopped()?;
+        if let Some(failure) = locked {
+            return Err(Halt::from_failure("rclone cannot be used", &failure));
+        }
         fetched.map_err(|failure: Failure| Halt::from_failure("fetching files", &failure))
     }
 
@@ -418,4 +424,9 @@ impl<'a> Restoring<'a> {
         }
         Ok(())
     }
+}
+
+/// rclone cannot even read its own configuration.
+fn is_of_configuration(failure: &Failure) -> bool {
+    matches!(Halt::from_failure("", failure), Halt::Configuration(_))
 }
