@@ -67,6 +67,37 @@ fn a_budget_of_bytes_stops_between_files_small_ones_first() {
 }
 
 #[test]
+fn where_a_budget_will_not_do_files_far_below_a_mebibyte_go_before_those_just_below() {
+    let plant_sizes = |world: &World| {
+        for file in 0..6 {
+            fs::write(world.source().join(format!("a{file}")), vec![1; 1_000_000]).unwrap();
+            fs::write(world.source().join(format!("b{file}")), vec![2; 100_000]).unwrap();
+        }
+        for file in 0..40 {
+            fs::write(world.source().join(format!("c{file}")), vec![3; 1_000]).unwrap();
+        }
+    };
+    let count = |world: &World, letter: &str| {
+        let names = fs::read_dir(world.mirror()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with(letter)).count()
+    };
+    let world = World::local(Rclone::Current);
+    plant_sizes(&world);
+    let planned = world.program.run(&["--json", "plan", "--max-transfer", "2700000"]);
+    assert_eq!(left(&planned.summary(), "files_upload"), 4, "{planned}");
+    let finished = world.backup(&["--max-transfer", "2700000"]).expect(4);
+    assert_eq!(["a", "b", "c"].map(|letter| count(&world, letter)), [2, 6, 40], "{finished}");
+
+    // Where all of it goes, all of it goes together.
+    let world = World::local(Rclone::Current);
+    plant_sizes(&world);
+    world.backup(&["--max-transfer", "100M"]).expect(0);
+    let sent = world.rclone_calls().iter().filter(|call| call.contains("--files-from")).count();
+    assert_eq!(sent, 1, "{:#?}", world.rclone_calls());
+    world.assert_mirror_equals_source();
+}
+
+#[test]
 fn a_budget_of_time_ends_a_batch_between_two_files_with_both_rclones() {
     for rclone in Rclone::BOTH {
         let mut world = World::local(rclone);

@@ -471,6 +471,9 @@ fn a_full_remote_says_how_much_is_still_to_go_up() {
     let (scenario, report, slept) = refused(Fault::Status(507));
     let JobOutcome::RemoteFull { reason } = &report.outcome else { panic!("{report:?}") };
     assert!(reason.contains("Still to go up") && reason.contains("files"), "{reason}");
+    let left = report.left.as_ref().unwrap();
+    let told = format!("Still to go up: {} files, ", left.uploads);
+    assert!(left.uploads > 0 && reason.contains(&told), "{left:?}: {reason}");
     assert_eq!(slept, Duration::ZERO, "waiting makes no room");
     let uploads = scenario.world.proxy.as_ref().unwrap().count("PUT");
     assert!(uploads <= 25, "{uploads} uploads to a full remote");

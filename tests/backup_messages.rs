@@ -89,6 +89,24 @@ fn an_encrypted_configuration_without_its_password_is_a_matter_of_configuration(
 }
 
 #[test]
+fn a_restore_with_an_encrypted_configuration_and_no_password_says_so_once() {
+    for rclone in Rclone::BOTH {
+        let world = World::served(Protocol::Webdav, rclone);
+        for name in ["one", "two", "three"] {
+            world.write(name, name);
+        }
+        world.backup(&[]).expect(0);
+        let locked =
+            format!("# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\n{}\n", "A".repeat(100));
+        fs::write(&world.rclone_configuration.path, locked).unwrap();
+        let there = world.root().join("restored");
+        let told = world.program.run(&["restore", "--to", there.to_str().unwrap()]).expect(2);
+        let told = told.says("RCLONE_CONFIG_PASS").to_string();
+        assert_eq!(told.matches("configuration is encrypted").count(), 1, "{told}");
+    }
+}
+
+#[test]
 fn of_garbage_in_the_place_of_a_version_the_beginning_is_told() {
     let mut world = World::local(Rclone::Current);
     world.write("file", "x");
@@ -141,4 +159,40 @@ fn a_file_that_becomes_a_pipe_before_it_is_opened_holds_nobody_up() {
         assert_eq!(finished.number("files_uploaded"), 2, "{finished}");
         assert_eq!(finished.number("files_unprotected"), 1, "{finished}");
     }
+}
+
+#[test]
+fn a_credential_in_the_place_of_a_mirror_is_shown_by_no_command() {
+    let world = World::served(Protocol::Webdav, Rclone::Current);
+    world.write("file", "x");
+    let told = |arguments: &[&str]| {
+        let told = world.program.run(arguments).to_string();
+        assert!(!told.contains("s3cret"), "{arguments:?}: {told}");
+        told
+    };
+    let written = |remote: &str| {
+        let text = world.configuration.text().replace("\"remote:backup/", &format!("\"{remote}:backup/"));
+        fs::write(world.root().join("config.toml"), text).unwrap();
+    };
+    written("remote,bearer_token=s3cret");
+    world.write("../remote/backup/photos/foreign", "in the way");
+    assert!(told(&["-vvv", "backup"]).contains("bearer_token=***"));
+    assert!(told(&["backup", "--accept", "nonempty-remote"]).contains("exit code 0"));
+    for json in [&[][..], &["--json"]] {
+        assert!(told(&[json, &["doctor"]].concat()).contains("bearer_token=***:backup/photos answers"));
+    }
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.fail(|_| Some(Fault::Status(401)));
+    told(&["doctor"]);
+    proxy.fail(|_| None);
+    written("remote,bearer_token=s3cret2");
+    for command in [&["plan"][..], &["status"], &["config", "show"], &["verify", "--source"]] {
+        told(command);
+    }
+    fs::write(
+        world.root().join("config.toml"),
+        world.configuration.text().replace("remote:", ":local,token=s3cret:"),
+    )
+    .unwrap();
+    assert!(told(&["config", "validate"]).contains("token=***"));
 }

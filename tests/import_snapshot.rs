@@ -103,6 +103,31 @@ fn a_last_check_in_the_future_is_none() {
 }
 
 #[test]
+fn a_line_that_is_left_out_is_named_whatever_is_wrong_with_it_and_progress_names_the_job() {
+    let world = World::local(Rclone::Current);
+    fs::create_dir(world.source().join("folder")).unwrap();
+    fs::write(world.source().join("folder/file"), "x").unwrap();
+    world.copy_with_plain_rclone();
+    let file = snapshot(&world);
+    let lines = [b"folder|3|1.0\nno line\n", fs::read(&file).unwrap().as_slice()].concat();
+    fs::write(&file, lines).unwrap();
+    let imported = import(&world, &file, &["--dry-run"]).expect(0);
+    let summary = imported.summary();
+    assert_eq!(summary["lines_left_out"], 2, "{imported}");
+    let texts: Vec<(u64, &str)> = (summary["left_out"].as_array().unwrap().iter())
+        .map(|left| (left["line"].as_u64().unwrap(), left["text"].as_str().unwrap()))
+        .collect();
+    assert_eq!(texts, [(2, "no line"), (1, "folder (a file, and other lines lie in it)")]);
+    for status in imported.messages("status") {
+        assert_eq!(status["job"], JOB, "{imported}");
+    }
+    let path = file.to_str().unwrap();
+    let told = world.program.run(&["import", "snapshot", path, "--job", JOB, "-n"]).expect(0);
+    let told = told.says("line 1: folder (a file").says("line 2: no line");
+    assert!(!told.to_string().contains("\n: scanning"), "{told}");
+}
+
+#[test]
 fn a_name_with_a_newline_which_the_script_broke_in_two_is_put_together_again() {
     let world = World::local(Rclone::Current);
     plant(&world, 20);

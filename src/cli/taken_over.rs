@@ -108,6 +108,9 @@ fn put_names(text: &mut String, named: &Named, output: &Output) {
 
 fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
     let paths = |named: &Named| path_objects(&named.first);
+    let left_out: Vec<Value> = (taken.not_understood.iter())
+        .map(|(line, text)| json!({ "line": (*line > 0).then_some(line), "text": text }))
+        .collect();
     json!({
         "message_type": "summary",
         "job": taken.job,
@@ -128,6 +131,7 @@ fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
         "files_with_odd_names": taken.odd_names.total,
         "odd_names": paths(&taken.odd_names),
         "lines_left_out": taken.not_understood_total,
+        "left_out": left_out,
         "files_unreadable": taken.files_unreadable,
         "last_check_seconds": taken.last_check_seconds,
         "exit_code": status.code(),

@@ -17,7 +17,7 @@ pub struct Patience {
     pub attempt: Duration,
     /// Between two attempts.
     pub pause: Duration,
-    /// The longest pause that a server may ask for; beyond it there is no second attempt.
+    /// The longest pause that a server gets, however long it asks for.
     pub pause_max: Duration,
 }
 
@@ -180,10 +180,10 @@ impl Running {
                 let _ = tell.send(Attempted::Failed(trouble.reason));
                 let pause = match trouble.again {
                     Again::AsUsual => patience.pause,
-                    Again::After(pause) => pause,
+                    Again::After(pause) => pause.min(patience.pause_max),
                     Again::Never => return,
                 };
-                if is_last || pause > patience.pause_max {
+                if is_last {
                     return;
                 }
                 std::thread::sleep(pause);
@@ -248,11 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_asks_for_too_long_a_pause_is_not_asked_again() {
+    fn a_server_that_asks_for_a_long_pause_gets_the_longest_and_is_asked_once_more() {
         let ask =
             |seconds| Trouble { reason: "slow".into(), again: Again::After(Duration::from_secs(seconds)) };
         assert_eq!(tried(move |_| Err(ask(0))).1, 2);
-        assert_eq!(tried(move |_| Err(ask(3_600))).1, 1);
+        let begun = std::time::Instant::now();
+        assert_eq!(tried(move |_| Err(ask(3_600))).1, 2);
+        assert!(begun.elapsed() >= PATIENCE.pause_max);
     }
 
     #[test]

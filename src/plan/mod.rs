@@ -18,5 +18,5 @@ mod tally;
 pub use classify::{Classifier, Decision, Policy, Removal, Upload, mirror_path, path_of_link};
 pub use forecast::{Manner, RequestCosts, forecast_requests};
 pub use limits::{Limit, LimitExceeded, MINIMUM_KNOWN_FILES};
-pub use pack::{Budget, Packer, SizeClass};
+pub use pack::{Budget, Packer, SizeClass, rounds};
 pub use tally::Tally;

@@ -16,6 +16,7 @@ use super::take_over::{Claimed, ClaimedTime, Verdict, put_in_order};
 use crate::diff::{Equality, diff};
 use crate::index::find;
 use crate::model::{EntryFlags, EntryKind, TreePath};
+use crate::observe::Event;
 use crate::plan::path_of_link;
 use crate::transfer::{ListedFile, NameEncoding};
 use std::collections::{HashMap, HashSet};
@@ -30,6 +31,7 @@ pub fn adopt(
     options: &ImportOptions,
     surroundings: &Surroundings<'_>,
 ) -> TakenOver {
+    surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = TakenOver::new(job, options.dry_run);
     if let Err(halt) = adopt_mirror(configuration, job, options, surroundings, &mut report) {
         report.outcome = JobOutcome::from(halt);
@@ -63,7 +65,7 @@ fn adopt_mirror(
     };
     let looked = look_at_source(configuration, job, surroundings, &opened, &connector, report)?;
     let mut claimed = list_mirror(job, &connection, encoding, &looked, report)?;
-    report.not_understood_total += put_in_order(&mut claimed);
+    report.leave_out_folders(&put_in_order(&mut claimed));
     if !options.size_only && !connection.features.hashes.is_empty() {
         compare_by_hash(job, &connection, &looked, surroundings, &mut claimed, report)?;
     }
@@ -141,12 +143,7 @@ fn list_mirror(
         let path = file.path().or_else(|| no_text.get(&file.line).cloned());
         match (path, file.size) {
             (Some(path), Some(size)) => claimed.push(claim(job, looked, path, size)),
-            _ => {
-                report.not_understood_total += 1;
-                if report.not_understood.len() < 20 {
-                    report.not_understood.push((0, file.line));
-                }
-            }
+            _ => report.leave_out(0, || file.line),
         }
     };
     let found = connection
@@ -164,7 +161,8 @@ fn list_mirror(
 }
 
 fn claim(job: &Job, looked: &Looked<'_>, path: TreePath, size: u64) -> Claimed {
-    let whole = Claimed { path, size, time: ClaimedTime::Unknown, as_link: false, has_other_content: false };
+    let whole =
+        Claimed { line: 0, path, size, time: ClaimedTime::Unknown, as_link: false, has_other_content: false };
     let Some(path) = path_of_link(&whole.path).filter(|_| job.links == Links::Upload) else { return whole };
     let is_link = find(&looked.pending, &path).ok().flatten().is_some_and(|entry| {
         entry.flags.contains(EntryFlags::UPLOADED_LINK)

@@ -1,7 +1,7 @@
 //! The recipe `doctor`: what would go wrong, before it does. Changes nothing; asks
 //! each remote for one folder.
 
-use super::configuration::{Configuration, Job};
+use super::configuration::{Configuration, Job, mask_remote};
 use super::connect::{check_place_beside_bucket, control_without_record};
 use super::figures;
 use super::halt::Halt;
@@ -140,10 +140,11 @@ fn source(job: &Job) -> Diagnosis {
 
 fn remote(job: &Job, session: &Session<'_>) -> Vec<Diagnosis> {
     let remote = job.remote.to_string();
+    let shown = mask_remote(&remote);
     let features = match session.features(&remote) {
         Ok(features) => features,
         Err(failure) => {
-            let halt = Halt::from_failure(&format!("rclone can't use the remote {remote:?}"), &failure);
+            let halt = Halt::from_failure(&format!("rclone can't use the remote {shown:?}"), &failure);
             return vec![bad(Some(job), "remote", halt)];
         }
     };
@@ -157,14 +158,14 @@ fn remote(job: &Job, session: &Session<'_>) -> Vec<Diagnosis> {
     }
     all.push(match session.list_folder(&remote) {
         Ok(Some(names)) => {
-            let finding = format!("{remote} answers; {} names at its top", names.len());
+            let finding = format!("{shown} answers; {} names at its top", names.len());
             diagnosis(Some(job), "remote", finding, Condition::Good)
         }
         Ok(None) => {
-            let finding = format!("{remote} answers, and is not there yet: the first backup makes it");
+            let finding = format!("{shown} answers, and is not there yet: the first backup makes it");
             diagnosis(Some(job), "remote", finding, Condition::Good)
         }
-        Err(failure) => bad(Some(job), "remote", Halt::from_failure(&format!("listing {remote}"), &failure)),
+        Err(failure) => bad(Some(job), "remote", Halt::from_failure(&format!("listing {shown}"), &failure)),
     });
     all
 }

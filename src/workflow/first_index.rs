@@ -79,7 +79,7 @@ pub struct TakenOver {
     pub odd_names: Named,
     /// On the mirror, and unknown to the source: left alone (`adopt` only).
     pub surplus: Named,
-    /// Lines that could not be understood: number and text of the first ones.
+    /// Lines that cannot be a file below the source: number (0: none) and text of the first ones.
     pub not_understood: Vec<(u64, String)>,
     /// How many such lines there are.
     pub not_understood_total: u64,
@@ -91,7 +91,25 @@ pub struct TakenOver {
     pub outcome: JobOutcome,
 }
 
+/// Lines that are shown when they can't be understood.
+const LEFT_OUT_SHOWN_MAX: usize = 20;
+
 impl TakenOver {
+    /// Counts a line that is left out, and names it if it is one of the first.
+    pub(super) fn leave_out(&mut self, line: u64, text: impl FnOnce() -> String) {
+        self.not_understood_total += 1;
+        if self.not_understood.len() < LEFT_OUT_SHOWN_MAX {
+            self.not_understood.push((line, text()));
+        }
+    }
+
+    /// The same, of files that others are said to lie in.
+    pub(super) fn leave_out_folders(&mut self, dropped: &[(u64, TreePath)]) {
+        for (line, path) in dropped {
+            self.leave_out(*line, || format!("{path} (a file, and other lines lie in it)"));
+        }
+    }
+
     pub(super) fn new(job: &Job, dry_run: bool) -> Self {
         TakenOver {
             job: job.name.clone(),

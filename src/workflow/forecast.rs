@@ -5,7 +5,8 @@ use super::job_run::JobRun;
 use super::lanes::{PAIR_FILES_MAX, REMOVAL_FILES_MAX};
 use super::report::Forecast;
 use crate::observe::Event;
-use crate::plan::{Manner, RequestCosts, Tally, forecast_requests};
+use crate::plan::{Manner, RequestCosts, SizeClass, Tally, forecast_requests};
+use std::ops::RangeInclusive;
 
 /// Requests of one rclone beside those for files and folders. One or two were counted; a listing
 /// of a place that is not there takes another, and old versions look twice.
@@ -97,10 +98,12 @@ fn processes_expected(run: &JobRun<'_>, tally: &Tally, is_first: bool) -> u64 {
     // Links go in a process of their own.
     let waves = if run.job.links == Links::Upload { 2 } else { 1 };
     let with_folders = |folders: u64| u64::from(folders > 0);
-    let uploads: u64 = (tally.new_files.iter().zip(&tally.new_bytes))
-        .filter(|(files, _)| **files > 0)
-        .map(|(files, bytes)| files.div_ceil(files_of(budget.files_max)) + bytes / budget.bytes_max)
-        .sum();
+    let uploads_of = |classes: RangeInclusive<SizeClass>| {
+        let (first, last) = (*classes.start() as usize, *classes.end() as usize);
+        let sum = |of: &[u64; SizeClass::COUNT]| of[first..=last].iter().sum::<u64>();
+        sum(&tally.new_files).div_ceil(files_of(budget.files_max)) + sum(&tally.new_bytes) / budget.bytes_max
+    };
+    let uploads: u64 = run.rounds(tally).into_iter().map(uploads_of).sum();
     let replaced = tally.changed_files + tally.suspect_files + tally.returning_files;
     let pairs = replaced.div_ceil(files_of(PAIR_FILES_MAX));
     let removed = (tally.removed_files - tally.moved_whole_files).div_ceil(files_of(REMOVAL_FILES_MAX));

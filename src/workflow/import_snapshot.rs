@@ -11,6 +11,7 @@ use super::halt::Halt;
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
 use super::take_over::put_in_order;
+use crate::observe::Event;
 use crate::transfer::NameEncoding;
 
 /// Makes the first index of `job` from the snapshot that the script wrote.
@@ -23,6 +24,7 @@ pub fn import_snapshot(
     options: &ImportOptions,
     surroundings: &Surroundings<'_>,
 ) -> TakenOver {
+    surroundings.observer.event(&Event::JobStarted { job: &job.name });
     let mut report = TakenOver::new(job, options.dry_run);
     if let Err(halt) = import(configuration, job, snapshot, surroundings, &mut report) {
         report.outcome = JobOutcome::from(halt);
@@ -39,7 +41,7 @@ fn import(
 ) -> Result<(), Halt> {
     let (opened, connector) = open_unclaimed(configuration, job, surroundings, report.dry_run)?;
     let mut claimed = lines::read(snapshot, job, report)?;
-    report.not_understood_total += put_in_order(&mut claimed);
+    report.leave_out_folders(&put_in_order(&mut claimed));
     if claimed.is_empty() {
         return Err(Halt::Configuration(format!(
             "{} names no file below {}; is it the snapshot of this job?",

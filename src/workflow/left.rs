@@ -22,9 +22,13 @@ pub(super) fn settle(run: &mut JobRun<'_>, driven: Result<(), Halt>) -> Result<(
         // Why the run ended is worth more than what it left, but for a damaged index.
         Err(halt) => return worse_of(driven, Err(halt)),
     };
-    let Counted { left, all_uploads, all_bytes } = counted;
+    let Counted { mut left, all_uploads, all_bytes } = counted;
     let uploads = left.uploads;
     let is_nothing = uploads + left.removals == 0 && run.report.unprotected.total == 0;
+    if !matches!(driven, Ok(()) | Err(Halt::BudgetSpent(_))) {
+        // The next run has those to send that failed, too, and the message of the end counts them.
+        (left.uploads, left.upload_bytes) = (all_uploads, all_bytes);
+    }
     run.report.left = Some(left);
     match driven {
         Err(Halt::BudgetSpent(_)) if is_nothing => Ok(()),

@@ -5,6 +5,7 @@
 //! mirror and the last run; each changing run reads the newest and writes the
 //! next. A new name each time, because nothing is ever overwritten in place.
 
+use super::configuration::mask_remote;
 use super::halt::Halt;
 use super::options::Guard;
 use crate::index::Facts;
@@ -64,7 +65,7 @@ pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt>
             "the owner file {}/owner-{known} is not there. Either the remote does not answer as it should, or \
              `companion` is not what it was at the last run, or somebody removed the file: nothing is sent. If the \
              mirror is known to be whole, run once with --accept foreign-writer",
-            belief.companion
+            mask_remote(&belief.companion)
         ))),
         (known, newest) => {
             let owner = match owner {
@@ -109,7 +110,8 @@ pub(super) fn find(session: &Session<'_>, companion: &str) -> Result<Option<Owne
     for (at, byte) in mirror_id.iter_mut().enumerate() {
         *byte = digit(at).ok_or_else(|| {
             Halt::RemoteUnwell(format!(
-                "the owner file {companion}/owner-{sequence} names no mirror: nothing is taken over"
+                "the owner file {}/owner-{sequence} names no mirror: nothing is taken over",
+                mask_remote(companion)
             ))
         })?;
     }
@@ -165,8 +167,9 @@ fn read(session: &Session<'_>, companion: &str, number: u64) -> Result<OwnerFile
     let path = join(companion, &format!("owner-{number}"));
     let unreadable = |reason: String| {
         Halt::RemoteUnwell(format!(
-            "the owner file {path} can't be read ({reason}): nothing is sent. If the mirror is known to be \
-             whole, run once with --accept foreign-writer"
+            "the owner file {} can't be read ({reason}): nothing is sent. If the mirror is known to be \
+             whole, run once with --accept foreign-writer",
+            mask_remote(&path)
         ))
     };
     let bytes = session

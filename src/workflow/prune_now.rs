@@ -2,7 +2,7 @@
 //! snapshots that needed it are given up.
 
 use super::committed::Committed;
-use super::configuration::{Configuration, Job};
+use super::configuration::{Configuration, Job, mask_remote};
 use super::connect::{Connector, encoding_of};
 use super::halt::Halt;
 use super::history::open_with_index;
@@ -118,7 +118,7 @@ fn prune_one(
         if let Some(connection) = &connection {
             let folder = join(&join(&job.companion.to_string(), "trash"), &run.to_string());
             connection.session.purge(&folder).map_err(|failure| {
-                Halt::from_failure(&format!("emptying the expired trash {folder}"), &failure)
+                Halt::from_failure(&format!("emptying the expired trash {}", mask_remote(&folder)), &failure)
             })?;
             count_dropped(&committed, run, report);
             committed.retire_up_to(run)?;

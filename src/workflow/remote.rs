@@ -3,7 +3,7 @@
 //! Opening means: rclone is there, the mirror is ours, the run has a name, and
 //! the journal is open. A run that changes nothing never comes here.
 
-use super::configuration::Job;
+use super::configuration::{Job, mask_remote};
 use super::connect::{Connection, encoding_of};
 use super::figures;
 use super::halt::Halt;
@@ -121,8 +121,8 @@ impl<'a> JobRun<'a> {
                  files, {path} for example, are written in other bytes, and would not be found: go on with the remote \
                  of before ({}), or begin a new mirror",
                 self.job.name,
-                self.job.remote.to_string(),
-                facts.remote
+                mask_remote(&self.job.remote.to_string()),
+                mask_remote(&facts.remote)
             )));
         }
         self.committed.remember_names(NameFacts { kind: kind as u8, ..NameFacts::default() })
@@ -177,7 +177,7 @@ impl<'a> JobRun<'a> {
     /// Another companion helps against nothing else.
     fn cannot_move(&self, error: &TrialError) -> Halt {
         let (mirror, companion) = (&self.job.remote, &self.job.companion);
-        let doing = format!("trying a move from {mirror} to {companion} with a scratch file");
+        let doing = format!("trying a move from {mirror:?} to {companion:?} with a scratch file");
         let failure = match error {
             TrialError::NotTried(failure) => return Halt::from_failure(&doing, failure),
             TrialError::NotMoved(failure) => failure,
@@ -211,10 +211,10 @@ impl<'a> JobRun<'a> {
             Some([first, ..]) => Err(Halt::Guard {
                 guard: Some(Guard::NonemptyRemote),
                 message: format!(
-                    "{mirror} is not empty (it holds {:?}, for example), and this machine has no index of it: a first \
+                    "{:?} is not empty (it holds {:?}, for example), and this machine has no index of it: a first \
                      run would overwrite what lies there. Choose an empty folder; take over what lies there with \
                      `treeferry adopt {}`; or, if it may be overwritten, --accept nonempty-remote",
-                    first.name, self.job.name
+                    self.job.remote, first.name, self.job.name
                 ),
             }),
         }
@@ -350,7 +350,7 @@ fn check_can_move(job: &Job, features: &Features) -> Result<(), Halt> {
         return Ok(());
     }
     Err(Halt::Configuration(format!(
-        "job {}: this kind of remote ({}) can neither move nor copy a file by itself: every old version would be \
+        "job {}: this kind of remote ({:?}) can neither move nor copy a file by itself: every old version would be \
          downloaded and uploaded again on its way to the trash, wherever the `companion` is. Use a remote of another kind",
         job.name, job.remote
     )))

@@ -1,7 +1,7 @@
 //! Deleting by list, keeping, and emptying old trash.
 
 use super::backoff::Backoff;
-use super::configuration::OnDelete;
+use super::configuration::{OnDelete, mask_remote};
 use super::connect::encoding_of;
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -177,12 +177,13 @@ impl JobRun<'_> {
     /// Removes the trash of an expired run.
     pub(super) fn purge(&mut self, expired: RunId) -> Result<(), Halt> {
         let folder = join(&join(&self.job.companion.to_string(), "trash"), &expired.to_string());
+        let shown = mask_remote(&folder);
         let session = self.prune_session()?;
         let was_there = session.purge(&folder).map_err(|failure| {
-            Halt::from_failure(&format!("emptying the expired trash {folder}"), &failure)
+            Halt::from_failure(&format!("emptying the expired trash {shown}"), &failure)
         })?;
         let text = if was_there { "removed" } else { "was gone already" };
-        self.observer().event(&Event::Detail(&format!("expired trash {folder} {text}")));
+        self.observer().event(&Event::Detail(&format!("expired trash {shown} {text}")));
         Ok(())
     }
 

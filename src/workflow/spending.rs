@@ -12,7 +12,9 @@ use super::halt::Halt;
 use super::job_run::JobRun;
 use super::lanes::Candidate;
 use crate::model::{EntryKind, Lane, TreePath};
+use crate::plan::{SizeClass, Tally, rounds};
 use crate::transfer::{Features, RcloneVersion, RequestCosts};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 /// Requests of a run that has to open its remote: is the mirror empty and ours, is the
@@ -201,6 +203,17 @@ impl JobRun<'_> {
             }
         }
         Ok(Fit::ALL)
+    }
+
+    /// In which new files go up. Where the budget may end before them, what is small goes strictly first;
+    /// whether time will do nobody knows.
+    pub(super) fn rounds(&self, tally: &Tally) -> Vec<RangeInclusive<SizeClass>> {
+        let budget = &self.options.budget;
+        let requests = tally.new_files_total().saturating_mul(self.costs().upload) + self.frame_requests();
+        let may_end = budget.deadline().is_some()
+            || budget.bytes_left().is_some_and(|left| tally.new_bytes_total() > left)
+            || budget.requests_left().is_some_and(|left| requests > left);
+        rounds(tally, self.budget(), may_end)
     }
 
     /// As [`JobRun::fit`], for something that is done as a whole.

@@ -21,6 +21,8 @@ use std::path::Path;
 /// A file on the mirror, as a list names it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Claimed {
+    /// Where the list names it, from 1; 0: that is no list with lines.
+    pub(super) line: u64,
     pub(super) path: TreePath,
     /// In bytes.
     pub(super) size: u64,
@@ -84,16 +86,23 @@ impl Claimed {
 
 /// Sorts a list, and takes out what cannot all be there: of two lines for one path
 /// the last counts, and a file is dropped that others are said to lie in. Gives back
-/// how many were dropped for that.
-pub(super) fn put_in_order(claimed: &mut Vec<Claimed>) -> u64 {
+/// the lines that were dropped for that.
+pub(super) fn put_in_order(claimed: &mut Vec<Claimed>) -> Vec<(u64, TreePath)> {
     // Stable, so that the last of several stays the last.
     claimed.sort_by(|a, b| a.path.cmp(&b.path));
     claimed.reverse();
     claimed.dedup_by(|later, earlier| later.path == earlier.path);
-    let before = claimed.len();
-    claimed.dedup_by(|above, below| below.path.is_within(&above.path));
+    let mut dropped = Vec::new();
+    claimed.dedup_by(|above, below| {
+        let is_folder = below.path.is_within(&above.path);
+        if is_folder {
+            dropped.push((above.line, above.path.clone()));
+        }
+        is_folder
+    });
     claimed.reverse();
-    (before - claimed.len()) as u64
+    dropped.reverse();
+    dropped
 }
 
 /// What becomes of one path.
@@ -285,6 +294,7 @@ mod tests {
 
     fn claim(text: &str, size: u64) -> Claimed {
         Claimed {
+            line: 0,
             path: path(text),
             size,
             time: ClaimedTime::Unknown,
@@ -295,15 +305,16 @@ mod tests {
 
     #[test]
     fn of_two_lines_the_last_counts_and_a_file_gives_way_to_what_lies_in_it() {
+        let numbered = |text, line| Claimed { line, ..claim(text, 1) };
         let mut list = vec![
             claim("b", 1),
             claim("a.txt", 1),
-            claim("a/x", 1),
-            claim("a", 1),
+            numbered("a/x", 3),
+            numbered("a", 4),
             claim("b", 2),
             claim("a/x/y", 1),
         ];
-        assert_eq!(put_in_order(&mut list), 2);
+        assert_eq!(put_in_order(&mut list), [(4, path("a")), (3, path("a/x"))]);
         assert_eq!(list, [claim("a/x/y", 1), claim("a.txt", 1), claim("b", 2)]);
     }
 

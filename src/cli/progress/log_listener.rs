@@ -1,5 +1,6 @@
 //! For the log file: through `tracing`, one line per event.
 
+use super::super::figures;
 use super::super::output::one_line;
 use super::{phase_name, trouble};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 pub(in super::super) struct LogListener {
     job: Mutex<String>,
     last_told: Mutex<Option<Instant>>,
+    /// Files and bytes of what is under way.
+    planned: Mutex<(u64, u64)>,
 }
 
 impl Observer for LogListener {
@@ -30,6 +33,7 @@ impl Observer for LogListener {
                 info!("{job}: {}: {}", phase_name(*phase), one_line(summary));
             }
             Event::TransferPlanned { files, bytes, removals, is_at_most, cost } => {
+                self.plan(*files, *bytes);
                 let at_most = if *is_at_most { "at most " } else { "" };
                 info!("{job}: to send: {at_most}{files} files, {bytes} bytes; to remove: {removals}; {cost}");
             }
@@ -42,6 +46,7 @@ impl Observer for LogListener {
             }
             Event::Finding { path, reason } => warn!("{job}: {path}: {}", one_line(reason)),
             Event::WorkPlanned { phase, files, bytes } => {
+                self.plan(*files, *bytes);
                 info!("{job}: {}: {files} files, {bytes} bytes", phase_name(*phase));
             }
             Event::FileDone { path, bytes } => debug!("{job}: {path} ({bytes} bytes)"),
@@ -54,9 +59,8 @@ impl Observer for LogListener {
                 let mut last_told = self.last_told.lock().unwrap_or_else(PoisonError::into_inner);
                 if last_told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
                     *last_told = Some(Instant::now());
-                    info!(
-                        "{job}: sent so far: {files} files, {bytes} bytes; {bytes_per_second:.0} bytes a second"
-                    );
+                    let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+                    info!("{job}: {}", progress_line((*files, *bytes), *planned, *bytes_per_second));
                 }
             }
             _ => {}
@@ -66,6 +70,19 @@ impl Observer for LogListener {
     fn count(&self, _counter: Counter, _amount: u64) {}
 }
 
+impl LogListener {
+    fn plan(&self, files: u64, bytes: u64) {
+        *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = (files, bytes);
+    }
+}
+
+/// Files and bytes so far, and of how many.
+fn progress_line(so_far: (u64, u64), planned: (u64, u64), bytes_per_second: f64) -> String {
+    let counted = |(files, bytes)| format!("{}, {bytes} bytes", figures::counted(files, "file", "files"));
+    let of = if planned == (0, 0) { String::new() } else { format!(" of {}", counted(planned)) };
+    format!("so far: {}{of}; {bytes_per_second:.0} bytes a second", counted(so_far))
+}
+
 /// rclone's receipts are told as `Settled`; its own lines for them are details.
 fn log_rclone(job: &str, level: &str, text: &str) {
     match level {
@@ -73,5 +90,17 @@ fn log_rclone(job: &str, level: &str, text: &str) {
         "warning" | "" => warn!("{job}: rclone: {text}"),
         "notice" => info!("{job}: rclone: {text}"),
         _ => debug!("{job}: rclone: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_progress_says_of_how_much() {
+        let line = progress_line((1, 2_486_352), (2, 3_000_001), 42_294.4);
+        assert_eq!(line, "so far: 1 file, 2486352 bytes of 2 files, 3000001 bytes; 42294 bytes a second");
+        assert_eq!(progress_line((2, 5), (0, 0), 1.0), "so far: 2 files, 5 bytes; 1 bytes a second");
     }
 }

@@ -4,7 +4,8 @@
 pub(super) const MASK: &str = "***";
 
 /// Parts of parameter and flag names that make their value a secret.
-const SECRET_NAMES: [&str; 8] = ["pass", "secret", "token", "key", "credential", "auth", "header", "cookie"];
+const SECRET_NAMES: [&str; 9] =
+    ["pass", "secret", "token", "key", "credential", "auth", "header", "cookie", "sas_url"];
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

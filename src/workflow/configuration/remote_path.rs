@@ -31,18 +31,19 @@ impl RemotePath {
     /// # Errors
     /// What would have been right, for people.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let shown = super::masking::mask_remote(text);
         let Some(colon) = end_of_remote(text) else {
             return Err(if text.starts_with('/') {
-                format!("must be \"name:path\"; for a local folder write \":local:{text}\"")
+                format!("must be \"name:path\"; for a local folder write \":local:{shown}\"")
             } else {
-                format!("must be \"name:path\" with a name from `rclone listremotes`, not \"{text}\"")
+                format!("must be \"name:path\" with a name from `rclone listremotes`, not \"{shown}\"")
             });
         };
         let (remote, path) = text.split_at(colon + 1);
         let name = remote.trim_end_matches(':').trim_start_matches(':').split(',').next().unwrap_or("");
         if name.is_empty() {
             return Err(format!(
-                "must be \"name:path\", and there is no name before the colon in \"{text}\""
+                "must be \"name:path\", and there is no name before the colon in \"{shown}\""
             ));
         }
         if let Some(bad) = name.chars().find(|&c| !(c.is_alphanumeric() || "_-.+@ ".contains(c))) {
@@ -55,14 +56,14 @@ impl RemotePath {
         let components: Vec<&str> =
             path.split('/').filter(|component| !matches!(*component, "" | ".")).collect();
         if components.contains(&"..") {
-            return Err(format!("must be a path without `..`, not \"{text}\""));
+            return Err(format!("must be a path without `..`, not \"{shown}\""));
         }
         if path.contains(['\0', '\n', '\r']) {
             return Err("must be a path without line breaks".into());
         }
         let is_local = remote == ":local:" || remote.starts_with(":local,");
         if is_local && lead.is_empty() {
-            return Err(format!("must be an absolute path after `:local:`, not \"{text}\""));
+            return Err(format!("must be an absolute path after `:local:`, not \"{shown}\""));
         }
         Ok(RemotePath { remote: remote.to_owned(), path: format!("{lead}{}", components.join("/")) })
     }

@@ -121,10 +121,10 @@ fn targets<'t>(statement: &'t [Token], splits: &[usize]) -> Vec<&'t Token> {
             // What follows is a type.
             TokenKind::Mark(':') if open.is_empty() => break,
             // One that stands alone is a plain assignment, and read as such.
-            TokenKind::Name(_) if !open.is_empty() && open.iter().all(|groups| *groups) => {
-                if mark(before) != Some('.') {
-                    names.push(token);
-                }
+            TokenKind::Name(_)
+                if mark(before) != Some('.') && !open.is_empty() && open.iter().all(|groups| *groups) =>
+            {
+                names.push(token);
             }
             _ => {}
         }

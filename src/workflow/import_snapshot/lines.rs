@@ -11,9 +11,6 @@ use crate::workflow::take_over::{Claimed, ClaimedTime};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Lines that are shown when they can't be understood.
-const SHOWN_MAX: usize = 20;
-
 /// Reads a snapshot, and the `.tmp` beside it, which an interrupted run left and
 /// which is the newer truth. One that breaks off in the middle of a line says
 /// nothing about what would have followed: then the older file speaks for the rest.
@@ -72,12 +69,12 @@ fn parse(bytes: &[u8], job: &Job, claimed: &mut Vec<Claimed>, report: &mut Taken
         if line.is_empty() && broken.is_empty() {
             continue;
         }
-        match parse_line(line, source) {
+        match parse_line(line, source).map(|claim| Claimed { line: number, ..claim }) {
             Some(claim) if broken.is_empty() => claimed.push(claim),
             Some(claim) => {
                 let joined = parse_line(&broken.joined(line), source);
                 match joined.filter(|joined| is_there(&joined.path)) {
-                    Some(joined) => claimed.push(joined),
+                    Some(joined) => claimed.push(Claimed { line: number, ..joined }),
                     None => {
                         // The end of such a name, or a line of its own: only the source can tell.
                         let is_own = is_there(&claim.path);
@@ -135,10 +132,7 @@ impl<'b> Broken<'b> {
 
     fn give_up(&self, report: &mut TakenOver) {
         for (number, line) in self.lines.iter().filter(|(_, line)| !line.trim_ascii().is_empty()) {
-            report.not_understood_total += 1;
-            if report.not_understood.len() < SHOWN_MAX {
-                report.not_understood.push((*number, String::from_utf8_lossy(line).into_owned()));
-            }
+            report.leave_out(*number, || String::from_utf8_lossy(line).into_owned());
         }
     }
 }
@@ -158,7 +152,7 @@ pub(in crate::workflow) fn parse_line(line: &[u8], source: &[u8]) -> Option<Clai
         Ok(seconds) => ClaimedTime::Whole(seconds),
         Err(_) => ClaimedTime::Float(time.parse::<f64>().ok().filter(|time| time.is_finite())?),
     };
-    Some(Claimed { path, size, time, as_link: false, has_other_content: false })
+    Some(Claimed { line: 0, path, size, time, as_link: false, has_other_content: false })
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod retire;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::portable;
-use crate::plan::{SizeClass, Tally};
+use crate::plan::Tally;
 
 pub(super) use prepare::{Candidate, Prepared, read_all, read_one};
 pub(super) use remove::{REMOVAL_FILES_MAX, is_worth_a_folder_move};
@@ -34,10 +34,8 @@ pub(super) fn drive(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
         portable::refuse(run)?;
     }
     clear::clear_the_way(run, tally)?;
-    for class in SizeClass::ALL {
-        if tally.new_files[class as usize] > 0 {
-            new_files::upload(run, class)?;
-        }
+    for classes in run.rounds(tally) {
+        new_files::upload(run, classes)?;
     }
     let may_be_kept = run.has_kept() && tally.new_files_total() > 0;
     if tally.changed_files + tally.suspect_files > 0 || may_be_kept {

@@ -14,14 +14,15 @@ use crate::workflow::job_run::{JobRun, is_below_any};
 use crate::workflow::spending::Step;
 use crate::workflow::views::{Kept, Views};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Sends all new files of one size class.
-pub(super) fn upload(run: &mut JobRun<'_>, class: SizeClass) -> Result<(), Halt> {
+/// Sends all new files of these size classes.
+pub(super) fn upload(run: &mut JobRun<'_>, classes: RangeInclusive<SizeClass>) -> Result<(), Halt> {
     let reader = Reader {
         views: run.views(),
-        class,
+        classes,
         policy: run.policy(),
         files_max: run.budget().files_max,
         bytes_max: run.budget().bytes_max.min(run.options.budget.bytes_left().unwrap_or(u64::MAX)),
@@ -54,7 +55,7 @@ fn send_all(run: &mut JobRun<'_>, receiver: Receiver<Result<Vec<Prepared>, Halt>
 /// Walks and reads ahead of the transfer.
 struct Reader<'a> {
     views: Views<'a>,
-    class: SizeClass,
+    classes: RangeInclusive<SizeClass>,
     policy: Policy<'a>,
     files_max: usize,
     bytes_max: u64,
@@ -88,7 +89,7 @@ impl Reader<'_> {
             }
             let Some(candidate) = Candidate::from_change(change) else { continue };
             let size = candidate.pending.stamp.size;
-            if SizeClass::of(size) != self.class
+            if !self.classes.contains(&SizeClass::of(size))
                 || is_below_any(&self.blocked, &candidate.path)
                 || !matches!(self.views.kept_entry(&candidate.path), Kept::Nothing)
             {

@@ -311,14 +311,12 @@ impl<'a> Restoring<'a> {
         let paths: Vec<(TreePath, u64)> =
             waiting.files.iter().map(|wanted| (wanted.path.clone(), wanted.size)).collect();
         let remote = self.way.remote(place);
-        let mut not_moved = BTreeSet::new();
-        let fetched = download.fetch(&remote, &staging, &paths, &mut |index, fetched| {
-            let wanted = &waiting.files[index];
-            if wanted.else_on_mirror && fetched == Fetched::Absent {
-                not_moved.insert(index);
-            } else {
-                self.settle(wanted, fetched, &staged);
-            }
+        let (mut locked, mut not_moved) = (None, BTreeSet::new());
+        let fetched = download.fetch(&remote, &staging, &paths, &mut |index, fetched| match fetched {
+            // Of no file in particular: to be said once, and as what it is.
+            Fetched::Failed(failure) if is_of_configuration(&failure) => drop(locked.get_or_insert(failure)),
+            Fetched::Absent if waiting.files[index].else_on_mirror => drop(not_moved.insert(index)),
+            fetched => self.settle(&waiting.files[index], fetched, &staged),
         });
         let files = waiting.files.into_iter().enumerate();
         for (_, wanted) in files.filter(|(index, _)| not_moved.contains(index)) {
@@ -331,6 +329,9 @@ impl<'a> Restoring<'a> {
             destination.clear_staging().map_err(cannot)?;
         }
         self.way.surroundings.halt_if_stopped()?;
+        if let Some(failure) = locked {
+            return Err(Halt::from_failure("rclone cannot be used", &failure));
+        }
         fetched.map_err(|failure: Failure| Halt::from_failure("fetching files", &failure))
     }
 
@@ -441,4 +442,9 @@ impl<'a> Restoring<'a> {
         }
         Ok(())
     }
+}
+
+/// rclone cannot even read its own configuration.
+fn is_of_configuration(failure: &Failure) -> bool {
+    matches!(Halt::from_failure("", failure), Halt::Configuration(_))
 }
