@@ -48,7 +48,7 @@ pub use folders::{CompanionMove, FolderMove, Shown, TrialError};
 pub use known::Known;
 pub use listing::ListedFile;
 pub use log_line::is_receipt;
-pub use looks::{Listed, Place, Seen};
+pub use looks::{Likeness, Listed, Place, Seen};
 pub use names::{NameEncoding, NotCarried, as_logged as as_listed};
 pub use orphan::{ProcessMark, end_orphan};
 pub use portable::{Folding, RemoteKind, stored_bytes, too_long_for_rclone, wire_bytes};
