@@ -70,6 +70,29 @@ fn what_has_the_right_size_and_another_content_is_found_by_hash_where_there_is_o
 }
 
 #[test]
+fn a_file_whose_hash_cannot_be_had_ends_nothing_and_is_sent_again() {
+    let says = |name: &str, words: &str| {
+        format!("echo '{{\"level\":\"error\",\"msg\":\"{words}\",\"object\":\"{name}\"}}' >&2")
+    };
+    let check = |words: &str| {
+        let (denied, gone) = (says("b", words), says("c", "file not in sftp://h/m"));
+        format!("case \"$1\" in check) echo '= a'; echo '! b'; echo '+ c'; {denied}; {gone}; exit 1;; esac")
+    };
+    let mut world = World::local(Rclone::Current);
+    ["a", "b", "c"].iter().for_each(|name| world.write(name, name));
+    world.copy_with_plain_rclone();
+    world.before_rclone(&check("failed to run md5sum /m/b: 503 Service Unavailable"));
+    adopt(&world, &[]).expect(5);
+    world.before_rclone(&check("failed to run md5sum /m/b: no such file or directory"));
+    let adopted = adopt(&world, &[]).expect(0);
+    assert_eq!(adopted.summary()["changed"], serde_json::json!([{"path": "b"}, {"path": "c"}]), "{adopted}");
+    assert_eq!(adopted.number("files_compared_by_hash"), 1, "{adopted}");
+    // What was not believed goes to the trash first.
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 2);
+    world.assert_mirror_equals_source();
+}
+
+#[test]
 fn one_listing_is_all_that_is_asked_of_the_remote() {
     let world = World::served(Protocol::Webdav, Rclone::Current);
     Plan::plain(100, 12).plant(&world.source());

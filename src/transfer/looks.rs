@@ -2,7 +2,7 @@
 
 use crate::model::{Batch, BatchItem, Failure, FailureClass, RunId, TreePath};
 use crate::transfer::command_line::{ALWAYS, LIST, Traffic, list_of};
-use crate::transfer::log_line::Receipt;
+use crate::transfer::log_line::{LogLine, Receipt};
 use crate::transfer::names::as_logged;
 use crate::transfer::process::{Ended, Heard};
 use crate::transfer::rclone::Finished;
@@ -31,6 +31,17 @@ pub enum Seen {
     File(u64),
     /// A folder: nothing may be sent there, it would take the place of all that is in it.
     Folder,
+}
+
+/// What a comparison by hash says of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Likeness {
+    /// Nothing says that it is another.
+    Same,
+    /// Another content.
+    Other,
+    /// No hash could be made of it, here or there, or it was not there any more.
+    NotCompared,
 }
 
 /// One name of a remote folder, in rclone's standard encoding.
@@ -208,6 +219,16 @@ pub(super) fn halves(group: Group) -> [Group; 2] {
     [first, members.collect()]
 }
 
+/// What went wrong may have gone wrong with the remote, and not with the one file. The last words of the
+/// command repeat the line of a file, without its name.
+fn is_of_the_whole_remote(line: &LogLine) -> bool {
+    let name = line.object.as_deref().unwrap_or_default();
+    let class = classify::class_of(&classify::without_name(&line.text, name));
+    line.is_trouble()
+        && !line.text.contains("Failed to check")
+        && matches!(class, FailureClass::RemoteUnwell | FailureClass::Authentication)
+}
+
 /// What `rclone check --combined` printed.
 struct Checked {
     output: String,
@@ -338,21 +359,26 @@ impl Transfer<'_> {
     }
 
     /// Which files have another content on the mirror than in the source, as far as
-    /// hashes say that both know; all of them are there, with the right size. A file
-    /// whose hash the remote does not know does not differ. One listing of each
+    /// hashes say that both know; a listing had all of them, with the right size. A file
+    /// whose hash the remote does not know does not differ; one whose hash could not be made, or
+    /// that is not there any more, is not known to be the same. One listing of each
     /// folder, and every file of the source is read.
     ///
     /// # Errors
     /// When the remote cannot be asked.
-    pub fn differ_by_hash(&self, paths: &[TreePath]) -> Result<Vec<bool>, Failure> {
+    pub fn differ_by_hash(&self, paths: &[TreePath]) -> Result<Vec<Likeness>, Failure> {
         let paths: Vec<_> = paths.iter().map(|path| (path.clone(), false)).collect();
-        let mut differ = vec![false; paths.len()];
+        let mut alike = vec![Likeness::Same; paths.len()];
         for group in self.groups(&paths)? {
             // Without --no-traverse: hashes come with a listing, or they cost a request each.
             let checked = self.check(&group, &["--files-from-raw", "-"])?;
-            checked.marks('*', &group).for_each(|index| differ[index] = true);
+            for (mark, likeness) in
+                [('*', Likeness::Other), ('!', Likeness::NotCompared), ('+', Likeness::NotCompared)]
+            {
+                checked.marks(mark, &group).for_each(|index| alike[index] = likeness);
+            }
         }
-        Ok(differ)
+        Ok(alike)
     }
 
     fn check(&self, group: &Group, list_flags: &[&str]) -> Result<Checked, Failure> {
@@ -361,15 +387,16 @@ impl Transfer<'_> {
         arguments.extend(["--one-way", "--combined", "-"].map(OsString::from));
         arguments.extend(list_flags.iter().map(OsString::from));
         let list = list_of(group.values().map(|(_, line)| line.as_slice()));
-        let mut without_hash = false;
+        let (mut without_hash, mut is_unwell) = (false, false);
         let finished = self.session.run(arguments, list, Traffic::Bytes, &mut |line| {
+            is_unwell |= is_of_the_whole_remote(line);
             without_hash |=
                 line.text.contains("No common hash") || line.text.contains("hashes could not be checked");
             Heard::Nothing
         })?;
-        // Differences alone make it exit with 1, and with something on stdout.
-        let answered = matches!(finished.ended, Ended::Exited(0 | 1)) && !finished.says_absent();
-        if !answered || (finished.output.is_empty() && !finished.succeeded()) {
+        // Differences alone make it exit with 1, and so does a file without a hash: they are on stdout.
+        let is_answer = matches!(finished.ended, Ended::Exited(1)) && !finished.output.is_empty();
+        if !finished.succeeded() && (is_unwell || !is_answer) {
             return Err(finished.failure("comparing by hash"));
         }
         Ok(Checked { output: String::from_utf8_lossy(&finished.output).into_owned(), without_hash })

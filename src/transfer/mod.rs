@@ -52,7 +52,7 @@ pub use folders::{CompanionMove, FolderMove, Shown, TrialError};
 pub use known::Known;
 pub use listing::ListedFile;
 pub use log_line::is_receipt;
-pub use looks::{Listed, Place, Seen};
+pub use looks::{Likeness, Listed, Place, Seen};
 pub use names::{NameEncoding, NotCarried, as_logged as as_listed};
 pub use narrowing::Sight;
 pub use orphan::{ProcessMark, end_orphan};

@@ -18,7 +18,7 @@ use crate::index::find;
 use crate::model::{EntryFlags, EntryKind, TreePath};
 use crate::observe::Event;
 use crate::plan::path_of_link;
-use crate::transfer::{ListedFile, NameEncoding};
+use crate::transfer::{Likeness, ListedFile, NameEncoding};
 use std::collections::{HashMap, HashSet};
 
 /// Makes the first index of `job` from the source and a listing of its mirror.
@@ -87,12 +87,17 @@ fn compare_by_hash(
 ) -> Result<(), Halt> {
     let mut differing = HashSet::new();
     let mut compare = |paths: &mut Vec<TreePath>| -> Result<(), Halt> {
-        let differ = connection
+        let alike = connection
             .transfer
             .differ_by_hash(paths)
             .map_err(|failure| Halt::from_failure("comparing the mirror by hash", &failure))?;
-        report.files_compared_by_hash += paths.len() as u64;
-        differing.extend(paths.drain(..).zip(differ).filter(|(_, differs)| *differs).map(|(path, _)| path));
+        for (path, likeness) in paths.drain(..).zip(alike) {
+            report.files_compared_by_hash += u64::from(likeness != Likeness::NotCompared);
+            // What cannot be compared where all else can is not believed: the next run sends it again.
+            if likeness != Likeness::Same {
+                differing.insert(path);
+            }
+        }
         surroundings.halt_if_stopped()
     };
     let mut paths = Vec::new();
