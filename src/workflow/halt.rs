@@ -92,6 +92,11 @@ impl Halt {
         }
     }
 
+    /// The remote, or the way to it, leaves no way on.
+    pub(super) fn is_of_remote(&self) -> bool {
+        matches!(self, Halt::Authentication(_) | Halt::RemoteFull(_) | Halt::RemoteUnwell(_))
+    }
+
     /// How bad it is: the order of the exit codes, of which the worst of several is returned.
     fn severity(&self) -> u8 {
         match self {
