@@ -60,6 +60,8 @@ fn one_changed_file_that_the_remote_refuses_to_show_is_named_and_all_others_are_
             let kept = fs::read_to_string(world.mirror().join(BAD)).unwrap();
             assert_eq!(kept, "first of 0", "it was left where it is");
         }
+        proxy.forget();
+        world.backup(&[]).expect(3).says(&status.to_string());
         // A run with one new file, and what is still open: no hammering.
         assert!(proxy.total() <= 80, "{status}: {} requests: {:#?}", proxy.total(), proxy.seen());
         proxy.heal();
@@ -67,6 +69,36 @@ fn one_changed_file_that_the_remote_refuses_to_show_is_named_and_all_others_are_
         world.assert_mirror_equals_source();
         assert_eq!(world.trashed(BAD), ["first of 0"]);
     }
+}
+
+#[test]
+fn many_files_that_the_remote_refuses_to_show_are_not_asked_for_one_by_one() {
+    let world = served(Rclone::Current);
+    write_all(&world, 60, "first");
+    let refused = 14;
+    for number in 0..refused {
+        world.write(&format!("refused {number}"), "first");
+    }
+    world.backup(&[]).expect(0);
+    write_all(&world, 60, "the second");
+    for number in 0..refused {
+        world.write(&format!("refused {number}"), "the second");
+    }
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.forget();
+    proxy.fail(|seen| {
+        let is_refused =
+            matches!(seen.method.as_str(), "PROPFIND" | "MOVE") && seen.path.contains("/refused");
+        (is_refused && !seen.path.contains(".treeferry")).then_some(Fault::Status(409))
+    });
+    let finished = world.backup(&[]).expect(3);
+    assert_eq!(finished.number("files_unprotected"), refused, "{finished}");
+    assert_eq!(unheld(&world).len() as u64, refused);
+    // Seven for each file that is replaced; and the refused ones a few times each.
+    assert!(proxy.total() <= 60 * 7 + 14 * 12 + 60, "{} requests", proxy.total());
+    proxy.heal();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
 }
 
 #[test]

@@ -424,6 +424,11 @@ impl OpenRemote<'_> {
         self.equal_failures += refused.take(STANDING_FOR_MAX).count();
     }
 
+    /// What it refused was about one path: it answers for others.
+    pub(super) fn answers_for_others(&mut self) {
+        self.unwell = None;
+    }
+
     fn watch_failures(&mut self, batch: &Batch, outcomes: &[Outcome]) {
         let mut unwell = 0;
         for (item, outcome) in batch.items.iter().zip(outcomes) {

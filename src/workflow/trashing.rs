@@ -343,6 +343,9 @@ impl<'a> JobRun<'a> {
 
     /// The remote refuses to say where it is, and answers for others: the next run has to look.
     fn leave_refused(&mut self, item: BatchItem, words: &str) -> Left {
+        if let Some(remote) = &mut self.remote {
+            remote.answers_for_others();
+        }
         let reason = format!("the remote refuses to show it, so it can't be told where it is: {words}");
         self.leave_denied(item, Denial::Unknown(reason))
     }
