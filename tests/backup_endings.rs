@@ -112,7 +112,7 @@ fn an_owner_file_that_is_refused_is_told_although_a_budget_ran_out_too() {
     Plan::plain(5, 1).plant(&world.source());
     world.backup(&[]).expect(0);
     let refuse = "case \"$*\" in *owner-*) case \"$1\" in copyto)\n\
-        echo '{\"level\":\"error\",\"msg\":\"Failed to copyto: 503 Service Unavailable\"}' >&2; exit 1;;\n\
+        echo '{\"level\":\"error\",\"msg\":\"It is refused: 409 Conflict\"}' >&2; exit 1;;\n\
         esac;; esac";
     for (name, arguments) in [("one", &[][..]), ("two", &["--max-transfer", "2K"][..])] {
         world.stop_watching_rclone();

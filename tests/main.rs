@@ -26,6 +26,7 @@ mod backup_links;
 mod backup_messages;
 mod backup_mounts;
 mod backup_places;
+mod backup_refusals;
 mod backup_requests;
 mod backup_runs;
 mod backup_servers;

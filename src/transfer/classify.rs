@@ -250,6 +250,13 @@ pub(crate) fn is_not_given_out(text: &str) -> bool {
     is_refused(text) || text.to_lowercase().contains("permission denied")
 }
 
+/// 403 of a whole command: a closed door, if it is not about one of its paths.
+pub(crate) fn is_door(failure: &Failure) -> bool {
+    failure.class == FailureClass::Authentication
+        && is_refused(&failure.reason)
+        && class_of(&failure.reason) != FailureClass::Authentication
+}
+
 /// The request may have been carried out: the answer did not come.
 pub(crate) fn is_without_answer(text: &str) -> bool {
     let text = text.to_lowercase();

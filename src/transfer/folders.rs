@@ -135,13 +135,14 @@ impl Transfer<'_> {
         Ok(!is_file)
     }
 
-    /// True when the folder above shows one of that name. Where it cannot be listed, nothing is shown.
+    /// True when the folder above shows one of that name, or is refused: then it may. Where it cannot be listed,
+    /// nothing is shown.
     ///
     /// # Errors
     /// As [`Transfer::has_folder`].
     pub fn is_listed_above(&self, place: Place, folder: &TreePath) -> Result<bool, Failure> {
         let shown = self.shown_above(place, std::slice::from_ref(folder))?;
-        Ok(shown.get(folder) == Some(&Shown::Folder))
+        Ok(matches!(shown.get(folder), Some(Shown::Folder | Shown::Refused)))
     }
 
     /// Those of `paths` that the folders above them show, and as what, by one listing for neighbours.

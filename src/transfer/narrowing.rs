@@ -38,6 +38,9 @@ const REFUSED_MAX: usize = 10;
 /// So many of a list that was refused are asked one by one before it is taken in halves.
 const ASKED_FIRST: usize = 3;
 
+/// The sizes of what is shown of a list; or some or all of it is refused.
+type Answer = Result<Vec<(usize, u64)>, Failure>;
+
 impl Transfer<'_> {
     /// As [`Transfer::look`], where the remote may refuse single paths.
     ///
@@ -104,13 +107,7 @@ impl Transfer<'_> {
         self.session.list_folder(&self.remotes.companion).map(|_| ())
     }
 
-    /// The sizes of what is shown of a list. `Err` within: some or all of it is refused.
-    #[allow(clippy::type_complexity)]
-    fn look_at_group(
-        &self,
-        folder: &str,
-        group: &Group,
-    ) -> Result<Result<Vec<(usize, u64)>, Failure>, Failure> {
+    fn look_at_group(&self, folder: &str, group: &Group) -> Result<Answer, Failure> {
         let finished = self.list_group(folder, group)?;
         if finished.says_absent() {
             return Ok(Ok(Vec::new()));

@@ -269,7 +269,12 @@ impl<'s, 'a> Sending<'s, 'a> {
         let not_begun = is_mute
             || (matches!(ended, Ended::Exited(code) if code != 0) && !self.any_path_heard && !at_deadline);
         let doing = self.batch.lane.to_string();
-        let whole = if is_mute { self.transfer.session.mute(&doing) } else { finished.failure(&doing) };
+        let mut whole = if is_mute { self.transfer.session.mute(&doing) } else { finished.failure(&doing) };
+        // A move asks for each path of the list first, and ends at one that is refused. The looks tell a
+        // path from a closed door.
+        if self.batch.lane != Lane::Upload && classify::is_door(&whole) {
+            whole.class = FailureClass::RemoteUnwell;
+        }
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {
             self.transfer.last_trouble.get_or_insert_with(|| whole.clone());
         }

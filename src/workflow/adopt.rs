@@ -1,6 +1,7 @@
 //! `adopt`: a mirror that exists, and of which this machine has no index, is taken
 //! over by what the source and one listing of the mirror say. Sizes decide.
 
+use super::backoff::Patience;
 use super::committed::Committed;
 use super::configuration::{Configuration, Job, Links};
 use super::connect::Connection;
@@ -49,7 +50,8 @@ fn adopt_mirror(
     let (opened, connector) = open_unclaimed(configuration, job, surroundings, report.dry_run)?;
     let run = Committed::of(&opened, &connector).next_run(surroundings.now_seconds());
     let connection = connector.connect(Some(NameEncoding::Default), run)?;
-    let owner = owner::find(&connection.session, &job.companion.to_string())?;
+    let patience = Patience::at_the_door(surroundings, None);
+    let owner = owner::find(&connection.session, &job.companion.to_string(), &patience)?;
     if let Some(owner) = owner
         && !options.accept.contains(&Guard::ForeignWriter)
     {

@@ -124,6 +124,43 @@ pub(super) fn is_worth_waiting(outcome: &Outcome) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Recorder;
+    use std::sync::Mutex;
+
+    /// How often it was asked, and how long it waited, before it gave up.
+    fn asked_in_vain(failure: &Failure, deadline: Option<Instant>, at_the_door: bool) -> (usize, u64) {
+        let (slept, stop, recorder) = (Mutex::new(Duration::ZERO), Stop::default(), Recorder::default());
+        let sleep = |piece: Duration| {
+            if let Ok(mut slept) = slept.lock() {
+                *slept += piece;
+            }
+        };
+        let (sleep, stop, observer) = (&sleep, &stop, &recorder);
+        let patience = Patience { sleep, stop, observer, deadline, is_for_answers_only: at_the_door };
+        let mut times = 0;
+        let answer: Result<(), Halt> = patience.ask("asking", || {
+            times += 1;
+            Err(failure.clone())
+        });
+        assert!(answer.is_err());
+        (times, slept.lock().map_or(0, |slept| slept.as_secs()))
+    }
+
+    #[test]
+    fn a_question_waits_for_what_may_pass_and_not_beyond_its_deadline() {
+        let unwell =
+            |reason: &str| Failure { class: FailureClass::RemoteUnwell, reason: format!("failed: {reason}") };
+        for reason in ["423 Locked", "405 Method Not Allowed", "503 Service Unavailable"] {
+            assert_eq!(asked_in_vain(&unwell(reason), None, true), (4, 40), "{reason}");
+        }
+        assert_eq!(asked_in_vain(&unwell("connection refused"), None, false), (4, 40));
+        assert_eq!(asked_in_vain(&unwell("connection refused"), None, true), (1, 0), "nothing was begun");
+        assert_eq!(asked_in_vain(&unwell("409 Conflict"), None, false), (1, 0), "it does not pass");
+        let soon = Some(Instant::now() + Duration::from_secs(7));
+        assert_eq!(asked_in_vain(&unwell("423 Locked"), soon, false), (2, 2));
+        let closed = Failure { class: FailureClass::Authentication, reason: "401 Unauthorized".into() };
+        assert_eq!(asked_in_vain(&closed, None, false), (1, 0));
+    }
 
     #[test]
     fn waits_grow_and_end() {

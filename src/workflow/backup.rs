@@ -16,6 +16,7 @@ use super::{
 };
 use crate::index::PendingStore;
 use crate::observe::Event;
+use crate::plan::Tally;
 use std::time::Instant;
 use time::OffsetDateTime;
 
@@ -91,8 +92,13 @@ fn back_up_one(
     }
     // Before what an interrupted run left open is looked for, at the wrong place.
     guards::job_is_the_same(job, &committed, options)?;
+    let mut recovered = Ok(());
     if !options.dry_run {
-        recover::fold_interrupted(&mut committed, &connector, options.budget.deadline())?;
+        recovered = recover::fold_interrupted(&mut committed, &connector, options.budget.deadline());
+    }
+    // Over trouble with the remote nothing is sent, but what is not protected is counted all the same.
+    if recovered.as_ref().is_err_and(|halt| !halt.is_of_remote()) {
+        return recovered;
     }
 
     let store = PendingStore::new(&opened.scratch, surroundings.observer);
@@ -103,13 +109,18 @@ fn back_up_one(
     let pending = store
         .finish(Some(scanned.report.root), Some(&opened.nodes), map_mode(&opened.scratch))
         .map_err(|error| Halt::Fatal(format!("completing the pending tree: {error}")))?;
-    guards::after_scan(job, &committed, &scanned, options)?;
+    if let Err(halt) = guards::after_scan(job, &committed, &scanned, options) {
+        return worse_of(recovered, Err(halt));
+    }
 
     let lets_pass = is_first && options.accepts(Guard::NonemptyRemote);
     let foreign = unknown::with_foreign(lets_pass, &connector, &opened, &pending)?;
     committed.unknown = &foreign;
     let root = source::open_root(job)?;
     let mut run = JobRun::new(&connector, options, committed, &root, &pending, &scanned, report);
+    if recovered.is_err() {
+        return left::settle(&mut run, recovered);
+    }
     if !run.has_work(&scanned)? {
         return end_unchanged(run);
     }
@@ -122,7 +133,12 @@ fn back_up_one(
         left::forecast(&mut run, &tally);
         return Ok(());
     }
-    let driven = lanes::drive(&mut run, &tally);
+    send(run, &tally)
+}
+
+/// The lanes, their commit, and what can wait.
+fn send(mut run: JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
+    let driven = lanes::drive(&mut run, tally);
     run.name_lost_mounts();
     if run.was_stopped_before_sending(&driven) {
         return left::settle(&mut run, driven);

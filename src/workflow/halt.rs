@@ -92,6 +92,20 @@ impl Halt {
         }
     }
 
+    /// The remote, or the way to it, leaves no way on.
+    pub(super) fn is_of_remote(&self) -> bool {
+        match self {
+            Halt::Authentication(_) | Halt::RemoteFull(_) | Halt::RemoteUnwell(_) | Halt::Rclone(_) => true,
+            Halt::Guard { .. }
+            | Halt::Locked { .. }
+            | Halt::NoIndex
+            | Halt::BudgetSpent(_)
+            | Halt::Interrupted { .. }
+            | Halt::Configuration(_)
+            | Halt::Fatal(_) => false,
+        }
+    }
+
     /// How bad it is: the order of the exit codes, of which the worst of several is returned.
     fn severity(&self) -> u8 {
         match self {

@@ -520,14 +520,15 @@ impl<'a> JobRun<'a> {
 
     /// Gives back the owner file that is not needed any more.
     fn write_owner(&mut self, facts: &mut Facts) -> Result<Option<(Session<'a>, String)>, Halt> {
-        let belief = self.belief();
+        let (belief, patience) = (self.belief(), self.patience());
         self.keep_the_pause()?;
         if let Some(remote) = &mut self.remote {
             // The next run must know that this one may have come as far as writing it.
             remote.journal.append_owner_intent(remote.owner_sequence + 1).map_err(Halt::fatal)?;
             facts.owner_ahead = Some(remote.run);
             let session = remote.connection.session;
-            facts.owner_sequence = owner::write(&session, &belief, remote.owner_sequence, remote.run)?;
+            facts.owner_sequence =
+                owner::write(&session, &belief, remote.owner_sequence, remote.run, &patience)?;
             facts.owner_ahead = None;
             return Ok(owner::superseded(&belief, remote.owner_sequence).map(|file| (session, file)));
         }

@@ -5,6 +5,7 @@
 //! mirror and the last run; each changing run reads the newest and writes the
 //! next. A new name each time, because nothing is ever overwritten in place.
 
+use super::backoff::Patience;
 use super::configuration::mask_remote;
 use super::halt::Halt;
 use super::options::Guard;
@@ -54,8 +55,8 @@ impl Belief {
 
 /// Compares the newest owner file with what we believe. Gives back its number,
 /// 0 when there is none yet.
-pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt> {
-    let (newest, owner) = find_newest(session, &belief.companion)?;
+pub(super) fn check(session: &Session<'_>, belief: &Belief, patience: &Patience<'_>) -> Result<u64, Halt> {
+    let (newest, owner) = find_newest(session, &belief.companion, patience)?;
     if belief.accept_foreign_writer {
         return Ok(newest.max(belief.sequence));
     }
@@ -70,7 +71,7 @@ pub(super) fn check(session: &Session<'_>, belief: &Belief) -> Result<u64, Halt>
         (known, newest) => {
             let owner = match owner {
                 Some(owner) => owner,
-                None => read(session, &belief.companion, newest)?,
+                None => read(session, &belief.companion, newest, patience)?,
             };
             let ours = owner.mirror_id == hex(&belief.mirror_id);
             // One ahead is ours when the run that wrote it is the one that was interrupted
@@ -95,15 +96,17 @@ pub(super) struct Owner {
 }
 
 /// The newest owner file. `None`: there is none, as far as the remote says.
-pub(super) fn find(session: &Session<'_>, companion: &str) -> Result<Option<Owner>, Halt> {
-    let listing = session
-        .list_folder(companion)
-        .map_err(|failure| Halt::from_failure("reading who owns the mirror", &failure))?;
+pub(super) fn find(
+    session: &Session<'_>,
+    companion: &str,
+    patience: &Patience<'_>,
+) -> Result<Option<Owner>, Halt> {
+    let listing = patience.ask("reading who owns the mirror", || session.list_folder(companion))?;
     let sequence = newest(listing.as_deref().unwrap_or_default());
     if sequence == 0 {
         return Ok(None);
     }
-    let file = read(session, companion, sequence)?;
+    let file = read(session, companion, sequence, patience)?;
     let digit =
         |at: usize| file.mirror_id.get(2 * at..2 * at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
     let mut mirror_id = [0; 16];
@@ -119,13 +122,19 @@ pub(super) fn find(session: &Session<'_>, companion: &str) -> Result<Option<Owne
 }
 
 /// Writes the next owner file. Gives back its number.
-pub(super) fn write(session: &Session<'_>, belief: &Belief, newest: u64, run: RunId) -> Result<u64, Halt> {
+pub(super) fn write(
+    session: &Session<'_>,
+    belief: &Belief,
+    newest: u64,
+    run: RunId,
+    patience: &Patience<'_>,
+) -> Result<u64, Halt> {
     let next = newest + 1;
     let owner = OwnerFile { mirror_id: hex(&belief.mirror_id), run_id: run.to_string(), number: Some(next) };
     let bytes = serde_json::to_vec(&owner).map_err(Halt::fatal)?;
-    session
-        .write_small(&join(&belief.companion, &format!("owner-{next}")), &bytes)
-        .map_err(|failure| Halt::from_failure("writing the owner file", &failure))?;
+    let file = join(&belief.companion, &format!("owner-{next}"));
+    // Tried again over what a try before may have left: the one before it is there still.
+    patience.ask("writing the owner file", || session.write_small(&file, &bytes))?;
     Ok(next)
 }
 
@@ -136,9 +145,13 @@ pub(super) fn superseded(belief: &Belief, newest: u64) -> Option<String> {
 
 /// The number of the newest owner file, 0 when there is none; and what it says, where
 /// reading told the number.
-fn find_newest(session: &Session<'_>, companion: &str) -> Result<(u64, Option<OwnerFile>), Halt> {
-    let failed = |failure| Halt::from_failure("reading who owns the mirror", &failure);
-    let content = session.read_all_small(companion, "owner-").map_err(failed)?.unwrap_or_default();
+fn find_newest(
+    session: &Session<'_>,
+    companion: &str,
+    patience: &Patience<'_>,
+) -> Result<(u64, Option<OwnerFile>), Halt> {
+    let doing = "reading who owns the mirror";
+    let content = patience.ask(doing, || session.read_all_small(companion, "owner-"))?.unwrap_or_default();
     let files: Result<Vec<OwnerFile>, _> =
         serde_json::Deserializer::from_slice(&content).into_iter().collect();
     match files {
@@ -147,7 +160,7 @@ fn find_newest(session: &Session<'_>, companion: &str) -> Result<(u64, Option<Ow
             Ok((newest.as_ref().and_then(|file| file.number).unwrap_or(0), newest))
         }
         _ => {
-            let listing = session.list_folder(companion).map_err(failed)?;
+            let listing = patience.ask(doing, || session.list_folder(companion))?;
             Ok((newest(listing.as_deref().unwrap_or_default()), None))
         }
     }
@@ -163,7 +176,12 @@ fn has_a_next(number: u64) -> bool {
     number < u64::MAX
 }
 
-fn read(session: &Session<'_>, companion: &str, number: u64) -> Result<OwnerFile, Halt> {
+fn read(
+    session: &Session<'_>,
+    companion: &str,
+    number: u64,
+    patience: &Patience<'_>,
+) -> Result<OwnerFile, Halt> {
     let path = join(companion, &format!("owner-{number}"));
     let unreadable = |reason: String| {
         Halt::RemoteUnwell(format!(
@@ -172,9 +190,8 @@ fn read(session: &Session<'_>, companion: &str, number: u64) -> Result<OwnerFile
             mask_remote(&path)
         ))
     };
-    let bytes = session
-        .read_small(&path)
-        .map_err(|failure| Halt::from_failure("reading the owner file", &failure))?
+    let bytes = patience
+        .ask("reading the owner file", || session.read_small(&path))?
         .ok_or_else(|| unreadable("it is listed, but not there".into()))?;
     serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
 }

@@ -3,6 +3,7 @@
 //! Opening means: rclone is there, the mirror is ours, the run has a name, and
 //! the journal is open. A run that changes nothing never comes here.
 
+use super::backoff::Patience;
 use super::configuration::{Job, mask_remote};
 use super::connect::{Connection, encoding_of};
 use super::figures;
@@ -23,6 +24,10 @@ use std::time::Instant;
 /// So many equal failures in a row end the run: the remote is not going to
 /// change its mind, and hammering it makes things worse.
 const EQUAL_FAILURES_MAX: usize = 20;
+
+/// Failures of one batch of moves or deletions that count, where the remote is unwell: many are under way
+/// side by side, and say together what one says.
+const UNWELL_PER_BATCH_MAX: usize = 5;
 
 /// So many of those that wait count as refused beside the one that knocks.
 const STANDING_FOR_MAX: usize = 4;
@@ -68,14 +73,15 @@ impl<'a> JobRun<'a> {
         check_can_move(self.job, &connection.features)?;
         let is_first = !self.committed.is_claimed;
         let (looking, belief) = (connection.looking, self.belief());
+        let patience = Patience::at_the_door(self.surroundings, self.options.budget.deadline());
         let owner_sequence = if is_first {
             std::thread::scope(|scope| {
-                let asking = scope.spawn(move || owner::check(&looking, &belief));
-                self.guard_empty_mirror(looking)?;
+                let asking = scope.spawn(move || owner::check(&looking, &belief, &patience));
+                self.guard_empty_mirror(looking, &patience)?;
                 asking.join().map_err(|_| Halt::Fatal("asking who owns the mirror".into()))?
             })?
         } else {
-            owner::check(&looking, &belief)?
+            owner::check(&looking, &belief, &patience)?
         };
         self.committed.claim(self.job, connection.session.encoding())?;
         self.committed.remember_owner(owner_sequence)?;
@@ -198,14 +204,12 @@ impl<'a> JobRun<'a> {
     }
 
     /// A first run writes only onto an empty mirror.
-    fn guard_empty_mirror(&self, session: Session<'_>) -> Result<(), Halt> {
+    fn guard_empty_mirror(&self, session: Session<'_>, patience: &Patience<'_>) -> Result<(), Halt> {
         if self.options.accepts(Guard::NonemptyRemote) {
             return Ok(());
         }
         let mirror = self.job.remote.to_string();
-        let listing = session
-            .list_folder(&mirror)
-            .map_err(|failure| Halt::from_failure("looking whether the mirror is empty", &failure))?;
+        let listing = patience.ask("looking whether the mirror is empty", || session.list_folder(&mirror))?;
         match listing.as_deref() {
             None | Some([]) => Ok(()),
             Some([first, ..]) => Err(Halt::Guard {
@@ -293,6 +297,11 @@ impl<'a> JobRun<'a> {
                 "{doing}: nothing moved for too long, and rclone was ended; what it had under way is looked at in the next run"
             )));
         }
+        let last_trouble = remote.connection.transfer.last_trouble();
+        // A row of 403: each says that it is one file, all together that nobody lets us in.
+        if let Some(failure) = last_trouble.filter(|failure| failure.class == FailureClass::Authentication) {
+            return Err(Halt::from_failure(doing, failure));
+        }
         let failures = outcomes.iter().filter_map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure),
             _ => None,
@@ -303,7 +312,7 @@ impl<'a> JobRun<'a> {
             matches!(outcome, Outcome::Confirmed | Outcome::ChangedMeanwhile | Outcome::Vanished)
                 || matches!(outcome, Outcome::Failed(failure) if failure.class == FailureClass::File)
         });
-        let hopeless = failures.chain(remote.connection.transfer.last_trouble()).find(|failure| {
+        let hopeless = failures.chain(last_trouble).find(|failure| {
             remote.equal_failures >= EQUAL_FAILURES_MAX
                 || matches!(failure.class, FailureClass::Authentication | FailureClass::RemoteFull)
                 || (failure.class == FailureClass::Rclone && !told_apart)
@@ -415,12 +424,19 @@ impl OpenRemote<'_> {
         self.equal_failures += refused.take(STANDING_FOR_MAX).count();
     }
 
+    /// What it refused was about one path: it answers for others.
+    pub(super) fn answers_for_others(&mut self) {
+        self.unwell = None;
+    }
+
     fn watch_failures(&mut self, batch: &Batch, outcomes: &[Outcome]) {
+        let mut unwell = 0;
         for (item, outcome) in batch.items.iter().zip(outcomes) {
             match outcome {
                 Outcome::Confirmed => self.has_confirmed = true,
                 Outcome::Failed(failure) if failure.class == FailureClass::RemoteUnwell => {
                     self.unwell = Some(failure.reason.clone());
+                    unwell += 1;
                 }
                 _ => {}
             }
@@ -429,6 +445,7 @@ impl OpenRemote<'_> {
                 Outcome::Failed(_) if self.connection.transfer.is_refused_here(batch.lane, item) => {}
                 // It takes other files: a row of large ones must not keep it from them.
                 Outcome::Failed(failure) if is_too_large(failure) => {}
+                Outcome::Failed(_) if batch.lane != Lane::Upload && unwell > UNWELL_PER_BATCH_MAX => {}
                 Outcome::Failed(Failure { class, .. }) if Some(*class) == self.last_failure => {
                     self.equal_failures += 1;
                 }

@@ -3,6 +3,7 @@
 use super::backoff::{self, Backoff, Patience};
 use super::halt::Halt;
 use super::job_run::JobRun;
+use super::uploading::KNOCKING;
 use super::witnesses::{Denial, Denials, FOLDERS_ASKED_MAX, NO_TEXT};
 use crate::index::MovedAway;
 use crate::model::{
@@ -55,24 +56,33 @@ impl<'a> JobRun<'a> {
         let mut cleared = BTreeSet::new();
         let mut backoff = Backoff::default();
         let mut open = items;
+        let mut waiting: Vec<Left> = Vec::new();
         while !open.is_empty() {
             let cleared_before = cleared.len();
             let left = self.trash_once(open, purpose, &mut cleared)?;
-            if cleared.len() > cleared_before {
-                backoff.reset();
-            }
-            let (again, given_up): (Vec<Left>, Vec<Left>) =
+            let has_worked = cleared.len() > cleared_before;
+            let (tried, given_up): (Vec<Left>, Vec<Left>) =
                 left.into_iter().partition(|left| left.may_be_repeated);
+            given_up.iter().for_each(|left| self.report_left(left, purpose));
+            if has_worked {
+                backoff.reset();
+                if tried.is_empty() {
+                    open = waiting.drain(..).map(|left| left.item).collect();
+                    continue;
+                }
+            }
+            // Those that waited have their turn before those that were refused again.
+            let mut again: Vec<Left> = waiting.drain(..).chain(tried).collect();
             let is_refused = again.iter().any(|left| left.outcome != Outcome::NotAttempted);
             let wait_seconds = if is_refused { backoff.next_seconds() } else { None };
-            for left in &given_up {
-                self.report_left(left, purpose);
-            }
             let Some(seconds) = wait_seconds else {
                 again.iter().for_each(|left| self.report_left(left, purpose));
                 break;
             };
             self.wait_for_remote(seconds, again.len())?;
+            if !has_worked {
+                waiting = again.split_off(KNOCKING.min(again.len()));
+            }
             open = again.into_iter().map(|left| left.item).collect();
         }
         Ok(cleared)
@@ -351,6 +361,9 @@ impl<'a> JobRun<'a> {
 
     /// The remote refuses to say where it is, and answers for others: the next run has to look.
     fn leave_refused(&mut self, item: BatchItem, words: &str) -> Left {
+        if let Some(remote) = &mut self.remote {
+            remote.answers_for_others();
+        }
         let reason = format!("the remote refuses to show it, so it can't be told where it is: {words}");
         self.leave_denied(item, Denial::Unknown(reason))
     }

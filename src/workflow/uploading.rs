@@ -20,7 +20,7 @@ const TRIED_AGAIN_MAX: usize = 20;
 
 /// Of a batch of which the remote took nothing so many files knock again after a wait, and the others follow
 /// when they get in: each costs four or five requests, because rclone repeats a refused MKCOL in two places.
-const KNOCKING: usize = 1;
+pub(super) const KNOCKING: usize = 1;
 
 /// What failed of a batch, and whether going on makes sense.
 type Uploaded = (Failed, Result<(), Halt>);

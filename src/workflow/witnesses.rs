@@ -144,7 +144,7 @@ impl JobRun<'_> {
     /// # Errors
     /// [`Halt::RemoteUnwell`] when the remote shows nothing of what is surely there.
     pub(super) fn hear(&mut self, witnesses: &Witnesses, lost: &TreePath) -> Result<Denials, Halt> {
-        let belief = self.belief();
+        let (belief, patience) = (self.belief(), self.patience());
         let remote = self.open_remote()?;
         let files: BTreeMap<&TreePath, &BatchItem> = witnesses
             .folders
@@ -153,7 +153,7 @@ impl JobRun<'_> {
             .map(|item| (&item.path, item))
             .collect();
         if belief.sequence > 0 {
-            owner::check(&remote.connection.session, &belief)?;
+            owner::check(&remote.connection.session, &belief, &patience)?;
         } else if files.is_empty() {
             return Err(Halt::RemoteUnwell(format!(
                 "the remote shows {lost} neither on the mirror nor in the trash, and nothing is known by which to tell \

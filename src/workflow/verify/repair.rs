@@ -11,6 +11,7 @@ use crate::model::{EntryFlags, EntryKind, Failure, OwnedEntry, Stamp, TreePath};
 use crate::observe::{Event, Phase};
 use crate::scan::{RootDirectory, read_file};
 use crate::transfer::{Place, Seen};
+use crate::workflow::backoff::Patience;
 use crate::workflow::budget::RunBudget;
 use crate::workflow::check_state::Remembered;
 use crate::workflow::committed::{Aside, CommitNote, Committed};
@@ -119,7 +120,7 @@ fn repairable(
     wait_for_second_look(missing.len(), &way, surroundings)?;
     let belief = Belief::of(&opened.docket.facts, false, job.companion.to_string());
     if belief.sequence > 0 {
-        owner::check(&way.session()?, &belief)?;
+        owner::check(&way.session()?, &belief, &Patience::at_the_door(surroundings, None))?;
     }
     let missing = looks(&missing, &Tree::new(&opened.nodes, opened.docket.base, surroundings.observer))?;
     for path in folders_in_place(&missing, &way, surroundings)? {
