@@ -182,6 +182,25 @@ fn status_knows_of_a_repair_before_the_next_backup() {
     world.backup(&[]).expect(0);
 }
 
+/// A monitor asks before the next run does.
+#[test]
+fn status_knows_what_a_verification_found_before_the_next_backup() {
+    let world = World::local(Rclone::Current);
+    for name in ["flipped", "missing", "stays"] {
+        world.write(name, "some content");
+    }
+    world.backup(&[]).expect(0);
+    fs::write(world.mirror().join("flipped"), "same contend").unwrap();
+    fs::remove_file(world.mirror().join("missing")).unwrap();
+    world.program.run(&["status"]).expect(0);
+    world.program.run(&["verify", JOB, "--remote", "--download"]).expect(15);
+    let told = world.program.run(&["--json", "status", "--max-age", "1d"]).expect(3);
+    told.says("did not find it there").says("found something else in its place");
+    world.program.run(&["verify", JOB, "--remote", "--download", "--repair"]);
+    world.program.run(&["verify", JOB, "--remote", "--download"]).expect(0);
+    world.program.run(&["status", "--max-age", "1d"]).expect(0);
+}
+
 #[test]
 fn status_still_names_what_a_repair_could_not_send() {
     let world = checked(World::local(Rclone::Current), "warn");

@@ -61,8 +61,21 @@ impl Remembered {
         TreePath::from_bytes(self.path.clone()).ok()
     }
 
+    /// What the last check found, for people.
+    pub(super) fn found(&self) -> &'static str {
+        match self.wrong() {
+            Wrong::Missing => "the last check of the mirror did not find it there",
+            Wrong::Damaged => "the last check of the mirror found something else in its place",
+        }
+    }
+
+    /// Why it is not protected, and what to do.
+    pub(super) fn reason(&self, job: &str) -> String {
+        format!("{} (`{}` sends it again)", self.found(), self.remedy(job))
+    }
+
     /// What sees it again and sends it again, for people.
-    pub(super) fn remedy(&self, job: &str) -> String {
+    fn remedy(&self, job: &str) -> String {
         match self.by_content {
             true => format!("treeferry verify {job} --remote --download --repair PATH"),
             false => format!("treeferry verify {job} --remote --repair"),

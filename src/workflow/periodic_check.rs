@@ -14,7 +14,7 @@ use super::opened::open_to_look;
 use super::options::BackupOptions;
 use super::report::{JobOutcome, JobReport};
 use super::surroundings::Surroundings;
-use super::verify::{self, CheckProgress, Wrong};
+use super::verify::{self, CheckProgress};
 use crate::commit::StateDir;
 use crate::disk::RealDisk;
 use crate::index::{Docket, Root, Tree};
@@ -178,10 +178,7 @@ fn add_what_is_still_wrong(
     let tree = Tree::new(&opened.nodes, opened.docket.base, surroundings.observer);
     let mut still = Vec::new();
     for (path, wrong) in check.still_wrong(&tree)? {
-        let found = match wrong.wrong() {
-            Wrong::Missing => "the last check of the mirror did not find it there",
-            Wrong::Damaged => "the last check of the mirror found something else in its place",
-        };
+        let found = wrong.found();
         let known = report.unprotected.named.iter_mut().find(|(named, _)| *named == path);
         let reason = if let Some((_, known)) = known {
             // Held back as rotten, as a rule: then the mirror's version was the good one.
@@ -191,7 +188,7 @@ fn add_what_is_still_wrong(
             known.clone_from(&both);
             both
         } else {
-            let reason = format!("{found} (`{}` sends it again)", wrong.remedy(&job.name));
+            let reason = wrong.reason(&job.name);
             report.unprotected.add(path.clone(), reason.clone());
             reason
         };

@@ -5,14 +5,15 @@ use super::check_state::CheckState;
 use super::configuration::{Configuration, Job};
 use super::halt::Halt;
 use super::notification::Speech;
-use super::opened::read_docket;
+use super::opened::{open_to_look, read_docket};
 use super::quarantine::Quarantine;
 use super::report::{JobOutcome, JobStatus, Unprotected};
 use super::surroundings::Surroundings;
 use super::{figures, guards, last_run, notification};
 use crate::commit::StateDir;
-use crate::index::Facts;
+use crate::index::{Facts, Tree};
 use crate::transfer::{Control, Gap};
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use time::OffsetDateTime;
 
@@ -33,7 +34,7 @@ pub fn status(configuration: &Configuration, job: &Job, surroundings: &Surroundi
         notes: Vec::new(),
         outcome: JobOutcome::NoIndex,
     };
-    if let Err(halt) = fill(configuration, job, surroundings.now_seconds(), &mut status) {
+    if let Err(halt) = fill(configuration, job, surroundings, &mut status) {
         status.outcome = JobOutcome::from(halt);
     }
     status.notes.extend(about_rclone(surroundings));
@@ -72,7 +73,7 @@ fn about_places(job: &Job, facts: &Facts) -> Vec<String> {
 fn fill(
     configuration: &Configuration,
     job: &Job,
-    now_seconds: i64,
+    surroundings: &Surroundings<'_>,
     status: &mut JobStatus,
 ) -> Result<(), Halt> {
     let existing = StateDir::open_existing(&configuration.state_dir, &job.name).map_err(Halt::fatal)?;
@@ -118,7 +119,9 @@ fn fill(
                 .into(),
         );
     }
-    put_check(job, &CheckState::load(&state)?, now_seconds, status);
+    let mut check = CheckState::load(&state)?;
+    name_what_is_wrong(configuration, job, surroundings, &mut check, status);
+    put_check(job, &check, surroundings.now_seconds(), status);
     status.notes.extend(notification::last_failures(&state));
     status.running = state.lock_holder();
     if state.journal_path().exists() && status.running.is_none() {
@@ -127,6 +130,44 @@ fn fill(
             .push("the last run was interrupted; the next one goes on from what it had confirmed".into());
     }
     Ok(())
+}
+
+/// What was found to be wrong on the mirror since the last run is not protected, and a monitor is told so
+/// before the next run tells it.
+fn name_what_is_wrong(
+    configuration: &Configuration,
+    job: &Job,
+    surroundings: &Surroundings<'_>,
+    check: &mut CheckState,
+    status: &mut JobStatus,
+) {
+    if check.wrong_total == 0 {
+        return;
+    }
+    let still = open_to_look(configuration, job, surroundings).and_then(|opened| {
+        check.still_wrong(&Tree::new(&opened.nodes, opened.docket.base, surroundings.observer))
+    });
+    let still = match still {
+        Ok(still) => still,
+        Err(halt) => {
+            let words = format!("what the last check found to be wrong could not be looked up: {halt}");
+            return status.notes.push(words);
+        }
+    };
+    let told: BTreeSet<_> = status.unprotected.named.iter().map(|(path, _)| path.clone()).collect();
+    let is_new = still.iter().all(|(path, _)| !told.contains(path));
+    // Those without a name: a run that named some of them counted them, too.
+    let unnamed = check.wrong_total.saturating_sub(still.len() as u64);
+    status.unprotected.total += if is_new { unnamed } else { 0 };
+    for (path, wrong) in still {
+        if !told.contains(&path) {
+            status.unprotected.add(path, wrong.reason(&job.name));
+        }
+    }
+    let gives_way = matches!(status.outcome, JobOutcome::Protected | JobOutcome::BudgetSpent { .. });
+    if gives_way && check.wrong_total > 0 {
+        status.outcome = JobOutcome::Unprotected;
+    }
 }
 
 fn put_check(job: &Job, check: &CheckState, now_seconds: i64, status: &mut JobStatus) {
