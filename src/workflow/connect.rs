@@ -176,7 +176,7 @@ impl Connector<'_> {
         let mirror = self.job.remote.to_string();
         session.features(&mirror).map_err(|failure| match is_unknown_remote(&failure) {
             true => Halt::Configuration(cannot_use_remote(self.job, &failure)),
-            false => Halt::from_failure(&format!("asking rclone about {mirror}"), &failure),
+            false => Halt::from_failure(&format!("asking rclone about {:?}", self.job.remote), &failure),
         })
     }
 }

@@ -418,7 +418,7 @@ impl<'a> Restoring<'a> {
     pub(super) fn conclude(self) -> Result<(), Halt> {
         if self.files_asked > 1 && self.files_absent == self.files_asked {
             return Err(Halt::RemoteUnwell(format!(
-                "the remote shows none of the {} files that it holds by the index; is {} the right place, and the \
+                "the remote shows none of the {} files that it holds by the index; is {:?} the right place, and the \
                  storage behind it there?",
                 self.files_asked, self.way.job.remote
             )));
