@@ -4,7 +4,7 @@
 use crate::support::program::Finished;
 use crate::support::servers::Rclone;
 use crate::support::tool;
-use crate::support::trees::{Plan, edit};
+use crate::support::trees::{Plan, edit, let_times_settle};
 use crate::support::world::{JOB, World};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -127,6 +127,14 @@ fn an_index_that_was_taken_over_unread_reads_by_the_document_as_well() {
     assert_eq!(base, by_the_program(&world, &[]));
     let unread = base.values().filter(|entry| entry.0 == "file" && entry.4.is_null()).count();
     assert_eq!(unread, 300, "none was read");
+
+    let_times_settle();
+    world.backup(&[]).expect(0);
+    world.backup(&[]).expect(0);
+    let (docket, nodes) = index_in(&state);
+    let base = of_tree(&other_reader(&docket, &nodes), "base");
+    assert_eq!(base, by_the_program(&world, &[]));
+    assert!(base.values().all(|entry| entry.0 != "file" || !entry.4.is_null()), "all were read since");
 }
 
 /// Every kind of record of the released format is in the golden index.

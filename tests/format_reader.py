@@ -350,10 +350,10 @@ def content_hash(entries):
     data = bytearray()
     for entry in entries:
         kind, name = entry["kind"], leb(len(entry["name"])) + entry["name"]
-        if kind == 0:
+        if kind == 0 and not entry["marks"] & 16:
             letter = b"X" if entry["mode"] & 0o111 else b"F"
             data += letter + name + struct.pack("<Q", entry["size"]) + entry["blake3"]
-        elif kind == 1:
+        elif kind in (0, 1):
             data += b"f" + name + struct.pack("<QqI", entry["size"], *entry["mtime"])
         elif kind == 2:
             data += b"D" + name + entry["pointer"][3]

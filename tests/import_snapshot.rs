@@ -1,12 +1,13 @@
 //! Moving over from the Python script: its snapshot becomes the first index, and
 //! nothing is uploaded again.
 
+use crate::support::program::Finished;
 use crate::support::servers::{Protocol, Rclone};
 use crate::support::trees::{Plan, files_below, let_times_settle};
 use crate::support::world::{JOB, World};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -165,13 +166,20 @@ fn hashes_are_filled_in_by_later_runs_within_a_budget() {
     let unverifiable = || world.program.run(&["--json", "verify", "--source"]).number("files_unverifiable");
     world.backup(&[]).expect(0);
     assert_eq!(unverifiable(), 5, "the first run after the import reads nothing");
+    let content_root = |finished: &Finished| finished.summary()["content_root"].clone();
+    let taken_over = content_root(&world.backup(&["-n"]).expect(0));
     for left in [3, 1, 0, 0] {
         let finished = world.backup(&[]).expect(0);
+        assert_eq!(content_root(&finished), taken_over, "a hash that was filled in is no change for C");
         assert_eq!(finished.number("files_uploaded") + finished.number("files_changed"), 0);
         assert_eq!(finished.summary()["run_id"], serde_json::Value::Null, "{finished}");
         assert_eq!(unverifiable(), left);
     }
     assert_eq!(world.rclone_calls(), Vec::<String>::new());
+    let mode = fs::Permissions::from_mode(0o640);
+    fs::set_permissions(source.join("file 1"), mode).unwrap();
+    let finished = world.backup(&[]).expect(0);
+    assert_eq!((finished.number("files_uploaded"), content_root(&finished)), (0, taken_over), "{finished}");
     // From now on a touch sends nothing.
     fs::File::options()
         .append(true)

@@ -76,8 +76,9 @@ fn is_executable(entry: &Entry<'_>) -> bool {
 }
 
 fn same_marks(base: EntryFlags, pending: EntryFlags) -> bool {
-    // RACY says how the content was read, not what the entry is; it is judged with the content.
-    base.without(EntryFlags::RACY) == pending.without(EntryFlags::RACY)
+    // Both say how the content was read, not what the entry is; RACY is judged with the content.
+    let of_reading = EntryFlags::RACY.with(EntryFlags::FILLED_IN);
+    base.without(of_reading) == pending.without(of_reading)
 }
 
 #[cfg(test)]

@@ -23,5 +23,5 @@ pub use durable::{
 pub use file_system::can_be_mapped;
 pub use lock_file::{LockError, LockFile, Locked};
 pub use memory::available_memory_bytes;
-pub use process::{boot_id, describe_this_process, process_start_time};
+pub use process::{ProcessStat, boot_id, describe_this_process, process_start_time, process_stat};
 pub use unsafe_doors::{map_read_only, spawn_bound_to_this_thread, start_write_back};

@@ -3,24 +3,38 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// When the process started, in clock ticks since boot: together with the pid
-/// and [`boot_id`] it names one process for ever. `None` when it is not there,
-/// or only its exit status still is (a zombie does nothing any more).
+/// What `/proc/<pid>/stat` says of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessStat {
+    /// It does something: a zombie, whose parent has not fetched its exit status yet, does not.
+    pub is_alive: bool,
+    /// Id of its process group.
+    pub group: u32,
+    /// When it started, in clock ticks since boot: together with the pid and [`boot_id`] that
+    /// names one process for ever.
+    pub start_time: u64,
+}
+
+/// `None` when there is no such process.
+pub fn process_stat(pid: u32) -> Option<ProcessStat> {
+    parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// When the process started, as [`ProcessStat::start_time`]; `None` when it does nothing any more.
 pub fn process_start_time(pid: u32) -> Option<u64> {
-    parse_start_time(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+    process_stat(pid).filter(|stat| stat.is_alive).map(|stat| stat.start_time)
 }
 
 /// The command's name stands in parentheses and may hold anything, `)` and
 /// spaces included: fields are counted from the last `)`.
-fn parse_start_time(stat: &[u8]) -> Option<u64> {
+fn parse_stat(stat: &[u8]) -> Option<ProcessStat> {
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    // `starttime` is field 22, the state was field 3.
-    fields.nth(18)?.parse().ok()
+    // State, process group and start time are fields 3, 5 and 22.
+    let is_alive = !matches!(fields.next()?, "Z" | "X");
+    let group = fields.nth(1)?.parse().ok()?;
+    let start_time = fields.nth(16)?.parse().ok()?;
+    Some(ProcessStat { is_alive, group, start_time })
 }
 
 /// A name for this boot of the machine: start times count from it.
@@ -57,10 +71,12 @@ mod tests {
     #[test]
     fn a_process_that_calls_itself_a_row_of_fields_fools_nobody() {
         let stat = b"12 (a) R 1 2 (b) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2 3\n";
-        assert_eq!(parse_start_time(stat), Some(987_654));
-        assert_eq!(parse_start_time(b"12 (x) Z 1 12 12 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 987654 1"), None);
-        assert_eq!(parse_start_time(b"12 (x"), None);
-        assert_eq!(parse_start_time(b"12 (x) R 1 2"), None);
+        let found = ProcessStat { is_alive: true, group: 12, start_time: 987_654 };
+        assert_eq!(parse_stat(stat), Some(found));
+        let zombie = parse_stat(b"12 (x) Z 1 12 12 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 987654 1");
+        assert_eq!(zombie, Some(ProcessStat { is_alive: false, ..found }));
+        assert_eq!(parse_stat(b"12 (x"), None);
+        assert_eq!(parse_stat(b"12 (x) R 1 2"), None);
     }
 
     #[test]

@@ -44,6 +44,18 @@ impl OwnedEntry {
         }
     }
 
+    /// A later look at the file of `base`: [`EntryFlags::FILLED_IN`] stays as long as
+    /// content, size and mtime do (after a `chmod`, say).
+    #[must_use]
+    pub fn filled_in_like(self, base: &OwnedEntry) -> OwnedEntry {
+        let stays = base.flags.contains(EntryFlags::FILLED_IN)
+            && self.digest == base.digest
+            && self.stamp.size == base.stamp.size
+            && self.stamp.mtime == base.stamp.mtime;
+        let flags = if stays { self.flags.with(EntryFlags::FILLED_IN) } else { self.flags };
+        OwnedEntry { flags, ..self }
+    }
+
     /// True for what lies on the mirror as an object of its own: files, and
     /// symlinks that were uploaded as `.rclonelink`.
     pub fn is_on_mirror(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Three kinds of digest that cannot be mixed up, and the canonical bytes of a
 //! directory.
 
-use crate::model::{Content, Entry, EntryKind};
+use crate::model::{Content, Entry, EntryFlags, EntryKind};
 use std::fmt;
 
 /// BLAKE3 of a file's bytes: the number that `b3sum` prints.
@@ -74,7 +74,7 @@ hexadecimal!(ContentDigest TreeDigest NodeDigest);
 /// | tag | what | body |
 /// |---|---|---|
 /// | `F` / `X` | file / file with an executable bit | size u64le, BLAKE3 |
-/// | `f` | file that was not read yet (weak) | size u64le, mtime seconds i64le, nanoseconds u32le |
+/// | `f` | file that was not read when it was taken over (weak) | size u64le, mtime seconds i64le, nanoseconds u32le |
 /// | `L` | symlink | BLAKE3 of the target's bytes |
 /// | `D` | directory | its C |
 /// | `S` | FIFO, socket, device | nothing |
@@ -104,7 +104,11 @@ impl TreeHasher {
     /// Takes the next entry, in byte order of the names.
     pub fn add(&mut self, entry: &Entry<'_>) {
         let executable = entry.permissions.mode & 0o111 != 0;
-        let tag = match (entry.kind, &entry.content) {
+        let content = match entry.content {
+            Content::Read(_) if entry.flags.contains(EntryFlags::FILLED_IN) => Content::Unread,
+            content => content,
+        };
+        let tag = match (entry.kind, content) {
             (EntryKind::File, Content::Read(_)) if executable => b'X',
             (EntryKind::File, Content::Read(_)) => b'F',
             (EntryKind::File, _) => b'f',
@@ -116,7 +120,7 @@ impl TreeHasher {
         self.buffer.push(tag);
         push_leb128(&mut self.buffer, entry.name.len() as u64);
         self.buffer.extend_from_slice(entry.name);
-        match &entry.content {
+        match content {
             Content::Read(digest) => {
                 self.buffer.extend_from_slice(&entry.stamp.size.to_le_bytes());
                 self.buffer.extend_from_slice(&digest.0);

@@ -275,7 +275,7 @@ impl Directory {
     pub fn is_plain_file(&self, index: usize, stamp: &Stamp, permissions: &Permissions) -> bool {
         let record = &self.records[index];
         record.kind == EntryKind::File
-            && record.flags == EntryFlags::NONE
+            && record.flags.without(EntryFlags::FILLED_IN) == EntryFlags::NONE
             && record.inode == stamp.inode
             && record.size == stamp.size
             && record.mtime_seconds == stamp.mtime.seconds

@@ -70,6 +70,9 @@ impl EntryFlags {
     pub const OUT_OF_SCOPE: EntryFlags = EntryFlags(4);
     /// Reached through a symlink that is followed (`links = "follow"`).
     pub const FOLLOWED: EntryFlags = EntryFlags(8);
+    /// Taken over without a hash, and read since under the stamp it was taken over with:
+    /// it counts in C as before, by size and time, so that filling in the hash is no change.
+    pub const FILLED_IN: EntryFlags = EntryFlags(16);
 
     /// True when all marks of `other` are set.
     pub const fn contains(self, other: EntryFlags) -> bool {

@@ -380,7 +380,7 @@ impl Merge<'_> {
     ) {
         if let Some(base) = base
             && base.kind == EntryKind::File
-            && base.flags == flags
+            && base.flags.without(EntryFlags::FILLED_IN) == flags
             && self.is_trusted(&found.stamp)
             && is_unchanged(base, &found.stamp, &found.permissions)
         {

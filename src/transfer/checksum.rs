@@ -123,7 +123,7 @@ impl Session<'_> {
 fn refusal(line: &LogLine) -> Option<(Vec<u8>, Failure)> {
     let name = line.object.as_ref().filter(|_| line.is_trouble())?;
     let words = classify::without_name(&line.text, name);
-    let is_final = classify::class_of(&words) == FailureClass::File && classify::is_not_given_out(&words);
+    let is_final = classify::class_of(&words) == FailureClass::File && classify::says_no_permission(&words);
     is_final.then(|| (name.clone().into_bytes(), classify::failure(FailureClass::File, &line.text)))
 }
 

@@ -28,7 +28,7 @@ pub fn is_too_large(failure: &Failure) -> bool {
 /// 403: nobody is let in, or this one file is not given out (an archived one of S3, one that a cloud
 /// has blocked). Which of the two, the others tell.
 pub fn is_forbidden(failure: &Failure) -> bool {
-    failure.class == FailureClass::File && is_refused(&failure.reason)
+    failure.class == FailureClass::File && says_forbidden(&failure.reason)
 }
 
 /// What a remote may say of one path, and not of others: whether it does, only a look elsewhere tells.
@@ -230,7 +230,7 @@ fn without_addresses(text: &str) -> String {
 /// path may be a name that the remote refuses.
 pub(crate) fn class_of_all(text: &str) -> FailureClass {
     match class_of(text) {
-        FailureClass::File if is_refused(text) => FailureClass::Authentication,
+        FailureClass::File if says_forbidden(text) => FailureClass::Authentication,
         // The last word of a command that did work on single files.
         FailureClass::File if is_about_a_file(text) => FailureClass::File,
         // Whatever a server answers is not the fault of rclone.
@@ -241,24 +241,24 @@ pub(crate) fn class_of_all(text: &str) -> FailureClass {
 }
 
 /// 403: this name, or all of them, are not allowed.
-pub(crate) fn is_refused(text: &str) -> bool {
+pub(crate) fn says_forbidden(text: &str) -> bool {
     contains(text, "403")
 }
 
 /// The file is there, and reading it is not allowed.
-pub(crate) fn is_not_given_out(text: &str) -> bool {
-    is_refused(text) || text.to_lowercase().contains("permission denied")
+pub(crate) fn says_no_permission(text: &str) -> bool {
+    says_forbidden(text) || text.to_lowercase().contains("permission denied")
 }
 
 /// 403 of a whole command: a closed door, if it is not about one of its paths.
-pub(crate) fn is_door(failure: &Failure) -> bool {
+pub(crate) fn is_closed_door(failure: &Failure) -> bool {
     failure.class == FailureClass::Authentication
-        && is_refused(&failure.reason)
+        && says_forbidden(&failure.reason)
         && class_of(&failure.reason) != FailureClass::Authentication
 }
 
 /// The request may have been carried out: the answer did not come.
-pub(crate) fn is_without_answer(text: &str) -> bool {
+pub(crate) fn says_no_answer(text: &str) -> bool {
     let text = text.to_lowercase();
     ["timeout", "timed out", "deadline exceeded", "eof", "connection reset", "broken pipe"]
         .iter()
@@ -266,7 +266,7 @@ pub(crate) fn is_without_answer(text: &str) -> bool {
 }
 
 /// rclone says that there is no such file or folder.
-pub(crate) fn is_absent(text: &str) -> bool {
+pub(crate) fn says_absent(text: &str) -> bool {
     let text = text.to_lowercase();
     ["directory not found", "object not found", "no such file or directory", "404 not found", "nosuchbucket"]
         .iter()

@@ -219,7 +219,7 @@ impl Transfer<'_> {
         let mut without_answer = false;
         let finished = self.session.run(arguments, Vec::new(), Traffic::Moves, &mut |line| {
             moved |= line.receipt() == Some(Receipt::DirectoryMoved);
-            without_answer |= line.is_trouble() && classify::is_without_answer(&line.text);
+            without_answer |= line.is_trouble() && classify::says_no_answer(&line.text);
             Heard::Nothing
         });
         match finished {

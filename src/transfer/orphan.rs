@@ -2,6 +2,7 @@
 //!
 //! Its late DELETE could hit what the next run has confirmed.
 
+use crate::disk::process_stat;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
 use std::thread;
@@ -23,30 +24,13 @@ pub struct ProcessMark {
 /// In the environment of every rclone that we start, and so of all its children.
 pub(super) const STARTED_BY_US: &str = "TREEFERRY_RCLONE";
 
-/// Of a process: what its stat line says.
-struct Stat {
-    /// It does something: a dead one that was not fetched by its parent yet does not.
-    is_alive: bool,
-    group: u32,
-    start_time: u64,
-}
-
-/// Fields 3, 5 and 22; the second, the program's name in parentheses, may hold anything.
-fn stat_of(pid: u32) -> io::Result<Stat> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
-    let stat = String::from_utf8_lossy(&stat);
-    let (_, after_name) = stat.rsplit_once(')').ok_or(io::ErrorKind::InvalidData)?;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let number = |at: usize| fields.get(at).and_then(|field| field.parse().ok());
-    let (Some(state), Some(group), Some(start_time)) = (fields.first(), number(2), number(19)) else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
-    let group = u32::try_from(group).map_err(|_| io::ErrorKind::InvalidData)?;
-    Ok(Stat { is_alive: !matches!(*state, "Z" | "X"), group, start_time })
-}
-
+/// The mark of a process that was just started.
+///
+/// # Errors
+/// When it is not there.
 pub(crate) fn mark_of(pid: u32) -> io::Result<ProcessMark> {
-    Ok(ProcessMark { pid, start_time: stat_of(pid)?.start_time })
+    let stat = process_stat(pid).ok_or(io::ErrorKind::NotFound)?;
+    Ok(ProcessMark { pid, start_time: stat.start_time })
 }
 
 /// Kills the process (and its group) that an earlier run recorded, if it is
@@ -77,9 +61,9 @@ pub fn end_orphan(mark: ProcessMark) -> io::Result<bool> {
 }
 
 fn is_anything_left(mark: ProcessMark) -> bool {
-    match stat_of(mark.pid) {
-        Ok(leader) if leader.start_time != mark.start_time => false,
-        Ok(leader) if leader.is_alive => true,
+    match process_stat(mark.pid) {
+        Some(leader) if leader.start_time != mark.start_time => false,
+        Some(leader) if leader.is_alive => true,
         _ => processes().any(|pid| is_left_of(mark, pid)),
     }
 }
@@ -87,8 +71,8 @@ fn is_anything_left(mark: ProcessMark) -> bool {
 /// As long as one process of a group lives, nobody else gets its number; when none does, the number
 /// may come again, and then the environment tells.
 fn is_left_of(mark: ProcessMark, pid: u32) -> bool {
-    let is_of_group = stat_of(pid)
-        .is_ok_and(|stat| stat.is_alive && stat.group == mark.pid && stat.start_time >= mark.start_time);
+    let is_of_group = process_stat(pid)
+        .is_some_and(|stat| stat.is_alive && stat.group == mark.pid && stat.start_time >= mark.start_time);
     is_of_group
         && std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
             let mut variables = environment.split(|&byte| byte == 0);
@@ -146,12 +130,12 @@ mod tests {
     #[test]
     fn what_a_dead_script_left_of_its_group_is_ended_too_and_nobody_elses() {
         let (mark, child) = left_by_a_script(STARTED_BY_US);
-        assert!(stat_of(child).unwrap().is_alive);
+        assert!(process_stat(child).unwrap().is_alive);
         assert!(end_orphan(mark).unwrap());
-        assert!(!stat_of(child).is_ok_and(|stat| stat.is_alive));
+        assert!(!process_stat(child).is_some_and(|stat| stat.is_alive));
         let (mark, child) = left_by_a_script("SOMEBODY_ELSES");
         assert!(!end_orphan(mark).unwrap());
-        assert!(stat_of(child).unwrap().is_alive);
+        assert!(process_stat(child).unwrap().is_alive);
         kill_process_group(Pid::from_raw(mark.pid as i32).unwrap(), Signal::KILL).unwrap();
     }
 }

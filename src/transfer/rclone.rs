@@ -185,12 +185,12 @@ impl Finished {
 
     /// rclone says that the file or folder asked for is not there.
     pub(crate) fn says_absent(&self) -> bool {
-        self.says_only(classify::is_absent)
+        self.says_only(classify::says_absent)
     }
 
     /// As [`Finished::says_absent`], for one folder: below a file there is none.
     pub(crate) fn says_no_folder(&self) -> bool {
-        self.says_only(|line| classify::is_absent(line) || line.contains("not a directory"))
+        self.says_only(|line| classify::says_absent(line) || line.contains("not a directory"))
     }
 
     fn says_only(&self, is_it: impl Fn(&str) -> bool) -> bool {
@@ -238,7 +238,7 @@ impl Finished {
         let is_own = |line: &str| {
             line.starts_with("Failed to open: ")
                 || line.starts_with("Failed to send to output: ")
-                || classify::is_refused(line)
+                || classify::says_forbidden(line)
         };
         let is_about_it = matches!(self.ended, Ended::Exited(_))
             && self.trouble.iter().any(|line| is_own(line))

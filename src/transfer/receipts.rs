@@ -203,13 +203,13 @@ impl<'s, 'a> Sending<'s, 'a> {
         let failure = classify::failure(classify::class_of(&words), &line.text);
         let class = failure.class;
         // One 403 can be a name that the remote refuses; a row of them is a closed door.
-        let refused = class == FailureClass::File && classify::is_refused(&words);
+        let refused = class == FailureClass::File && classify::says_forbidden(&words);
         let counts = refused || matches!(class, FailureClass::RemoteFull | FailureClass::RemoteUnwell);
         if class != FailureClass::File {
             self.transfer.last_trouble = Some(failure.clone());
         }
         let reason = failure.reason.clone();
-        let first = self.failures.insert(index, (failure, classify::is_without_answer(&words))).is_none();
+        let first = self.failures.insert(index, (failure, classify::says_no_answer(&words))).is_none();
         if class == FailureClass::Authentication {
             // Providers lock accounts that keep trying.
             return Heard::EnoughNow;
@@ -272,7 +272,7 @@ impl<'s, 'a> Sending<'s, 'a> {
         let mut whole = if is_mute { self.transfer.session.mute(&doing) } else { finished.failure(&doing) };
         // A move asks for each path of the list first, and ends at one that is refused. The looks tell a
         // path from a closed door.
-        if self.batch.lane != Lane::Upload && classify::is_door(&whole) {
+        if self.batch.lane != Lane::Upload && classify::is_closed_door(&whole) {
             whole.class = FailureClass::RemoteUnwell;
         }
         if not_begun || matches!(ended, Ended::ByUs(_) | Ended::Signalled(_)) {

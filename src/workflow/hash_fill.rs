@@ -1,7 +1,7 @@
 //! Giving hashes to files that were taken over without one (`import`, `adopt`).
 //!
 //! After a run that is otherwise finished, within a budget. It says nothing new
-//! about the mirror: no run record is written, and nothing is sent.
+//! about the mirror: no run record is written, nothing is sent, and C stays what it was.
 
 use super::halt::Halt;
 use super::job_run::JobRun;
@@ -97,6 +97,7 @@ fn read_one(
     let follow = entry.flags.contains(EntryFlags::FOLLOWED);
     let read = source.read(path, follow, observer).ok()?;
     let is_the_one = read.stamp == entry.stamp && read.settled;
-    let entry = OwnedEntry { digest: Some(read.digest), ..entry.clone() };
+    let flags = entry.flags.with(EntryFlags::FILLED_IN);
+    let entry = OwnedEntry { digest: Some(read.digest), flags, ..entry.clone() };
     is_the_one.then(|| Edit::Put { path: path.clone(), entry })
 }

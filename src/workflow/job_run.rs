@@ -317,10 +317,14 @@ impl<'a> JobRun<'a> {
         };
         if is_rotten && !is_accepted {
             let path = path.clone();
+            let is_newest = self.views().base_entry(&path).is_ok_and(|held| held.is_some());
+            let back = if is_newest { "" } else { " from a snapshot that had it (--at)" };
             self.unprotected(
                 &path,
-                "bit rot, found by `verify --source`: it does not replace the good version on the remote. \
-                 `treeferry restore` gets that back; --accept changed-content sends the file as it is",
+                &format!(
+                    "bit rot, found by `verify --source`: it does not replace the good version on the remote. \
+                     `treeferry restore` gets that back{back}; --accept changed-content sends the file as it is"
+                ),
             );
             return None;
         }
@@ -331,7 +335,12 @@ impl<'a> JobRun<'a> {
     /// The mirror holds this content already: only the stamp is new.
     pub(super) fn refresh(&mut self, candidate: Candidate) {
         self.forget_kept(&candidate.path, candidate.pending.kind == EntryKind::Symlink);
-        self.ledger.held(candidate.path, candidate.pending);
+        let Candidate { path, pending, base } = candidate;
+        let pending = match &base {
+            Some(base) => pending.filled_in_like(base),
+            None => pending,
+        };
+        self.ledger.held(path, pending);
         // The plan counted it as changed, for want of a look.
         if self.report.files_changed > 0 {
             self.report.files_changed -= 1;

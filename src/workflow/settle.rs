@@ -95,5 +95,9 @@ fn marked_directory(path: TreePath, entry: OwnedEntry, base: Option<&OwnedEntry>
 /// A file whose content is proven the same keeps the base's digest under its new stamp.
 fn with_known_content(entry: OwnedEntry, base: Option<&OwnedEntry>) -> OwnedEntry {
     let digest = entry.digest.or_else(|| base.and_then(|base| base.digest));
-    OwnedEntry { digest, ..entry }
+    let entry = OwnedEntry { digest, ..entry };
+    match base {
+        Some(base) => entry.filled_in_like(base),
+        None => entry,
+    }
 }

@@ -332,7 +332,7 @@ impl<'a> Restoring<'a> {
         if let Some(failure) = locked {
             return Err(Halt::from_failure("rclone cannot be used", &failure));
         }
-        fetched.map_err(|failure: Failure| Halt::from_failure("fetching files", &failure))
+        fetched.map_err(|failure: Failure| Halt::from_failure("restoring", &failure))
     }
 
     fn settle(&mut self, wanted: &Wanted, fetched: Fetched, staged: &RootDirectory) {

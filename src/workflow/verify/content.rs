@@ -263,7 +263,7 @@ impl<'a> Contents<'a> {
             self.not_read(&batch[index], failure, verifying)?;
         }
         verifying.surroundings.halt_if_stopped()?;
-        fetched.map_err(|failure| Halt::from_failure("fetching files of the mirror", &failure))?;
+        fetched.map_err(|failure| Halt::from_failure("reading the mirror", &failure))?;
         again.into_iter().try_for_each(|index| self.read_through(&batch[index], verifying))
     }
 }
