@@ -78,6 +78,37 @@ fn a_kept_file_makes_way_for_a_folder() {
     }
 }
 
+/// A remote that moves folders takes what is kept along; S3 does not, and a server that keeps objects in
+/// folders could not hold both.
+#[test]
+fn a_file_in_the_place_of_a_folder_of_which_a_part_is_kept() {
+    for protocol in [Some(Protocol::Webdav), Some(Protocol::S3)] {
+        let mut world = world(protocol);
+        world.set("on_delete", "\"keep\"");
+        world.write("folder/a", "one");
+        world.write("folder/sub/kept", "two");
+        world.write("b", "beside it");
+        world.backup(&[]).expect(0);
+        fs::remove_dir_all(world.source().join("folder/sub")).unwrap();
+        world.backup(&[]).expect(0);
+        fs::remove_dir_all(world.source().join("folder")).unwrap();
+        world.write("folder", "a file now");
+        if protocol == Some(Protocol::S3) {
+            for _ in 0..2 {
+                let finished = world.backup(&[]).expect(3);
+                assert!(finished.stdout.contains("--accept kept moves it to the trash"), "{finished}");
+            }
+            world.backup(&["--accept", "kept"]);
+        }
+        world.backup(&[]).expect(0);
+        world.assert_mirror_equals_source();
+        assert_eq!(
+            (world.trashed("folder/a"), world.trashed("folder/sub/kept")),
+            (vec!["one".into()], vec!["two".into()])
+        );
+    }
+}
+
 #[test]
 fn what_is_kept_goes_to_the_trash_when_that_is_accepted() {
     let mut world = world(None);

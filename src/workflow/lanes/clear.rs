@@ -18,6 +18,8 @@ use crate::workflow::views::{KeptConflict, Views};
 /// Objects that leave in one go.
 const BATCH_FILES_MAX: usize = 1000;
 
+const FOLDER_KEPT: &str = "a folder of that name is kept on the mirror; --accept kept moves it to the trash";
+
 /// Makes way for everything that goes up later.
 pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
     run.delete_junk()?;
@@ -109,8 +111,7 @@ fn make_way_through_kept(
                 in_the_way.push(removal_item(kept, &entry));
             }
         }
-        KeptConflict::FolderHere => run
-            .block(path, "a folder of that name is kept on the mirror; --accept kept moves it to the trash"),
+        KeptConflict::FolderHere => run.block(path, FOLDER_KEPT),
         KeptConflict::NotKnown(above) => perhaps_there.add(path, above),
     }
 }
@@ -182,7 +183,10 @@ fn clear_folder(run: &mut JobRun<'_>, change: &Change) -> Result<bool, Halt> {
         }
     }
     let is_moved = run.trash_folder(&change.path)?;
-    if !is_moved && run.has_real_folders()? {
+    if !is_moved && run.views().keeps_anything_below(&change.path) {
+        // True buckets would take both; servers that keep them in folders (`rclone serve s3`) answer 500 for ever.
+        run.block(change.path.clone(), FOLDER_KEPT);
+    } else if !is_moved && run.has_real_folders()? {
         run.block(
             change.path.clone(),
             "a folder of that name lies on the mirror and could not be moved to the trash",
