@@ -211,3 +211,30 @@ fn a_remote_that_refuses_every_look_for_good_is_asked_a_few_times() {
     world.backup(&[]).expect(0);
     world.assert_mirror_equals_source();
 }
+
+#[test]
+fn what_lies_below_a_file_that_cannot_leave_is_named_file_by_file() {
+    let world = served(Rclone::Current);
+    write_all(&world, 3, "first");
+    world.write("a", "a file");
+    world.backup(&[]).expect(0);
+    fs::remove_file(world.source().join("a")).unwrap();
+    for below in ["a/x", "a/deep/y", "a/deep/z"] {
+        world.write(below, "below");
+    }
+    let proxy = world.proxy.as_ref().unwrap();
+    proxy.fail(|seen| (seen.method == "MOVE" && seen.path.ends_with("/a")).then_some(Fault::Status(403)));
+    for _ in 0..2 {
+        let finished = world.backup(&[]).expect(3);
+        assert_eq!(finished.number("files_unprotected"), 4, "{finished}");
+        let errors = finished.messages("error");
+        let mut paths: Vec<&str> = errors.iter().filter_map(|error| error["item"].as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["a", "a/deep/y", "a/deep/z", "a/x"], "{finished}");
+        assert_eq!(fs::read_to_string(world.mirror().join("a")).unwrap(), "a file");
+    }
+    proxy.heal();
+    world.backup(&[]).expect(0);
+    world.assert_mirror_equals_source();
+    assert_eq!(world.trashed("a"), ["a file"]);
+}

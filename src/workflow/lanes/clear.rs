@@ -88,7 +88,30 @@ pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), H
         }
     }
     in_the_way.extend(perhaps_there.look(run)?);
-    trash_or_block(run, in_the_way)
+    trash_or_block(run, in_the_way)?;
+    name_what_is_below_blocked(run)
+}
+
+/// No lane sends what lies below a blocked path: each file of it is not protected.
+fn name_what_is_below_blocked(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    let blocked = run.blocked_paths();
+    if blocked.is_empty() {
+        return Ok(());
+    }
+    let views = run.views();
+    let base = views.base();
+    let mut classifier = Classifier::new(run.policy());
+    for change in diff(&base, views.pending, views.equality) {
+        let change = change.map_err(Halt::fatal)?;
+        if classifier.decide(&change).upload == Upload::None || blocked.contains(&change.path) {
+            continue;
+        }
+        let above = std::iter::successors(change.path.parent(), TreePath::parent);
+        if let Some(folder) = above.into_iter().find(|above| blocked.contains(above)) {
+            run.unprotected(&change.path, &format!("its folder cannot be on the mirror yet: see {folder}"));
+        }
+    }
+    Ok(())
 }
 
 /// What is kept on the mirror gives way to a new file or link, or hinders it.
