@@ -340,6 +340,15 @@ impl<'r> Folding<'r, '_> {
         }
         let patience = Patience::at_the_door(self.surroundings, self.deadline);
         let connection = self.connection()?;
+        // Nothing proves what the source no longer has; and rclone would wait for a FIFO that came in
+        // its place, and fail over a file that a folder became.
+        let (uploads, changed): (Vec<BatchItem>, Vec<BatchItem>) =
+            uploads.into_iter().partition(|item| connection.transfer.is_source_as_read(item));
+        changed.iter().for_each(|item| self.doubt(item));
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        let connection = self.connection()?;
         let batch = Batch { lane: Lane::Upload, items: uploads };
         let mut same = if connection.features.hashes.is_empty() {
             vec![false; batch.items.len()]
