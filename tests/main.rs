@@ -20,6 +20,7 @@ mod backup_edges;
 mod backup_endings;
 mod backup_faults;
 mod backup_guards;
+mod backup_junk;
 mod backup_kills;
 mod backup_lies;
 mod backup_links;

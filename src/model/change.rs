@@ -65,6 +65,11 @@ impl OwnedEntry {
             _ => false,
         }
     }
+
+    /// A file of the mirror, or with `as_link` a link that was uploaded: one path may be that of both.
+    pub fn is_object(&self, as_link: bool) -> bool {
+        self.is_on_mirror() && (self.kind == EntryKind::Symlink) == as_link
+    }
 }
 
 impl From<&Entry<'_>> for OwnedEntry {

@@ -161,9 +161,8 @@ impl Transfer<'_> {
             let (Some(above), Some(name)) = (path.parent(), path.name()) else { continue };
             let Ok(line) = self.encoded(path) else { continue };
             if listed.as_ref().is_none_or(|(folder, _)| *folder != above) {
-                let answer = self.past_refusal(|transfer| transfer.list(place, &above))?;
-                let names = answer.ok().map(|entries| shown_names(&entries.unwrap_or_default()));
-                listed = Some((above, names));
+                let answer = self.past_refusal(|transfer| transfer.names_in(place, &above))?;
+                listed = Some((above, answer.ok()));
             }
             let written = line.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
             let names = [name, written].map(String::from_utf8_lossy);
@@ -176,6 +175,15 @@ impl Transfer<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// The names that a folder of a place shows; none where there is no such folder, as far as the remote says.
+    pub(super) fn names_in(
+        &self,
+        place: Place,
+        folder: &TreePath,
+    ) -> Result<BTreeMap<String, Shown>, Failure> {
+        Ok(shown_names(&self.list(place, folder)?.unwrap_or_default()))
     }
 
     /// What a folder of a place shows. `None`: there is none, as far as the remote says.
@@ -194,7 +202,7 @@ impl Transfer<'_> {
         self.session.understood(entries, &finished.output, "a list of a folder").map(Some)
     }
 
-    fn encoded(&self, path: &TreePath) -> Result<Vec<u8>, Failure> {
+    pub(super) fn encoded(&self, path: &TreePath) -> Result<Vec<u8>, Failure> {
         self.session.encoding.encode(path).map_err(|error| file_failure(&error.reason))
     }
 

@@ -26,6 +26,7 @@ mod looks;
 mod names;
 mod narrowing;
 mod orphan;
+mod partials;
 mod portable;
 mod process;
 mod rclone;

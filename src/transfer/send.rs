@@ -4,6 +4,7 @@ use crate::model::{Batch, BatchItem, Failure, FailureClass, LINK_ENDING, Lane, O
 use crate::observe::Event;
 use crate::transfer::command_line::{ALWAYS, LIST};
 use crate::transfer::names::as_logged;
+use crate::transfer::partials;
 use crate::transfer::receipts::Sending;
 use crate::transfer::{Capability, Session, join};
 use std::collections::{HashMap, HashSet};
@@ -11,9 +12,6 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
-
-/// `.1a2b3c4d.partial`
-const PARTIAL_ENDING_BYTES: usize = 17;
 
 /// The three places of a job.
 #[derive(Debug, Clone)]
@@ -264,7 +262,7 @@ impl<'a> Transfer<'a> {
         let name = path.name().unwrap_or_default();
         let encoded = !line.ends_with(name) || std::str::from_utf8(name).is_err();
         let has_partial = self.session.rclone.version().has(Capability::PartialFiles);
-        has_partial && encoded && name.len() + PARTIAL_ENDING_BYTES > 255
+        has_partial && encoded && name.len() + partials::ENDING_BYTES > 255
     }
 
     pub(crate) fn arguments(&self, lane: Lane, wave: &Wave) -> Result<Vec<OsString>, Failure> {

@@ -348,11 +348,20 @@ impl<'a> JobRun<'a> {
         }
     }
 
+    /// It has left the mirror. What the base knows at its path stays known when that is something else: a
+    /// folder that came after a broken upload.
+    pub(super) fn note_gone(&mut self, item: &BatchItem) {
+        let known = self.views().base_entry(&item.path).ok().flatten();
+        if known.is_none_or(|known| known.is_object(item.as_link)) {
+            self.ledger.gone(item.path.clone());
+        }
+    }
+
     /// What is in the source again is not kept any more, but held. A link and a file of one path are two
     /// objects of the mirror: only what is of the same kind is the same.
     pub(super) fn forget_kept(&mut self, path: &TreePath, as_link: bool) {
         match self.views().kept_entry(path) {
-            Kept::Held(kept) if (kept.kind == EntryKind::Symlink) == as_link => {
+            Kept::Held(kept) if kept.is_object(as_link) => {
                 self.ledger.unkeep(path.clone());
             }
             Kept::Nothing | Kept::Held(_) => {}

@@ -237,7 +237,16 @@ impl<'r> Folding<'r, '_> {
     fn gone(&mut self, item: &BatchItem) {
         self.committed.doubts.remove(&mirror_path(&item.path, item.as_link));
         self.unkeep(&item.path, item.as_link);
-        self.ledger.gone(item.path.clone());
+        self.note_gone(item);
+    }
+
+    /// As [`super::job_run::JobRun::note_gone`].
+    fn note_gone(&mut self, item: &BatchItem) {
+        let base = Tree::new(self.committed.nodes, self.committed.docket.base, self.surroundings.observer);
+        let known = find(&base, &item.path).ok().flatten();
+        if known.is_none_or(|known| known.is_object(item.as_link)) {
+            self.ledger.gone(item.path.clone());
+        }
     }
 
     fn moved(&mut self, item: &BatchItem) {
@@ -248,8 +257,7 @@ impl<'r> Folding<'r, '_> {
     /// As [`super::job_run::JobRun::forget_kept`].
     fn unkeep(&mut self, path: &TreePath, as_link: bool) {
         let kept = Tree::new(self.committed.nodes, self.committed.docket.kept, self.surroundings.observer);
-        if matches!(find(&kept, path), Ok(Some(kept)) if kept.is_on_mirror() && (kept.kind == EntryKind::Symlink) == as_link)
-        {
+        if matches!(find(&kept, path), Ok(Some(kept)) if kept.is_object(as_link)) {
             self.ledger.unkeep(path.clone());
         }
     }
@@ -326,7 +334,7 @@ impl<'r> Folding<'r, '_> {
             if self.ledger.state_of(&item.path).is_none() {
                 // Its successor stays a doubt.
                 self.unkeep(&item.path, item.as_link);
-                self.ledger.gone(item.path.clone());
+                self.note_gone(item);
             }
         }
         Ok(())

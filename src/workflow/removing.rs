@@ -5,7 +5,6 @@ use super::configuration::{OnDelete, mask_remote};
 use super::connect::encoding_of;
 use super::halt::Halt;
 use super::job_run::JobRun;
-use super::trashing::{Purpose, unknown_item};
 use super::views::Kept;
 use crate::model::{Batch, BatchItem, Lane, Outcome, OwnedEntry, RunId, TreePath};
 use crate::observe::Event;
@@ -52,10 +51,15 @@ impl JobRun<'_> {
         // A deletion without a receipt is mostly one of something that is not there any more.
         if !silent.is_empty() {
             let found = self.look(Place::Mirror, &silent)?;
+            let patience = self.patience();
             for (item, seen) in silent.into_iter().zip(found) {
                 match seen {
                     Sight::File(_) => left.push(item),
                     Sight::Nothing => self.note_deleted(&item),
+                    // rclone does not list a folder as a file.
+                    Sight::Refused(_) if self.mirror_has_folder(&item.path, &patience)? == Ok(true) => {
+                        self.note_deleted(&item);
+                    }
                     Sight::Refused(words) => {
                         self.report_not_deleted(&item, &format!(": the remote refuses to show it: {words}"));
                     }
@@ -77,7 +81,7 @@ impl JobRun<'_> {
     fn note_deleted(&mut self, item: &BatchItem) {
         self.report.files_removed += 1;
         self.committed.doubts.remove(&mirror_path(&item.path, item.as_link));
-        self.ledger.gone(item.path.clone());
+        self.note_gone(item);
     }
 
     /// Deletes from this run's trash the old versions of `paths`, whose successors
@@ -108,45 +112,6 @@ impl JobRun<'_> {
             return self.say_kept_is_damaged(&path);
         }
         self.ledger.keep(path, held);
-    }
-
-    /// Deletes what broken uploads left behind where nothing goes up any more, or
-    /// something of another type.
-    pub(super) fn delete_junk(&mut self) -> Result<(), Halt> {
-        let views = self.views();
-        let (mut junk, mut perhaps_versions) = (Vec::new(), Vec::new());
-        // Doubts have the names of the mirror: that of a link is not its path.
-        for name in self.committed.doubts.clone() {
-            let base = views.held_as(&name);
-            if matches!(&base, Ok(Some(_))) {
-                // Confirmed since: no doubt any more.
-                self.committed.doubts.remove(&name);
-                continue;
-            }
-            if views.wanted_as(&name)?.is_some() {
-                continue;
-            }
-            match views.kept_as(&name) {
-                Ok(Some(_)) => {}
-                Ok(None) if base.is_ok() => junk.push(unknown_item(name)),
-                Ok(None) | Err(_) => perhaps_versions.push(unknown_item(name)),
-            }
-        }
-        self.set_aside(perhaps_versions)?;
-        if junk.is_empty() { Ok(()) } else { self.delete(junk) }
-    }
-
-    /// Where the index is damaged a doubt may be a version that was confirmed since: what lies there
-    /// goes to the trash, where it harms nobody and is lost to nobody.
-    fn set_aside(&mut self, items: Vec<BatchItem>) -> Result<(), Halt> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        self.never_known.extend(items.iter().map(|item| item.path.clone()));
-        for path in self.trash(items, Purpose::Remove)? {
-            self.committed.doubts.remove(&path);
-        }
-        Ok(())
     }
 
     /// True when replaced versions stay in the trash.

@@ -134,7 +134,7 @@ impl<'a> JobRun<'a> {
         self.forget_kept(&item.path, item.as_link);
         self.report.files_trashed += 1;
         self.ledger.moved_to_trash(moved_away(item));
-        self.ledger.gone(item.path.clone());
+        self.note_gone(item);
         cleared.insert(item.path.clone());
     }
 
@@ -279,7 +279,7 @@ impl<'a> JobRun<'a> {
                 item.path
             ));
             self.forget_kept(&item.path, item.as_link);
-            self.ledger.gone(item.path.clone());
+            self.note_gone(&item);
             cleared.insert(item.path);
         }
         Ok(left)

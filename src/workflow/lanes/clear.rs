@@ -5,6 +5,7 @@
 //! it. So: objects in the way of another type go to the trash first, folders as
 //! one piece; junk that a broken upload left behind is deleted by list.
 
+use super::junk::clear_junk;
 use super::perhaps_there::PerhapsThere;
 use crate::diff::diff;
 use crate::model::{BatchItem, Change, EntryKind, TreePath};
@@ -22,7 +23,7 @@ const FOLDER_KEPT: &str = "a folder of that name is kept on the mirror; --accept
 
 /// Makes way for everything that goes up later.
 pub(super) fn clear_the_way(run: &mut JobRun<'_>, tally: &Tally) -> Result<(), Halt> {
-    run.delete_junk()?;
+    clear_junk(run)?;
     let uploads = tally.new_files_total() + tally.changed_files + tally.suspect_files;
     if uploads == 0 && tally.blocking_files == 0 {
         return Ok(());

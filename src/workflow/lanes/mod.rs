@@ -1,7 +1,7 @@
 //! The lanes of a run, in the order in which they are driven:
 //!
 //! 0. `retire`: what was kept, when somebody accepts that it goes;
-//! 1. `clear`: what is in the way of another type, and junk of broken uploads;
+//! 1. `clear`: `junk` of broken uploads, and what is in the way of another type;
 //! 2. `new_files`: what is new, small files first;
 //! 3. `replace`: what changed, in pairs "trash these, upload these";
 //! 4. `remove`: what vanished.
@@ -10,6 +10,7 @@
 //! is ever held. Each may commit a checkpoint between two batches.
 
 mod clear;
+mod junk;
 mod new_files;
 mod perhaps_there;
 mod prepare;

@@ -1,0 +1,106 @@
+//! What broken uploads left on the mirror.
+//!
+//! A doubt is a name under which an upload was begun and not confirmed. There may lie all of it, half of it, or
+//! nothing; half of it perhaps under a name that rclone made up; and folders that were made for it.
+
+use super::perhaps_there::PerhapsThere;
+use crate::model::{BatchItem, EntryKind, OwnedEntry, TreePath};
+use crate::workflow::halt::Halt;
+use crate::workflow::job_run::JobRun;
+use crate::workflow::trashing::{Purpose, unknown_item};
+use std::collections::BTreeSet;
+
+/// Deletes it where nothing goes up any more, or something of another type.
+pub(super) fn clear_junk(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    if run.committed.doubts.is_empty() {
+        return Ok(());
+    }
+    move_folders_of_doubts(run)?;
+    let mut junk = partials(run)?;
+    let mut perhaps_versions = Vec::new();
+    let views = run.views();
+    // Doubts have the names of the mirror: that of a link is not its path.
+    for name in run.committed.doubts.clone() {
+        let base = views.held_as(&name);
+        if matches!(&base, Ok(Some(_))) || is_folder_by_now(run, &name)? {
+            // Confirmed since, or files are held below it: no doubt any more.
+            run.committed.doubts.remove(&name);
+            continue;
+        }
+        if views.wanted_as(&name)?.is_some() {
+            continue;
+        }
+        match views.kept_as(&name) {
+            Ok(Some(_)) => {}
+            Ok(None) if base.is_ok() => junk.push(unknown_item(name)),
+            Ok(None) | Err(_) => perhaps_versions.push(unknown_item(name)),
+        }
+    }
+    set_aside(run, perhaps_versions)?;
+    if junk.is_empty() { Ok(()) } else { run.delete(junk) }
+}
+
+/// The remote has a folder under that name, with files that are confirmed: no file lies there.
+fn is_folder_by_now(run: &mut JobRun<'_>, name: &TreePath) -> Result<bool, Halt> {
+    let views = run.views();
+    let folder = views.base_entry(name).ok().flatten().filter(|entry| entry.kind == EntryKind::Directory);
+    Ok(folder.is_some_and(|folder| views.files_below(&folder) > 0) && run.has_real_folders()?)
+}
+
+/// A folder that was made for a broken upload, and in whose place the source has a file by now: to the trash
+/// with what is in it. Sent over it, the file would fail for ever, or delete the folder.
+fn move_folders_of_doubts(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    let views = run.views();
+    let mut folders = BTreeSet::new();
+    for doubt in &run.committed.doubts {
+        for above in std::iter::successors(doubt.parent(), TreePath::parent).filter(|above| !above.is_root())
+        {
+            let is_file = views.pending_entry(&above)?.is_some_and(|entry| entry.is_on_mirror());
+            // Where the base has the folder, the lane itself clears it; where something is kept in it, that decides.
+            let is_new = matches!(views.base_entry(&above), Ok(None));
+            if is_file && is_new && !views.keeps_anything_below(&above) {
+                folders.insert(above);
+            }
+        }
+    }
+    let mut perhaps_there = PerhapsThere::default();
+    folders.iter().for_each(|folder| perhaps_there.add_of_base(folder.clone(), Vec::new()));
+    perhaps_there.look(run)?;
+    let moved: Vec<TreePath> =
+        folders.into_iter().filter(|folder| run.moved_folders.contains(folder)).collect();
+    run.committed.doubts.retain(|doubt| !moved.iter().any(|folder| doubt.is_within(folder)));
+    Ok(())
+}
+
+/// Halves under rclone's own names, but for what the source or the mirror really has under them.
+fn partials(run: &mut JobRun<'_>) -> Result<Vec<BatchItem>, Halt> {
+    if run.committed.doubts.is_empty() || !run.open_remote()?.connection.features.partial_uploads {
+        return Ok(Vec::new());
+    }
+    let doubts: Vec<TreePath> = run.committed.doubts.iter().cloned().collect();
+    let folders: BTreeSet<TreePath> = doubts.iter().filter_map(TreePath::parent).collect();
+    run.spend_on_looks(folders.len() as u64);
+    let patience = run.patience();
+    let transfer = &run.open_remote()?.connection.transfer;
+    let found = patience
+        .look("looking for what a broken upload left", transfer, |transfer| transfer.partials_of(&doubts))?;
+    let views = run.views();
+    let is_nobodys = |name: &TreePath| {
+        let nothing = |found: Result<Option<(TreePath, OwnedEntry)>, Halt>| matches!(found, Ok(None));
+        nothing(views.held_as(name)) && nothing(views.wanted_as(name)) && nothing(views.kept_as(name))
+    };
+    Ok(found.into_iter().filter(is_nobodys).map(unknown_item).collect())
+}
+
+/// Where the index is damaged a doubt may be a version that was confirmed since: what lies there
+/// goes to the trash, where it harms nobody and is lost to nobody.
+fn set_aside(run: &mut JobRun<'_>, items: Vec<BatchItem>) -> Result<(), Halt> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    run.never_known.extend(items.iter().map(|item| item.path.clone()));
+    for path in run.trash(items, Purpose::Remove)? {
+        run.committed.doubts.remove(&path);
+    }
+    Ok(())
+}
