@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const KINDS: [Option<Protocol>; 4] =
     [None, Some(Protocol::Sftp), Some(Protocol::Webdav), Some(Protocol::Wsgidav)];
 
+type Become = fn(&Path);
+
 /// Its uploads take long enough to be killed.
 fn slow_world(protocol: Option<Protocol>, rclone: Rclone, bandwidth: &str) -> World {
     let mut world = protocol.map_or_else(|| World::local(rclone), |to| World::served(to, rclone));
@@ -78,7 +80,7 @@ fn a_file_in_the_place_of_a_folder_that_was_begun() {
 
 #[test]
 fn what_came_in_the_place_of_a_file_that_was_begun() {
-    let becomes: [(&str, fn(&Path)); 4] = [
+    let becomes: [(&str, Become); 4] = [
         ("a folder", |path| {
             fs::create_dir(path).unwrap();
             fs::write(path.join("q"), "q").unwrap();
