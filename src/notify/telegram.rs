@@ -88,7 +88,11 @@ fn judge(doing: &str, answer: &Answer, masks: &Masks) -> Result<(), Trouble> {
         }
         _ => String::new(),
     };
-    let why = masks.quoted(&verdict.description);
+    let why = match masks.quoted(&verdict.description) {
+        // As a proxy before the bot server answers, or a server of one's own.
+        none if none.is_empty() => "refused without a reason".to_owned(),
+        why => why,
+    };
     Err(Trouble {
         reason: format!("{doing}: {why} ({}){advice}", answer.status),
         again: verdict

@@ -85,6 +85,8 @@ fn what_telegram_refuses_is_told_with_advice_and_without_the_token() {
     let lenient =
         WebServer::start(|_, _| Reply::Answer(200, "{\"ok\": false, \"description\": \"no\"}".into()));
     fails(&only(&telegram(lenient.url()), &message()), 2, ": no (200)");
+    let silent = WebServer::start(|_, _| Reply::Answer(429, "{\"ok\": false}".into()));
+    fails(&only(&telegram(silent.url()), &message()), 2, ": refused without a reason (429)");
     let portal = WebServer::start(|_, _| Reply::Answer(200, "<html>please log in</html>".into()));
     fails(&only(&telegram(portal.url()), &message()), 2, "what answers is no bot server");
 }
