@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use time::OffsetDateTime;
 use treeferry::workflow::report::JobOutcome;
-use treeferry::workflow::{Named, TakenOver};
+use treeferry::workflow::{Named, NamesBy, TakenOver};
 
 /// How many paths of a kind are shown by name; `-v` and `--json` have more.
 const NAMES_SHOWN: usize = 5;
@@ -50,6 +50,13 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     }
     for file in &taken.from {
         let _ = writeln!(text, "  read           {}", one_line(&file.display().to_string()));
+    }
+    if let Some(names) = taken.names_after_all {
+        let names = match names {
+            NamesBy::Rclone => "rclone's default, although a treeferry wrote here",
+            NamesBy::Treeferry => "treeferry's, although it left no owner file here",
+        };
+        let _ = writeln!(text, "  names          as {names}: read so, more of them are in the source");
     }
     let mut kinds = [
         ("changed", &taken.changed, "replaced by the next run, the old version goes to the trash"),
@@ -130,6 +137,10 @@ fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
         "surplus": paths(&taken.surplus),
         "files_with_odd_names": taken.odd_names.total,
         "odd_names": paths(&taken.odd_names),
+        "names_after_all": taken.names_after_all.map(|names| match names {
+            NamesBy::Rclone => "rclone",
+            NamesBy::Treeferry => "treeferry",
+        }),
         "lines_left_out": taken.not_understood_total,
         "left_out": left_out,
         "files_unreadable": taken.files_unreadable,

@@ -79,6 +79,8 @@ pub struct TakenOver {
     pub odd_names: Named,
     /// On the mirror, and unknown to the source: left alone (`adopt` only).
     pub surplus: Named,
+    /// Whose names the mirror has, where its owner file lets one presume something else (`adopt` only).
+    pub names_after_all: Option<NamesBy>,
     /// Lines that cannot be a file below the source: number (0: none) and text of the first ones.
     pub not_understood: Vec<(u64, String)>,
     /// How many such lines there are.
@@ -89,6 +91,15 @@ pub struct TakenOver {
     pub last_check_seconds: Option<i64>,
     /// How it ended.
     pub outcome: JobOutcome,
+}
+
+/// Who wrote the names of a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesBy {
+    /// As we write them.
+    Treeferry,
+    /// As rclone writes them by default.
+    Rclone,
 }
 
 /// Lines that are shown when they can't be understood.
@@ -124,6 +135,7 @@ impl TakenOver {
             kept: Named::default(),
             odd_names: Named::default(),
             surplus: Named::default(),
+            names_after_all: None,
             not_understood: Vec::new(),
             not_understood_total: 0,
             files_unreadable: 0,
@@ -256,6 +268,9 @@ pub(super) fn take_over(
     let mut kept_edits = Vec::new();
     for verdict in walk(connector.job, looked, claimed, whose.surplus_stays) {
         report.note(&verdict?, &mut kept_edits);
+    }
+    if whose.encoding != NameEncoding::Default {
+        report.odd_names = Named::default();
     }
     connector.surroundings.halt_if_stopped()?;
     if report.dry_run {
