@@ -93,6 +93,19 @@ fn a_file_whose_hash_cannot_be_had_ends_nothing_and_is_sent_again() {
 }
 
 #[test]
+fn an_adopt_that_is_interrupted_says_that_it_begins_anew_and_does() {
+    let mut world = World::local(Rclone::Current);
+    Plan::plain(10, 17).plant(&world.source());
+    world.copy_with_plain_rclone();
+    world.before_rclone("case \"$1\" in lsjson) kill -TERM $PPID; sleep 2;; esac");
+    let stopped = world.program.run(&["adopt", JOB]).expect(143).says("begins anew");
+    assert!(!stopped.to_string().contains("state is saved"), "{stopped}");
+    world.before_rclone("");
+    adopt(&world, &[]).expect(0);
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
+}
+
+#[test]
 fn one_listing_is_all_that_is_asked_of_the_remote() {
     let world = World::served(Protocol::Webdav, Rclone::Current);
     Plan::plain(100, 12).plant(&world.source());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use time::OffsetDateTime;
 use treeferry::workflow::report::JobOutcome;
-use treeferry::workflow::{Named, NamesBy, TakenOver};
+use treeferry::workflow::{LeftOut, Named, NamesBy, TakenOver};
 
 /// How many paths of a kind are shown by name; `-v` and `--json` have more.
 const NAMES_SHOWN: usize = 5;
@@ -19,7 +19,15 @@ pub(super) fn tell(taken: &TakenOver, output: &Output) -> ExitStatus {
         json_line(&as_json(taken, status));
     }
     if taken.outcome != JobOutcome::Protected {
-        let words = summary::outcome_words(&taken.outcome);
+        let words = match &taken.outcome {
+            // Nothing is written before the end, so there is nothing to go on with.
+            JobOutcome::Interrupted { signal } => {
+                format!(
+                    "interrupted by signal {signal}; nothing was taken over, and the same command begins anew"
+                )
+            }
+            outcome => summary::outcome_words(outcome),
+        };
         // The configuration is not at fault here: the message says what is.
         let words = words.strip_prefix("the configuration cannot be used: ").unwrap_or(&words);
         output.exit_error(status, &format!("{}: {words}", taken.job));
@@ -83,9 +91,8 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     if taken.not_understood_total > 0 {
         let lines = figures::counted(taken.not_understood_total, "line", "lines");
         let _ = writeln!(text, "  left out       {lines} that cannot be told to be a file below the source");
-        for (number, line) in &taken.not_understood {
-            let place = if *number > 0 { format!("line {number}: ") } else { String::new() };
-            let _ = writeln!(text, "    {place}{}", one_line(line));
+        for left_out in &taken.not_understood {
+            let _ = writeln!(text, "    {}{}", place(left_out), one_line(&left_out.text));
         }
     }
     if let Some(checked) =
@@ -102,6 +109,17 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     text
 }
 
+fn place(left_out: &LeftOut) -> String {
+    match (left_out.line, &left_out.file) {
+        (0, _) => String::new(),
+        (line, None) => format!("line {line}: "),
+        (line, Some(file)) => {
+            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+            format!("line {line} of {}: ", one_line(&name))
+        }
+    }
+}
+
 fn put_names(text: &mut String, named: &Named, output: &Output) {
     let shown = if output.verbose > 0 { usize::MAX } else { NAMES_SHOWN };
     for path in named.first.iter().take(shown) {
@@ -116,7 +134,11 @@ fn put_names(text: &mut String, named: &Named, output: &Output) {
 fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
     let paths = |named: &Named| path_objects(&named.first);
     let left_out: Vec<Value> = (taken.not_understood.iter())
-        .map(|(line, text)| json!({ "line": (*line > 0).then_some(line), "text": text }))
+        .map(|left_out| {
+            let LeftOut { file, line, text } = left_out;
+            let file = file.as_ref().map(|file| file.to_string_lossy());
+            json!({ "file": file, "line": (*line > 0).then_some(line), "text": text })
+        })
         .collect();
     json!({
         "message_type": "summary",
