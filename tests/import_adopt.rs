@@ -93,6 +93,19 @@ fn a_file_whose_hash_cannot_be_had_ends_nothing_and_is_sent_again() {
 }
 
 #[test]
+fn an_adopt_that_is_interrupted_says_that_it_begins_anew_and_does() {
+    let mut world = World::local(Rclone::Current);
+    Plan::plain(10, 17).plant(&world.source());
+    world.copy_with_plain_rclone();
+    world.before_rclone("case \"$1\" in lsjson) kill -TERM $PPID; sleep 2;; esac");
+    let stopped = world.program.run(&["adopt", JOB]).expect(143).says("begins anew");
+    assert!(!stopped.to_string().contains("state is saved"), "{stopped}");
+    world.before_rclone("");
+    adopt(&world, &[]).expect(0);
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 0);
+}
+
+#[test]
 fn one_listing_is_all_that_is_asked_of_the_remote() {
     let world = World::served(Protocol::Webdav, Rclone::Current);
     Plan::plain(100, 12).plant(&world.source());
@@ -163,6 +176,51 @@ fn a_lost_index_is_made_anew_after_a_person_said_so() {
         fs::write(world.source().join("fourth run"), "x").unwrap();
         world.backup(&[]).expect(13).says("foreign-writer");
     }
+}
+
+/// The key of `x␊.txt` as rclone writes it is that of a name with a newline as we do.
+#[test]
+fn names_that_rclone_wrote_are_read_so_although_the_mirror_has_our_owner_file() {
+    for protocol in [Protocol::S3, Protocol::Webdav] {
+        let world = World::served(protocol, Rclone::Current);
+        Plan::plain(20, 15).plant(&world.source());
+        for name in ["x\u{240a}.txt", "tab\u{2409}/z"] {
+            world.write(name, name);
+        }
+        world.copy_with_plain_rclone();
+        adopt(&world, &[]).expect(0);
+        world.write("later", "x");
+        world.backup(&[]).expect(0);
+        fs::remove_dir_all(world.configuration.state_dir.join(JOB)).unwrap();
+        for arguments in [&["--accept", "foreign-writer", "-n"][..], &["--accept", "foreign-writer"]] {
+            let adopted = adopt(&world, arguments).expect(0);
+            assert_eq!((adopted.number("files_surplus"), adopted.number("files_new")), (0, 0), "{adopted}");
+            if protocol == Protocol::S3 {
+                assert_eq!(adopted.summary()["names_after_all"], "rclone", "{adopted}");
+            }
+        }
+        world.write("last", "x");
+        assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 1);
+        world.program.run(&["verify", JOB, "--remote"]).expect(0);
+    }
+}
+
+#[test]
+fn names_that_we_wrote_are_read_so_although_the_owner_file_is_lost() {
+    let mut world = World::served(Protocol::S3, Rclone::Current);
+    Plan::plain(20, 15).plant(&world.source());
+    world.write("x\n.txt", "x");
+    world.backup(&[]).expect(0);
+    fs::remove_dir_all(world.companion()).unwrap();
+    world.renew_server();
+    fs::remove_dir_all(world.configuration.state_dir.join(JOB)).unwrap();
+    let told =
+        world.program.run(&["adopt", JOB, "-n"]).expect(0).says("as treeferry's, although it left no owner");
+    assert!(!told.to_string().contains("odd names"), "{told}");
+    let adopted = adopt(&world, &[]).expect(0);
+    assert_eq!((adopted.number("files_surplus"), adopted.number("files_new")), (0, 0), "{adopted}");
+    world.write("last", "x");
+    assert_eq!(world.backup(&[]).expect(0).number("files_uploaded"), 1);
 }
 
 #[test]

@@ -253,6 +253,14 @@ fn the_temporary_file_of_an_interrupted_run_is_the_newer_truth() {
     fs::write(&temporary, broken).unwrap();
     let finished = import(&world, &file, &["-n"]).expect(0);
     assert_eq!((finished.number("files_held"), finished.number("files_new")), (all.len() as u64 - 1, 1));
+    // What both of them leave out is told of each.
+    let older = [lines(known), b"no line\n".to_vec()].concat();
+    fs::write(&file, older).unwrap();
+    fs::write(&temporary, "no line\nbroken of").unwrap();
+    let finished = import(&world, &file, &["-n"]).expect(0);
+    let left_out = finished.summary()["left_out"].as_array().unwrap().clone();
+    let files: Vec<Option<&str>> = left_out.iter().map(|left_out| left_out["file"].as_str()).collect();
+    assert_eq!(files, [file.to_str(), Path::new(&temporary).to_str()], "{finished}");
     // Alone: a first run that was interrupted.
     fs::remove_file(&file).unwrap();
     fs::write(&temporary, lines(&all)).unwrap();

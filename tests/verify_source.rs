@@ -231,8 +231,21 @@ fn a_rotten_file_that_was_written_since_is_sent_with_a_word() {
     rot(&picture);
     verify(&world, &[]).expect(15);
     fs::write(&picture, "another picture").unwrap();
-    world.backup(&[]).expect(0).says("was written since");
+    world.backup(&[]).expect(0).says("was written since: it is no longer held back");
     assert_eq!(fs::read_to_string(world.mirror().join("picture")).unwrap(), "another picture");
+    verify(&world, &[]).expect(0);
+}
+
+#[test]
+fn a_rotten_file_that_was_written_back_as_it_was_is_free_and_nothing_is_sent() {
+    let world = backed_up();
+    let picture = world.source().join("picture");
+    let good = fs::read(&picture).unwrap();
+    rot(&picture);
+    verify(&world, &[]).expect(15);
+    fs::write(&picture, good).unwrap();
+    let told = world.backup(&[]).expect(0).says("it is no longer held back");
+    assert_eq!(told.number("files_uploaded"), 0, "{told}");
     verify(&world, &[]).expect(0);
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use time::OffsetDateTime;
 use treeferry::workflow::report::JobOutcome;
-use treeferry::workflow::{Named, TakenOver};
+use treeferry::workflow::{LeftOut, Named, NamesBy, TakenOver};
 
 /// How many paths of a kind are shown by name; `-v` and `--json` have more.
 const NAMES_SHOWN: usize = 5;
@@ -19,7 +19,15 @@ pub(super) fn tell(taken: &TakenOver, output: &Output) -> ExitStatus {
         json_line(&as_json(taken, status));
     }
     if taken.outcome != JobOutcome::Protected {
-        let words = summary::outcome_words(&taken.outcome);
+        let words = match &taken.outcome {
+            // Nothing is written before the end, so there is nothing to go on with.
+            JobOutcome::Interrupted { signal } => {
+                format!(
+                    "interrupted by signal {signal}; nothing was taken over, and the same command begins anew"
+                )
+            }
+            outcome => summary::outcome_words(outcome),
+        };
         // The configuration is not at fault here: the message says what is.
         let words = words.strip_prefix("the configuration cannot be used: ").unwrap_or(&words);
         output.exit_error(status, &format!("{}: {words}", taken.job));
@@ -51,6 +59,13 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     for file in &taken.from {
         let _ = writeln!(text, "  read           {}", one_line(&file.display().to_string()));
     }
+    if let Some(names) = taken.names_after_all {
+        let names = match names {
+            NamesBy::Rclone => "rclone's default, although a treeferry wrote here",
+            NamesBy::Treeferry => "treeferry's, although it left no owner file here",
+        };
+        let _ = writeln!(text, "  names          as {names}: read so, more of them are in the source");
+    }
     let mut kinds = [
         ("changed", &taken.changed, "replaced by the next run, the old version goes to the trash"),
         ("gone", &taken.gone, "no longer in the source; the next run does what `on_delete` says"),
@@ -76,9 +91,8 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     if taken.not_understood_total > 0 {
         let lines = figures::counted(taken.not_understood_total, "line", "lines");
         let _ = writeln!(text, "  left out       {lines} that cannot be told to be a file below the source");
-        for (number, line) in &taken.not_understood {
-            let place = if *number > 0 { format!("line {number}: ") } else { String::new() };
-            let _ = writeln!(text, "    {place}{}", one_line(line));
+        for left_out in &taken.not_understood {
+            let _ = writeln!(text, "    {}{}", place(left_out), one_line(&left_out.text));
         }
     }
     if let Some(checked) =
@@ -95,6 +109,17 @@ fn as_text(taken: &TakenOver, output: &Output) -> String {
     text
 }
 
+fn place(left_out: &LeftOut) -> String {
+    match (left_out.line, &left_out.file) {
+        (0, _) => String::new(),
+        (line, None) => format!("line {line}: "),
+        (line, Some(file)) => {
+            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+            format!("line {line} of {}: ", one_line(&name))
+        }
+    }
+}
+
 fn put_names(text: &mut String, named: &Named, output: &Output) {
     let shown = if output.verbose > 0 { usize::MAX } else { NAMES_SHOWN };
     for path in named.first.iter().take(shown) {
@@ -109,7 +134,11 @@ fn put_names(text: &mut String, named: &Named, output: &Output) {
 fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
     let paths = |named: &Named| path_objects(&named.first);
     let left_out: Vec<Value> = (taken.not_understood.iter())
-        .map(|(line, text)| json!({ "line": (*line > 0).then_some(line), "text": text }))
+        .map(|left_out| {
+            let LeftOut { file, line, text } = left_out;
+            let file = file.as_ref().map(|file| file.to_string_lossy());
+            json!({ "file": file, "line": (*line > 0).then_some(line), "text": text })
+        })
         .collect();
     json!({
         "message_type": "summary",
@@ -130,6 +159,10 @@ fn as_json(taken: &TakenOver, status: ExitStatus) -> Value {
         "surplus": paths(&taken.surplus),
         "files_with_odd_names": taken.odd_names.total,
         "odd_names": paths(&taken.odd_names),
+        "names_after_all": taken.names_after_all.map(|names| match names {
+            NamesBy::Rclone => "rclone",
+            NamesBy::Treeferry => "treeferry",
+        }),
         "lines_left_out": taken.not_understood_total,
         "left_out": left_out,
         "files_unreadable": taken.files_unreadable,

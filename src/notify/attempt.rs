@@ -2,8 +2,8 @@
 
 use super::healthcheck::{self, Ping};
 use super::http::Http;
+use super::masks::Masks;
 use super::message::{Message, one_line};
-use super::secret::Masks;
 use super::settings::{Channel, Channels};
 use super::{mail, telegram, webhook};
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 
 use super::attempt::Trouble;
 use super::http::Http;
-use super::secret::{Masks, SECRET_LIMIT};
+use super::masks::Masks;
+use super::secret::SECRET_LIMIT;
 use super::settings::Healthcheck;
 
 /// What is told.
@@ -36,7 +37,7 @@ pub(super) fn send(
     if answer.is_good() {
         return Ok(());
     }
-    Err(Trouble::new(format!("ping to {url}: {}", answer.in_words())))
+    Err(Trouble::new(format!("ping to {url}: {}", answer.in_words(masks))))
 }
 
 /// Before a query, where there is one.

@@ -2,7 +2,9 @@
 //! following a redirect (it would turn a POST into a GET that "works").
 
 use super::attempt::Trouble;
-use super::secret::{Masks, SECRET_LIMIT, Secret, check_login_of_address, without_password};
+use super::masks::Masks;
+use super::secret::{SECRET_LIMIT, Secret, check_login_of_address, without_password};
+use std::io::Read;
 use std::time::Duration;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
@@ -27,9 +29,9 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// What came back, in one line for people.
-    pub(super) fn in_words(&self) -> String {
-        let said: String = self.body.trim().chars().take(300).collect();
+    /// What came back, in a few words for people.
+    pub(super) fn in_words(&self, masks: &Masks) -> String {
+        let said = masks.quoted(&self.body);
         let hint = if (300..400).contains(&self.status) { ": it points to another address" } else { "" };
         if said.is_empty() {
             format!("HTTP status {}{hint}", self.status)
@@ -82,8 +84,8 @@ impl Http {
         let mut response = request.send(body).map_err(trouble)?;
         let status = response.status().as_u16();
         // The status says enough where the rest of the answer does not come.
-        let body =
-            response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().unwrap_or_default();
+        let mut body = Vec::new();
+        let _ = response.body_mut().as_reader().take(ANSWER_BYTES_MAX).read_to_end(&mut body);
         Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
     }
 }

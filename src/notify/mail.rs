@@ -2,8 +2,8 @@
 
 use super::attempt::Trouble;
 use super::mail_program::{self, Parts};
+use super::masks::Masks;
 use super::message::{Message, one_line};
-use super::secret::Masks;
 use super::settings::{Mail, MailBy};
 use super::smtp;
 use lettre::message::Mailbox;
@@ -32,7 +32,7 @@ pub(super) fn send(
                 to: to?,
                 text: &message.text,
             };
-            mail_program::send(program, parts, limit)
+            mail_program::send(program, parts, limit, masks)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A mail handed to a program. Each kind wants to be called in its own way: what the name promises is kept.
 
 use super::attempt::Trouble;
+use super::masks::Masks;
 use super::program;
 use std::path::Path;
 use std::process::Command;
@@ -52,7 +53,7 @@ fn manner_of(program: &Path) -> Manner {
     }
 }
 
-pub(super) fn send(program: &Path, parts: Parts<'_>, limit: Duration) -> Result<(), Trouble> {
+pub(super) fn send(program: &Path, parts: Parts<'_>, limit: Duration, masks: &Masks) -> Result<(), Trouble> {
     let mut command = Command::new(program);
     let (called, input) = match manner_of(program) {
         Manner::Sendmail => {
@@ -73,7 +74,7 @@ pub(super) fn send(program: &Path, parts: Parts<'_>, limit: Duration) -> Result<
     if ended.status.success() {
         return Ok(());
     }
-    let said: String = String::from_utf8_lossy(&ended.stderr).trim().chars().take(300).collect();
+    let said = masks.quoted(&String::from_utf8_lossy(&ended.stderr));
     Err(trouble(format!("ended with {}: {said}", ended.status)))
 }
 

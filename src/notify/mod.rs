@@ -12,6 +12,7 @@ mod healthcheck;
 mod http;
 mod mail;
 mod mail_program;
+mod masks;
 mod message;
 mod program;
 mod secret;

@@ -1,7 +1,7 @@
-//! Where secrets come from, and how they stay out of what is told.
+//! Where secrets come from, and addresses that hold one.
 
+use super::masks::MASK;
 use super::program;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -106,69 +106,9 @@ impl Secret {
     }
 }
 
-const MASK: &str = "***";
-/// Shorter words are no tokens, and masked they would make a message hard to read.
-const WORD_BYTES_MIN: usize = 8;
-
-/// All secrets of one attempt, in every form in which they may come back to us.
-#[derive(Default)]
-pub(super) struct Masks(Vec<String>);
-
-impl Masks {
-    /// From now on this is masked, as it is and percent-encoded.
-    pub(super) fn hide(&mut self, secret: &str) {
-        if secret.is_empty() {
-            return;
-        }
-        self.0.push(secret.to_owned());
-        self.0.push(utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string());
-        self.0.push(percent_decode_str(secret).decode_utf8_lossy().into_owned());
-        // The longest first, so that no part of one shields the rest of another.
-        self.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        self.0.dedup();
-    }
-
-    /// From now on the words of this text are masked that may be tokens: the other end may quote what it got.
-    pub(super) fn hide_words_of(&mut self, text: &str) {
-        let is_of_word = |character: char| character.is_alphanumeric() || "-_.:+/=~".contains(character);
-        let words = text.split(|character| !is_of_word(character));
-        words.filter(|word| word.len() >= WORD_BYTES_MIN).for_each(|word| self.hide(word));
-    }
-
-    /// From now on the password of this address is masked.
-    pub(super) fn hide_password_of(&mut self, url: &str) {
-        if let Some((_, password)) = user_and_password(url)
-            && let Some(password) = password
-        {
-            self.hide(password);
-        }
-    }
-
-    /// From now on everything of this address but scheme and host is masked:
-    /// webhooks and pings carry their key in the path.
-    pub(super) fn hide_all_but_host_of(&mut self, url: &str) {
-        self.hide_password_of(url);
-        let after_scheme = url.find("://").map_or(0, |at| at + 3);
-        if let Some(path) = url[after_scheme..].find(['/', '?', '#']).map(|at| &url[after_scheme + at..])
-            && path.len() > 1
-        {
-            self.hide(path);
-            // The parts as well: the other end may quote only one of them.
-            for part in path.split(['/', '?', '&', '=', '#']).filter(|part| part.len() >= WORD_BYTES_MIN) {
-                self.hide(part);
-            }
-        }
-    }
-
-    /// The text without any of them.
-    pub(super) fn clean(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
-    }
-}
-
 /// Of `scheme://user:password@host`. All up to the last `@` counts, as in
 /// [`check_login_of_address`]'s refusal.
-fn user_and_password(url: &str) -> Option<(&str, Option<&str>)> {
+pub(super) fn user_and_password(url: &str) -> Option<(&str, Option<&str>)> {
     let start = url.find("://")? + 3;
     let user_info = &url[start..start + url[start..].rfind('@')?];
     Some(match user_info.split_once(':') {
@@ -249,33 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn words_that_may_be_tokens_are_masked_one_by_one() {
-        let mut masks = Masks::default();
-        masks.hide_words_of("{\"token\": \"azGDORePK8gMaC0QOYAMyEEuzJnyUi\", \"user\": \"me\"}");
-        let told = masks.clean("the application azGDORePK8gMaC0QOYAMyEEuzJnyUi of user me");
-        assert_eq!(told, "the application *** of user me");
-    }
-
-    #[test]
-    fn whatever_form_a_secret_comes_back_in_it_is_masked() {
-        let mut masks = Masks::default();
-        masks.hide("12:a/b");
-        masks.hide_password_of("socks5://me:pa%40ss@host:1");
-        masks.hide_all_but_host_of("https://hooks.example/services/T0001234/KEYKEYKEY?x=1");
-        let told =
-            "12:a/b 12%3Aa%2Fb pa@ss pa%40ss https://hooks.example/services/T0001234/KEYKEYKEY?x=1 KEYKEYKEY";
-        assert_eq!(masks.clean(told), "*** *** *** *** https://hooks.example*** ***");
-        assert_eq!(Masks::default().clean("nothing to hide"), "nothing to hide");
-    }
-
-    #[test]
     fn a_password_in_an_address_is_never_shown() {
         assert_eq!(without_password("smtps://me:se:c@ret@host:465/x"), "smtps://me:***@host:465/x");
         assert_eq!(without_password("smtps://me@host"), "smtps://me@host");
         assert_eq!(without_password("socks5://u:hunter2/x@h:9"), "socks5://u:***@h:9");
-        let mut masks = Masks::default();
-        masks.hide_password_of("smtps://me:25#hunter2@host:465");
-        assert_eq!(masks.clean("login 25#hunter2 refused"), "login *** refused");
     }
 
     #[test]

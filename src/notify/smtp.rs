@@ -2,7 +2,8 @@
 
 use super::attempt::{Again, Trouble};
 use super::http::system_has_authorities;
-use super::secret::{Masks, Secret};
+use super::masks::Masks;
+use super::secret::Secret;
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
@@ -45,15 +46,15 @@ pub(super) fn send(
     if let Some(secret) = password {
         server.password = Some(secret.reveal(limit).map_err(|error| Trouble::new(error.to_string()))?);
     }
-    server.password.iter().for_each(|password| masks.hide(password));
+    server.password.iter().for_each(|password| masks.hide_login(&server.user, password));
     let doing = format!("sending a mail by {}:{}", server.host, server.port);
-    let trouble = |error: Error| Trouble::new(format!("{doing}: {}", in_words(&error, limit)));
+    let trouble = |error: Error| Trouble::new(format!("{doing}: {}", in_words(&error, limit, masks)));
     let transport = transport(&server, limit).map_err(trouble)?;
     match transport.send(letter) {
         Ok(_) => Ok(()),
         Err(error) if is_of_a_mailbox(&error) && letter.envelope().to().len() > 1 => {
             send_to_each(&transport, letter, |to, error| {
-                format!("{doing}: {to}: {}", in_words(&error, limit))
+                format!("{doing}: {to}: {}", in_words(&error, limit, masks))
             })
         }
         Err(error) => Err(trouble(error)),
@@ -90,7 +91,7 @@ fn send_to_each(
 }
 
 /// A read that took too long is "resource temporarily unavailable" to the system.
-fn in_words(error: &Error, limit: Duration) -> String {
+fn in_words(error: &Error, limit: Duration, masks: &Masks) -> String {
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<std::io::Error>()
@@ -100,7 +101,7 @@ fn in_words(error: &Error, limit: Duration) -> String {
         }
         cause = inner.source();
     }
-    error.to_string()
+    masks.quoted(&error.to_string())
 }
 
 fn transport(server: &Server, limit: Duration) -> Result<SmtpTransport, Error> {

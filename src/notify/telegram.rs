@@ -2,8 +2,9 @@
 
 use super::attempt::{Again, Trouble};
 use super::http::{Answer, Http};
+use super::masks::Masks;
 use super::message::{Message, cut, fitting, one_line};
-use super::secret::{Masks, SECRET_LIMIT};
+use super::secret::SECRET_LIMIT;
 use super::settings::Telegram;
 use serde::Deserialize;
 use serde_json::json;
@@ -47,7 +48,7 @@ pub(super) fn send(
     let doing = format!("asking {} to send a message", settings.api_base);
     let body = body(&settings.chat_id, message);
     let answer = http.post(&doing, &url, &[("Content-Type", "application/json")], body.as_bytes())?;
-    judge(&doing, &answer)
+    judge(&doing, &answer, masks)
 }
 
 /// Plain text with its first line in bold. Bold by position, not by markup: so
@@ -66,13 +67,13 @@ fn body(chat_id: &str, message: &Message) -> String {
     .to_string()
 }
 
-fn judge(doing: &str, answer: &Answer) -> Result<(), Trouble> {
+fn judge(doing: &str, answer: &Answer, masks: &Masks) -> Result<(), Trouble> {
     let verdict: Option<Verdict> = serde_json::from_str(&answer.body).ok();
     let Some(verdict) = verdict else {
         // A login page of some network says 200 as well.
         return Err(Trouble::new(format!(
             "{doing}: what answers is no bot server: {}; check `api_base` and `proxy`",
-            answer.in_words()
+            answer.in_words(masks)
         )));
     };
     if verdict.ok && answer.is_good() {
@@ -87,8 +88,13 @@ fn judge(doing: &str, answer: &Answer) -> Result<(), Trouble> {
         }
         _ => String::new(),
     };
+    let why = match masks.quoted(&verdict.description) {
+        // As a proxy before the bot server answers, or a server of one's own.
+        none if none.is_empty() => "refused without a reason".to_owned(),
+        why => why,
+    };
     Err(Trouble {
-        reason: format!("{doing}: {} ({}){advice}", verdict.description, answer.status),
+        reason: format!("{doing}: {why} ({}){advice}", answer.status),
         again: verdict
             .parameters
             .retry_after

@@ -2,8 +2,9 @@
 
 use super::attempt::Trouble;
 use super::http::Http;
+use super::masks::Masks;
 use super::message::Message;
-use super::secret::{Masks, SECRET_LIMIT, SecretError};
+use super::secret::{SECRET_LIMIT, SecretError};
 use super::settings::Webhook;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(super) fn send(
     for (name, value) in &settings.headers {
         let value = value.reveal(SECRET_LIMIT).map_err(unknown)?;
         masks.hide(&value);
+        // Of `Bearer …` the other end may quote the second word alone.
+        masks.hide_words_of(&value);
         revealed.push((name.as_str(), value));
     }
     let mut headers: Vec<(&str, &str)> =
@@ -57,7 +60,7 @@ pub(super) fn send(
     if answer.is_good() && !refuses_in_its_body(&answer.body) {
         return Ok(());
     }
-    Err(Trouble::new(format!("POST to {url}: {}", answer.in_words())))
+    Err(Trouble::new(format!("POST to {url}: {}", answer.in_words(masks))))
 }
 
 /// As the header says; without one, a body that opens like JSON is JSON.

@@ -3,7 +3,7 @@
 
 use super::backoff::Patience;
 use super::committed::Committed;
-use super::configuration::{Configuration, Job, Links};
+use super::configuration::{Configuration, Job};
 use super::connect::Connection;
 use super::first_index::{
     ImportOptions, Looked, TakenOver, Whose, look_at_source, open_unclaimed, take_over, walk,
@@ -13,14 +13,13 @@ use super::options::Guard;
 use super::owner::{self, Owner};
 use super::report::JobOutcome;
 use super::surroundings::Surroundings;
-use super::take_over::{Claimed, ClaimedTime, Verdict, put_in_order};
-use crate::diff::{Equality, diff};
-use crate::index::find;
-use crate::model::{EntryFlags, EntryKind, TreePath};
+use super::take_over::{Claimed, Verdict, put_in_order};
+use crate::model::{EntryKind, TreePath};
 use crate::observe::Event;
-use crate::plan::path_of_link;
-use crate::transfer::{Likeness, ListedFile, NameEncoding};
-use std::collections::{HashMap, HashSet};
+use crate::transfer::{Likeness, NameEncoding};
+use std::collections::HashSet;
+
+mod listing;
 
 /// Makes the first index of `job` from the source and a listing of its mirror.
 /// Nothing on the mirror is changed.
@@ -57,16 +56,10 @@ fn adopt_mirror(
     {
         return Err(owned(job, &owner));
     }
-    // A mirror of our own has names as we write them, any other one as rclone does.
-    let (encoding, connection) = match owner {
-        Some(_) => {
-            let connection = connector.connect(None, run)?;
-            (connection.session.encoding(), connection)
-        }
-        None => (NameEncoding::Default, connection),
-    };
     let looked = look_at_source(configuration, job, surroundings, &opened, &connector, report)?;
-    let mut claimed = list_mirror(job, &connection, encoding, &looked, report)?;
+    let (connection, mut claimed) =
+        listing::read(&connector, run, connection, owner.is_some(), &looked, report)?;
+    let encoding = connection.session.encoding();
     report.leave_out_folders(&put_in_order(&mut claimed));
     if !options.size_only && !connection.features.hashes.is_empty() {
         compare_by_hash(job, &connection, &looked, surroundings, &mut claimed, report)?;
@@ -133,64 +126,4 @@ fn owned(job: &Job, owner: &Owner) -> Halt {
             job.remote
         ),
     }
-}
-
-/// Everything on the mirror.
-fn list_mirror(
-    job: &Job,
-    connection: &Connection<'_>,
-    encoding: NameEncoding,
-    looked: &Looked<'_>,
-    report: &mut TakenOver,
-) -> Result<Vec<Claimed>, Halt> {
-    let mirror = job.remote.to_string();
-    let no_text = names_that_are_no_text(looked, encoding)?;
-    let mut claimed = Vec::new();
-    let mut take = |file: ListedFile| {
-        let path = file.path().or_else(|| no_text.get(&file.line).cloned());
-        match (path, file.size) {
-            (Some(path), Some(size)) => claimed.push(claim(job, looked, path, size)),
-            _ => report.leave_out(0, || file.line),
-        }
-    };
-    let found = connection
-        .session
-        .list_all(&mirror, "", &mut take)
-        .map_err(|failure| Halt::from_failure(&format!("listing {:?}", job.remote), &failure))?;
-    if !found || claimed.is_empty() {
-        return Err(Halt::Configuration(format!(
-            "{:?} holds no file, as far as the remote says: there is nothing to adopt. `treeferry backup {}` begins a \
-             new mirror",
-            job.remote, job.name
-        )));
-    }
-    Ok(claimed)
-}
-
-fn claim(job: &Job, looked: &Looked<'_>, path: TreePath, size: u64) -> Claimed {
-    let whole =
-        Claimed { line: 0, path, size, time: ClaimedTime::Unknown, as_link: false, has_other_content: false };
-    let Some(path) = path_of_link(&whole.path).filter(|_| job.links == Links::Upload) else { return whole };
-    let is_link = find(&looked.pending, &path).ok().flatten().is_some_and(|entry| {
-        entry.flags.contains(EntryFlags::UPLOADED_LINK)
-            && entry.target.is_some_and(|target| target.len() as u64 == size)
-    });
-    if is_link { Claimed { path, as_link: true, ..whole } } else { whole }
-}
-
-/// Names that a listing cannot show as they are, by what it shows.
-fn names_that_are_no_text(
-    looked: &Looked<'_>,
-    encoding: NameEncoding,
-) -> Result<HashMap<String, TreePath>, Halt> {
-    let mut names = HashMap::new();
-    for change in diff(&super::take_over::NOTHING, &looked.pending, Equality::Stamp) {
-        let path = change.map_err(Halt::fatal)?.path;
-        if !path.is_text()
-            && let Ok(line) = encoding.encode(&path)
-        {
-            names.insert(crate::transfer::as_listed(&line), path);
-        }
-    }
-    Ok(names)
 }

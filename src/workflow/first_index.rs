@@ -17,7 +17,7 @@ use crate::index::{Edit, Facts, PendingStore, PendingTree, RunCounts};
 use crate::model::TreePath;
 use crate::scan::ExcludeRules;
 use crate::transfer::NameEncoding;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
 /// How something that exists already is taken over.
@@ -79,8 +79,10 @@ pub struct TakenOver {
     pub odd_names: Named,
     /// On the mirror, and unknown to the source: left alone (`adopt` only).
     pub surplus: Named,
-    /// Lines that cannot be a file below the source: number (0: none) and text of the first ones.
-    pub not_understood: Vec<(u64, String)>,
+    /// Whose names the mirror has, where its owner file lets one presume something else (`adopt` only).
+    pub names_after_all: Option<NamesBy>,
+    /// Lines that cannot be a file below the source: the first ones.
+    pub not_understood: Vec<LeftOut>,
     /// How many such lines there are.
     pub not_understood_total: u64,
     /// Names of the source that could not be looked at; each was told as unprotected.
@@ -91,15 +93,41 @@ pub struct TakenOver {
     pub outcome: JobOutcome,
 }
 
+/// What a list names, and what is not taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The list, where several were read.
+    pub file: Option<PathBuf>,
+    /// From 1; 0: it is no list with lines.
+    pub line: u64,
+    /// As it stands there.
+    pub text: String,
+}
+
+/// Who wrote the names of a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesBy {
+    /// As we write them.
+    Treeferry,
+    /// As rclone writes them by default.
+    Rclone,
+}
+
 /// Lines that are shown when they can't be understood.
 const LEFT_OUT_SHOWN_MAX: usize = 20;
 
 impl TakenOver {
     /// Counts a line that is left out, and names it if it is one of the first.
     pub(super) fn leave_out(&mut self, line: u64, text: impl FnOnce() -> String) {
+        self.leave_out_of(None, line, text);
+    }
+
+    /// The same, where it is one of several files that names it.
+    pub(super) fn leave_out_of(&mut self, file: Option<&Path>, line: u64, text: impl FnOnce() -> String) {
         self.not_understood_total += 1;
         if self.not_understood.len() < LEFT_OUT_SHOWN_MAX {
-            self.not_understood.push((line, text()));
+            let file = file.map(Path::to_path_buf);
+            self.not_understood.push(LeftOut { file, line, text: text() });
         }
     }
 
@@ -124,6 +152,7 @@ impl TakenOver {
             kept: Named::default(),
             odd_names: Named::default(),
             surplus: Named::default(),
+            names_after_all: None,
             not_understood: Vec::new(),
             not_understood_total: 0,
             files_unreadable: 0,
@@ -256,6 +285,9 @@ pub(super) fn take_over(
     let mut kept_edits = Vec::new();
     for verdict in walk(connector.job, looked, claimed, whose.surplus_stays) {
         report.note(&verdict?, &mut kept_edits);
+    }
+    if whose.encoding != NameEncoding::Default {
+        report.odd_names = Named::default();
     }
     connector.surroundings.halt_if_stopped()?;
     if report.dry_run {

@@ -310,7 +310,7 @@ impl<'a> JobRun<'a> {
                 held.is_none_or(|held| held.digest.is_none() || held.digest != pending.digest)
             }
             Verdict::Rewritten => {
-                self.warn(format!("{path}: it was rotten, and was written since: its new content is sent"));
+                self.warn(format!("{path}: it was rotten, and was written since: it is no longer held back"));
                 false
             }
             Verdict::Free => false,
@@ -318,14 +318,16 @@ impl<'a> JobRun<'a> {
         if is_rotten && !is_accepted {
             let path = path.clone();
             let is_newest = self.views().base_entry(&path).is_ok_and(|held| held.is_some());
-            let back = if is_newest { "" } else { " from a snapshot that had it (--at)" };
-            self.unprotected(
-                &path,
-                &format!(
-                    "bit rot, found by `verify --source`: it does not replace the good version on the remote. \
-                     `treeferry restore` gets that back{back}; --accept changed-content sends the file as it is"
-                ),
-            );
+            // Two whole sentences: each is looked up in Chinese as it stands.
+            let told = if is_newest {
+                "bit rot, found by `verify --source`: it does not replace the good version on the remote. \
+                 `treeferry restore` gets that back; --accept changed-content sends the file as it is"
+            } else {
+                "bit rot, found by `verify --source`: it does not replace the good version on the remote. \
+                 `treeferry restore` gets that back from a snapshot that had it (--at); --accept changed-content sends \
+                 the file as it is"
+            };
+            self.unprotected(&path, told);
             return None;
         }
         self.quarantine.lift(path);

@@ -78,7 +78,7 @@ pub use adopt::adopt;
 pub use any_bytes::{named_in_snapshot, side_files_read};
 pub use backup::backup;
 pub use checks::{check_rclone_flags, check_remotes};
-pub use first_index::{ImportOptions, Named, TakenOver};
+pub use first_index::{ImportOptions, LeftOut, Named, NamesBy, TakenOver};
 pub use import_settings::{ImportSettingsError, ImportedSettings, import_settings};
 pub use import_snapshot::import_snapshot;
 pub use prune_now::{PruneOptions, PruneReport, prune};

@@ -6,7 +6,7 @@ use crate::support::scratch;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 use treeferry::notify::{
@@ -85,6 +85,8 @@ fn what_telegram_refuses_is_told_with_advice_and_without_the_token() {
     let lenient =
         WebServer::start(|_, _| Reply::Answer(200, "{\"ok\": false, \"description\": \"no\"}".into()));
     fails(&only(&telegram(lenient.url()), &message()), 2, ": no (200)");
+    let silent = WebServer::start(|_, _| Reply::Answer(429, "{\"ok\": false}".into()));
+    fails(&only(&telegram(silent.url()), &message()), 2, ": refused without a reason (429)");
     let portal = WebServer::start(|_, _| Reply::Answer(200, "<html>please log in</html>".into()));
     fails(&only(&telegram(portal.url()), &message()), 2, "what answers is no bot server");
 }
@@ -216,6 +218,28 @@ fn a_webhook_that_answers_no_success_has_failed_and_its_address_is_not_told() {
 }
 
 #[test]
+fn a_secret_over_the_edge_of_what_is_told_is_not_told() {
+    for dots in [240, 255, 270, 290, 65_480, 65_500, 65_520] {
+        let server = WebServer::start(move |request, _| {
+            // Blanks, of which nothing is told, bring the edge of our reading near.
+            let filling = if dots > 300 { " " } else { "." };
+            let said = format!("{} you called {}", filling.repeat(dots), request.path());
+            Reply::Answer(400, format!("{said} {}", "z".repeat(400)))
+        });
+        let told = only(&webhook(&server, &[], ""), &message());
+        fails(&told, 2, "HTTP status 400");
+        let url = Secret::Value(format!("{}/ping/uuid-secret-of-some-length", server.url()));
+        let channels = Channels { healthcheck: Some(Healthcheck { url }), ..Channels::default() };
+        let pinged = ping(&channels, Ping::Start, &SHORT).unwrap()(&|| false);
+        let bot = only(&telegram(server.url()), &message());
+        let told = format!("{told:?} {pinged:?} {bot:?}");
+        for broken in ["/hook", "/ping/u", "/bot1", "123456", "secr"] {
+            assert!(!told.contains(broken), "{broken}: {told}");
+        }
+    }
+}
+
+#[test]
 fn a_redirect_is_not_followed_because_the_message_would_be_lost_on_the_way() {
     let elsewhere = WebServer::start(|_, _| Reply::good());
     let address = elsewhere.url();
@@ -327,6 +351,36 @@ fn a_sendmail_program_that_fails_hangs_or_is_not_there_is_told() {
     let by = script(folder.path(), "sleep 600");
     fails(&only(&mail(by, None), &message()), 2, "no end after 1.5 s");
     fails(&only(&mail(MailBy::Sendmail("/no/sendmail".into()), None), &message()), 2, "cannot be started");
+}
+
+#[test]
+fn a_mail_server_that_quotes_the_login_gets_nobody_to_see_it() {
+    let quotes = |offer: &'static str| {
+        accept_all(move |stream| {
+            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            let say = |text: &str| (&stream).write_all(text.as_bytes());
+            let mut line = String::new();
+            let _ = say("220 here\r\n");
+            while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
+                let _ = match line.trim_end() {
+                    hello if hello.starts_with("EHLO") => say(&format!("250-here\r\n250 AUTH {offer}\r\n")),
+                    "AUTH LOGIN" => say("334 VXNlcm5hbWU6\r\n"),
+                    "ZmVycnk=" => say("334 UGFzc3dvcmQ6\r\n"),
+                    what => say(&format!("501 5.5.2 cannot decode: {what}\r\n")),
+                };
+                line.clear();
+            }
+        })
+    };
+    for (offer, told) in [("PLAIN", "cannot decode: AUTH PLAIN ***"), ("LOGIN", "cannot decode: ***")] {
+        let url = format!("smtp://ferry@127.0.0.1:{}", quotes(offer));
+        let by = MailBy::Smtp { url, password: Some(Secret::Value("top-secret".into())) };
+        let delivery = only(&mail(by, Some("f@example.org")), &message());
+        fails(&delivery, 2, told);
+        // "top-secret", alone and behind "ferry".
+        let told = format!("{delivery:?}");
+        assert!(!told.contains("dG9wLXNlY3JldA") && !told.contains("AGZlcnJ5AHRvcC1zZWNyZXQ"), "{told}");
+    }
 }
 
 #[test]

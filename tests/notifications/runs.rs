@@ -153,6 +153,29 @@ fn a_notification_that_fails_is_logged_tried_once_more_shown_by_status_and_chang
 }
 
 #[test]
+fn a_test_that_gets_through_ends_what_status_says_of_the_channel() {
+    let world = World::local(Rclone::Current);
+    let server = WebServer::start(|_, before| match before {
+        0..=3 => Reply::Answer(500, "broken".into()),
+        _ => Reply::Answer(200, "{\"ok\": true}".into()),
+    });
+    fs::remove_dir_all(world.source()).unwrap();
+    configure(&world, &telegram(&server, "failure"));
+    run(&world, &["backup"]).expect(13).says("warning: notification by telegram failed");
+    fs::create_dir(world.source()).unwrap();
+    Plan::plain(3, 1).plant(&world.source());
+    let is_told =
+        || run(&world, &["status"]).to_string().contains("the last notification by telegram failed");
+    // What is well is not told, and so says nothing of the channel.
+    run(&world, &["backup"]).expect(0);
+    assert!(is_told());
+    run(&world, &["notify", "test"]).expect(1);
+    assert!(is_told());
+    run(&world, &["notify", "test"]).expect(0);
+    assert!(!is_told());
+}
+
+#[test]
 fn no_secret_is_in_the_log_at_whatever_level() {
     let world = World::local(Rclone::Current);
     Plan::plain(3, 1).plant(&world.source());

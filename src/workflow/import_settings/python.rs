@@ -559,6 +559,13 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_form_feed_a_line_begins_anew() {
+        let found = constants("\x0cA = 1\n  \x0cB = 2\nif A:\n\x0c    C = 3\n    D =\x0c4\n");
+        let good: Vec<bool> = found.iter().map(|constant| constant.value.is_ok()).collect();
+        assert_eq!(good, [true, true, false, false], "{found:?}");
+    }
+
+    #[test]
     fn only_the_top_level_counts_and_the_last_assignment_wins() {
         let found = constants(
             "\u{feff}'''A = 1\n'''\nA = 1\nB: list = [\n'x',\n]\ndef f():\n    A = 3\nlower = 2\nA = 2 # later\nif A == 2: C = 5\nA.b = 1\nD = (1 ==\n 2); E = None\n",

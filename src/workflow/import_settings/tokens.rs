@@ -77,6 +77,11 @@ impl<'s> Lexer<'s> {
                 let end = self.rest.find('\n').map_or(self.rest.len(), |newline| newline + 1);
                 self.take(end);
             }
+            // Editors put it between the parts of a file: for Python the line begins anew behind it.
+            '\x0c' => {
+                self.take(1);
+                self.is_indented &= !self.at_line_start;
+            }
             _ if character.is_whitespace() => {
                 self.take(character.len_utf8());
                 self.is_indented |= self.at_line_start;

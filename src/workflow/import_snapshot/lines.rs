@@ -23,8 +23,8 @@ pub(super) fn read(snapshot: &Path, job: &Job, report: &mut TakenOver) -> Result
         (None, None) => {
             return Err(Halt::Configuration(format!("there is no snapshot {}", snapshot.display())));
         }
-        (Some(older), None) => parse(older, job, &mut claimed, report),
-        (Some(older), Some(_)) if breaks_off => parse(older, job, &mut claimed, report),
+        (Some(older), None) => parse(older, None, job, &mut claimed, report),
+        (Some(older), Some(_)) if breaks_off => parse(older, Some(snapshot), job, &mut claimed, report),
         _ => {}
     }
     if older.is_some() && (newer_bytes.is_none() || breaks_off) {
@@ -35,7 +35,8 @@ pub(super) fn read(snapshot: &Path, job: &Job, report: &mut TakenOver) -> Result
             let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
             bytes.truncate(whole);
         }
-        parse(&bytes, job, &mut claimed, report);
+        let one_of_two = older.as_ref().filter(|_| breaks_off).map(|_| newer.as_path());
+        parse(&bytes, one_of_two, job, &mut claimed, report);
         report.from.push(newer);
     }
     Ok(claimed)
@@ -58,7 +59,14 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, Halt> {
 /// Editors and Windows put it before the first line, as a sign of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-fn parse(bytes: &[u8], job: &Job, claimed: &mut Vec<Claimed>, report: &mut TakenOver) {
+/// `one_of_two`: the file, where what it leaves out needs its name.
+fn parse(
+    bytes: &[u8],
+    one_of_two: Option<&Path>,
+    job: &Job,
+    claimed: &mut Vec<Claimed>,
+    report: &mut TakenOver,
+) {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let source = job.source.as_os_str().as_bytes();
     let is_there = |path: &TreePath| path.below(&job.source).symlink_metadata().is_ok();
@@ -81,7 +89,7 @@ fn parse(bytes: &[u8], job: &Job, claimed: &mut Vec<Claimed>, report: &mut Taken
                         if !is_own {
                             broken.add(number, whole_line);
                         }
-                        broken.give_up(report);
+                        broken.give_up(one_of_two, report);
                         claimed.extend(is_own.then_some(claim));
                     }
                 }
@@ -92,14 +100,14 @@ fn parse(bytes: &[u8], job: &Job, claimed: &mut Vec<Claimed>, report: &mut Taken
             }
             None => {
                 if broken.lines.len() == BROKEN_LINES_MAX {
-                    broken.give_up(report);
+                    broken.give_up(one_of_two, report);
                     broken = Broken::default();
                 }
                 broken.add(number, whole_line);
             }
         }
     }
-    broken.give_up(report);
+    broken.give_up(one_of_two, report);
 }
 
 /// So many newlines in one name are put together again.
@@ -130,9 +138,9 @@ impl<'b> Broken<'b> {
         joined
     }
 
-    fn give_up(&self, report: &mut TakenOver) {
+    fn give_up(&self, one_of_two: Option<&Path>, report: &mut TakenOver) {
         for (number, line) in self.lines.iter().filter(|(_, line)| !line.trim_ascii().is_empty()) {
-            report.leave_out(*number, || String::from_utf8_lossy(line).into_owned());
+            report.leave_out_of(one_of_two, *number, || String::from_utf8_lossy(line).into_owned());
         }
     }
 }

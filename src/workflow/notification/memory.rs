@@ -25,29 +25,48 @@ pub(super) fn remember(configuration: &Configuration, reports: &[JobReport], del
     for report in reports {
         // A lock of another run: its state is not ours to touch.
         if !matches!(report.outcome, JobOutcome::LockHeld { .. }) {
-            let _ = remember_for(configuration, report, deliveries);
+            let at = newest(std::slice::from_ref(report));
+            let _ = remember_for(configuration, &report.job, |undelivered| {
+                for delivery in deliveries {
+                    forget_channel(undelivered, delivery);
+                    undelivered.extend(as_undelivered(delivery, at));
+                }
+            });
         }
     }
 }
 
+/// A test that got through says of every job that the channel works again. One that did not is
+/// no message about a job.
+pub(super) fn forget_what_works(configuration: &Configuration, deliveries: &[Delivery]) {
+    for job in &configuration.jobs {
+        let _ = remember_for(configuration, &job.name, |undelivered| {
+            let working = deliveries.iter().filter(|delivery| delivery.is_delivered);
+            working.for_each(|delivery| forget_channel(undelivered, delivery));
+        });
+    }
+}
+
+fn forget_channel(undelivered: &mut Vec<Undelivered>, delivery: &Delivery) {
+    undelivered.retain(|undelivered| undelivered.channel != delivery.channel.name());
+}
+
+fn as_undelivered(delivery: &Delivery, at: OffsetDateTime) -> Option<Undelivered> {
+    let reason = delivery.failures.last().cloned().unwrap_or_default();
+    (!delivery.is_delivered).then(|| Undelivered { channel: delivery.channel.to_string(), at, reason })
+}
+
 fn remember_for(
     configuration: &Configuration,
-    report: &JobReport,
-    deliveries: &[Delivery],
+    job: &str,
+    change: impl FnOnce(&mut Vec<Undelivered>),
 ) -> Result<(), StateError> {
-    let Some(state) = StateDir::open_existing(&configuration.state_dir, &report.job)? else {
+    let Some(state) = StateDir::open_existing(&configuration.state_dir, job)? else {
         return Ok(());
     };
     let before = read(&state);
     let mut after = before.clone();
-    for delivery in deliveries {
-        let channel = delivery.channel.to_string();
-        after.retain(|undelivered| undelivered.channel != channel);
-        if !delivery.is_delivered {
-            let reason = delivery.failures.last().cloned().unwrap_or_default();
-            after.push(Undelivered { channel, at: newest(std::slice::from_ref(report)), reason });
-        }
-    }
+    change(&mut after);
     // A run that changes nothing writes nothing.
     if after == before {
         return Ok(());

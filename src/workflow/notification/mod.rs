@@ -92,7 +92,8 @@ impl<'c> Notifier<'c> {
 }
 
 /// Sends a test message through every channel, whatever `on` says. Of
-/// healthchecks it is a success with a text that says so.
+/// healthchecks it is a success with a text that says so. `status` no longer says of a channel
+/// that works that its last message failed.
 pub fn test_channels(configuration: &Configuration, host: &str, locale: &str) -> Vec<Delivery> {
     let speech = Speech::of(configuration.language, locale);
     let message = message::test(configuration, host, speech);
@@ -101,6 +102,7 @@ pub fn test_channels(configuration: &Configuration, host: &str, locale: &str) ->
     let never = || false;
     let mut deliveries = notify::send(channels, &message, &patience, &never);
     deliveries.extend(ping.map(|wait| wait(&never)));
+    memory::forget_what_works(configuration, &deliveries);
     deliveries
 }
 

@@ -104,6 +104,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "bit rot, found by `verify --source`: it does not replace the good version on the remote. `treeferry restore` gets that back; --accept changed-content sends the file as it is",
         "位腐烂（由 `verify --source` 发现）：不会覆盖远端的完好版本。可用 `treeferry restore` 取回；--accept changed-content 则按现状上传",
     ),
+    (
+        "bit rot, found by `verify --source`: it does not replace the good version on the remote. `treeferry restore` gets that back from a snapshot that had it (--at); --accept changed-content sends the file as it is",
+        "位腐烂（由 `verify --source` 发现）：不会覆盖远端的完好版本。可用 `treeferry restore` 从含有该文件的快照取回（--at）；--accept changed-content 则按现状上传",
+    ),
     ("the remote shows nothing there", "远端没有该文件"),
     (
         "something else is there (--overwrite if-different replaces it)",
@@ -134,8 +138,8 @@ const SENTENCES: &[(&str, &str)] = &[
         "{}：远端原有的版本已丢失，回收站中也没有",
     ),
     (
-        "{}: it was rotten, and was written since: its new content is sent",
-        "{}：此前已损坏，之后被重新写入：已上传新内容",
+        "{}: it was rotten, and was written since: it is no longer held back",
+        "{}：此前已损坏，之后被重新写入：不再搁置",
     ),
     (
         "its content on the remote is not what was sent, as rclone reads it; this verification ended before it was read a second time",
