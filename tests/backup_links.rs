@@ -283,6 +283,41 @@ fn another_way_to_treat_links_leaves_nothing_unprotected() {
 }
 
 #[test]
+fn uploaded_links_that_cannot_be_followed_are_kept() {
+    for on_delete in ["trash", "delete", "keep"] {
+        let mut world = uploading(on_delete);
+        world.write("d/f", "in a folder");
+        let fifo = world.source().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let links =
+            [("d/up", ".."), ("loop", "."), ("to fifo", "pipe"), ("to nothing", "no"), ("zero", "/dev/zero")];
+        for (name, target) in links {
+            link(&world, target, name);
+        }
+        world.backup(&[]).expect(0);
+        let held = contents(&world.mirror());
+        assert_eq!(held.len(), 7);
+        world.set("links", "\"follow\"");
+        let run = world.backup(&[]).expect(3);
+        assert_eq!((run.number("files_out_of_scope"), run.number("files_deleted")), (5, 0), "{run}");
+        assert_eq!(contents(&world.mirror()), held, "{on_delete}");
+        // Taken back as they are.
+        world.set("links", "\"upload\"");
+        world.backup(&[]).expect(0);
+        settled(&world);
+        assert_eq!(contents(&world.mirror()), held);
+        assert_eq!(world.all_trash().len(), 0);
+    }
+}
+
+#[test]
 fn a_followed_link_that_leads_nowhere_now_deletes_nothing() {
     let world = following(World::local(Rclone::Current));
     world.backup(&[]).expect(0);

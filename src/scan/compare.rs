@@ -6,6 +6,7 @@ use crate::model::{
 };
 use crate::scan::ahead::{Ahead, Look};
 use crate::scan::listing::Names;
+use crate::scan::node::LinkEntry;
 use crate::scan::open::{Metadata, stat_name};
 use crate::scan::settled::FileSystem;
 use crate::scan::unchanged::is_unchanged;
@@ -39,6 +40,8 @@ pub(crate) struct Child {
     pub(crate) base: Option<DirectoryPointer>,
     /// It is reached through a symlink.
     pub(crate) followed: bool,
+    /// What the base says stands there, if it is a link that was uploaded.
+    pub(crate) uploaded_link: Option<Box<LinkEntry>>,
     /// What the base says stands there is of another kind (or nothing).
     pub(crate) is_new: bool,
 }
@@ -365,6 +368,7 @@ impl Merge<'_> {
             position,
             base: base.and_then(Entry::child),
             followed,
+            uploaded_link: base.filter(|_| followed).and_then(LinkEntry::of_uploaded).map(Box::new),
             is_new: !same_kind,
         });
     }

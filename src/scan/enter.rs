@@ -5,7 +5,7 @@ use crate::observe::{Counter, Event};
 use crate::scan::compare::Scratch;
 use crate::scan::exclude::is_staging_folder;
 use crate::scan::finish::result_of_error;
-use crate::scan::node::{ChildResult, LoopingLink, Node, lock};
+use crate::scan::node::{ChildResult, LinkEntry, Node, lock};
 use crate::scan::open::{
     Entering, Metadata, OpenDirectory, open_directory, stat_directory, stat_name, stat_open,
 };
@@ -165,7 +165,11 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
     }
 
     fn mount(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
-        if node.base.is_some() { self.left_scope(node, scratch) } else { ChildResult::Mount }
+        match node.left_link() {
+            Some(link) => link,
+            None if node.base.is_some() => self.left_scope(node, scratch),
+            None => ChildResult::Mount,
+        }
     }
 
     /// A directory of our own, which no exclude pattern names.
@@ -176,7 +180,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         }
         match node.base {
             Some(_) => self.left_scope(node, scratch),
-            None => ChildResult::Absent { incomplete: false },
+            None => node.left_link().unwrap_or(ChildResult::Absent { incomplete: false }),
         }
     }
 
@@ -204,11 +208,15 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         if !node.followed {
             return self.mount(node, scratch);
         }
+        if let Some(link) = node.left_link() {
+            return link;
+        }
         let link = stat_name(above.as_fd(), &*node.name, file_system, false).and_then(|found| {
             readlinkat(above.as_fd(), &*node.name, Vec::new()).map(|target| (found, target))
         });
         match link {
-            Ok((found, target)) => ChildResult::Loop(Box::new(LoopingLink {
+            Ok((found, target)) => ChildResult::Link(Box::new(LinkEntry {
+                flags: EntryFlags::NONE,
                 target: target.into_bytes(),
                 stamp: found.stamp,
                 permissions: found.permissions,

@@ -20,7 +20,10 @@ pub(crate) fn result_of_error(node: &Node, totals: impl FnOnce(&DirectoryPointer
         (false, Some(pointer)) => ChildResult::Same(totals(pointer)),
         (false, None) => ChildResult::Mount,
         (true, Some(pointer)) => ChildResult::Stored(*pointer, totals(pointer)),
-        (true, None) => ChildResult::Absent { incomplete: true },
+        (true, None) => match &node.uploaded_link {
+            Some(link) => ChildResult::Link(link.clone()),
+            None => ChildResult::Absent { incomplete: true },
+        },
     }
 }
 
@@ -187,14 +190,18 @@ fn apply(source: &Directory, changed: &[(u32, ChildResult)], into: &mut Director
                     ..bare
                 });
             }
-            ChildResult::Loop(link) => into.push(Entry {
-                kind: EntryKind::Symlink,
-                flags: EntryFlags::NONE,
-                stamp: link.stamp,
-                permissions: link.permissions,
-                content: Content::Target(&link.target),
-                ..bare
-            }),
+            ChildResult::Link(link) => {
+                // The base's own: because of an error, or it is dropped by the next base.
+                incomplete |= link.flags.contains(EntryFlags::UPLOADED_LINK);
+                into.push(Entry {
+                    kind: EntryKind::Symlink,
+                    flags: link.flags,
+                    stamp: link.stamp,
+                    permissions: link.permissions,
+                    content: Content::Target(&link.target),
+                    ..bare
+                });
+            }
             ChildResult::Absent { incomplete: because_of_error } => incomplete |= because_of_error,
         }
     }

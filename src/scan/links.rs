@@ -81,7 +81,13 @@ impl Merge<'_> {
             Ok(target) => match target.file_type {
                 FileType::Directory => self.directory(name, true, base, known, at),
                 FileType::RegularFile => self.file(name, &target, EntryFlags::FOLLOWED, base, known, at),
-                _ => self.special(name, &target, base, known, at),
+                _ => match (base, known) {
+                    (Some(base), Some(known)) if base.flags.contains(EntryFlags::UPLOADED_LINK) => {
+                        self.into.specials += 1;
+                        self.out_of_scope(known);
+                    }
+                    _ => self.special(name, &target, base, known, at),
+                },
             },
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {
                 self.note(name, "is a symlink to nothing, and symlinks are followed".into());

@@ -1,6 +1,7 @@
 //! Links, pipes and sockets.
 
 use super::*;
+use std::os::unix::fs::MetadataExt;
 
 #[test]
 fn fifos_and_sockets_are_recorded_and_never_opened() {
@@ -90,4 +91,26 @@ fn a_followed_symlink_that_leads_nowhere_now_keeps_what_it_led_to() {
     assert_eq!(Some(report.root), source.tree.root());
     assert_eq!(report.files_unreadable, 1);
     assert!(recorder.events().join("").contains("symlink to nothing"));
+}
+
+#[test]
+fn an_uploaded_link_that_cannot_be_followed_is_out_of_scope_and_not_gone() {
+    let mut source = Source::new(FILES);
+    for (target, name) in
+        [("nowhere", "to-nothing"), ("..", "a/loop"), ("/dev/zero", "zero"), ("/proc", "proc")]
+    {
+        link(&source, target, name);
+    }
+    // A folder of our own, which is never taken.
+    link(&source, "a/b", "own");
+    let own = fs::metadata(source.at("a/b")).unwrap();
+    source.options.links = LinkPolicy::Upload;
+    source.commit();
+    source.options.links = LinkPolicy::Follow;
+    source.options.cross_mounts = false;
+    source.options.always_excluded.push((own.dev(), own.ino()));
+    let entries = source.entries(&source.scan(&Recorder::default()));
+    for name in ["/to-nothing", "/a/loop", "/zero", "/proc", "/own"] {
+        assert!(entries.contains(&format!("{name} Symlink EntryFlags(6)")), "{name}: {entries}");
+    }
 }
