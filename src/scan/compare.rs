@@ -330,6 +330,24 @@ impl Merge<'_> {
     /// The base's own entry, marked: neither present nor gone.
     pub(crate) fn out_of_scope(&mut self, known: usize) {
         let entry = self.base.get(known);
+        self.leave_scope(known, entry);
+    }
+
+    /// As [`Merge::out_of_scope`], and this is recorded in its place: the next scan finds it known.
+    pub(crate) fn out_of_scope_replaced_by(
+        &mut self,
+        known: usize,
+        kind: EntryKind,
+        found: &Metadata,
+        content: Content<'_>,
+    ) {
+        let name = self.base.name(known);
+        let &Metadata { stamp, permissions, .. } = found;
+        self.leave_scope(known, Entry { name, kind, flags: EntryFlags::NONE, stamp, permissions, content });
+    }
+
+    fn leave_scope(&mut self, known: usize, pending: Entry<'_>) {
+        let entry = self.base.get(known);
         self.differ(known);
         // The next base drops the entry, and may then find something else under its name.
         self.into.incomplete = true;
@@ -337,7 +355,8 @@ impl Merge<'_> {
             Content::Child(pointer) => self.into.directories_out_of_scope.push(pointer),
             _ => self.into.files_out_of_scope += u64::from(entry.kind == EntryKind::File),
         }
-        self.into.pending.push(Entry { flags: entry.flags.with(EntryFlags::OUT_OF_SCOPE), ..entry });
+        let flags = pending.flags.with(EntryFlags::OUT_OF_SCOPE);
+        self.into.pending.push(Entry { flags, ..pending });
     }
 
     pub(crate) fn directory(

@@ -165,10 +165,9 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
     }
 
     fn mount(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
-        match node.left_link() {
-            Some(link) => link,
-            None if node.base.is_some() => self.left_scope(node, scratch),
-            None => ChildResult::Mount,
+        match node.base {
+            Some(_) => self.left_scope(node, scratch),
+            None => ChildResult::Mount(node.marks_of_unfollowed()),
         }
     }
 
@@ -208,15 +207,12 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         if !node.followed {
             return self.mount(node, scratch);
         }
-        if let Some(link) = node.left_link() {
-            return link;
-        }
         let link = stat_name(above.as_fd(), &*node.name, file_system, false).and_then(|found| {
             readlinkat(above.as_fd(), &*node.name, Vec::new()).map(|target| (found, target))
         });
         match link {
             Ok((found, target)) => ChildResult::Link(Box::new(LinkEntry {
-                flags: EntryFlags::NONE,
+                flags: node.marks_of_unfollowed(),
                 target: target.into_bytes(),
                 stamp: found.stamp,
                 permissions: found.permissions,

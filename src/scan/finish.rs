@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 pub(crate) fn result_of_error(node: &Node, totals: impl FnOnce(&DirectoryPointer) -> Totals) -> ChildResult {
     match (node.is_new, &node.base) {
         (false, Some(pointer)) => ChildResult::Same(totals(pointer)),
-        (false, None) => ChildResult::Mount,
+        (false, None) => ChildResult::Mount(EntryFlags::NONE),
         (true, Some(pointer)) => ChildResult::Stored(*pointer, totals(pointer)),
         (true, None) => match &node.uploaded_link {
             Some(link) => ChildResult::Link(link.clone()),
@@ -52,7 +52,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         }
         match (result, node.base) {
             (ChildResult::Same(_), _) if !node.is_new => {}
-            (ChildResult::Mount, _) if node.was_mount() => {}
+            (ChildResult::Mount(_), _) if node.was_mount() => {}
             // The base's node under an entry that is not the base's.
             (ChildResult::Same(totals), Some(pointer)) => {
                 waiting.changed.push((position, ChildResult::Stored(pointer, totals)));
@@ -182,17 +182,13 @@ fn apply(source: &Directory, changed: &[(u32, ChildResult)], into: &mut Director
                     ..bare
                 });
             }
-            ChildResult::Mount => {
-                into.push(Entry {
-                    kind: EntryKind::Mount,
-                    content: Content::None,
-                    flags: EntryFlags::NONE,
-                    ..bare
-                });
+            ChildResult::Mount(flags) => {
+                incomplete |= *flags != EntryFlags::NONE;
+                into.push(Entry { kind: EntryKind::Mount, content: Content::None, flags: *flags, ..bare });
             }
             ChildResult::Link(link) => {
-                // The base's own: because of an error, or it is dropped by the next base.
-                incomplete |= link.flags.contains(EntryFlags::UPLOADED_LINK);
+                // In the place of an uploaded one, because of an error or out of scope.
+                incomplete |= link.flags != EntryFlags::NONE;
                 into.push(Entry {
                     kind: EntryKind::Symlink,
                     flags: link.flags,

@@ -69,8 +69,8 @@ pub(crate) enum ChildResult {
     Same(Totals),
     /// A new node, or the base's node under a new entry.
     Stored(DirectoryPointer, Totals),
-    /// On another file system, and not entered.
-    Mount,
+    /// On another file system, and not entered; with marks.
+    Mount(EntryFlags),
     /// The base's node, no longer in scope; with the entry's marks in the base.
     OutOfScope(EntryFlags, DirectoryPointer),
     /// The symlink itself: it is not followed.
@@ -130,6 +130,11 @@ impl Node {
         let link = self.uploaded_link.as_deref()?.clone();
         let flags = link.flags.with(EntryFlags::OUT_OF_SCOPE);
         Some(ChildResult::Link(Box::new(LinkEntry { flags, ..link })))
+    }
+
+    /// Of what the index alone records where a link is not followed.
+    pub(crate) fn marks_of_unfollowed(&self) -> EntryFlags {
+        if self.uploaded_link.is_some() { EntryFlags::OUT_OF_SCOPE } else { EntryFlags::NONE }
     }
 
     /// This directory and those above it, the root last.
