@@ -103,7 +103,7 @@ fn what_may_be_no_change_is_announced_with_at_most() {
         chmod(&world.source().join(path), 0o700);
     }
     let finished = world.program.run(&["backup"]).expect(0).says("nothing to send");
-    finished.says("sending at most 20 files").says("taking at most 20 versions out of the mirror");
+    finished.says("to send: at most 20 files").says("to take: at most 20 versions out of the mirror");
 }
 
 #[test]
@@ -221,8 +221,12 @@ fn a_mirror_that_is_not_empty_is_not_taken_over_by_a_first_run() {
     Plan::plain(20, 3).plant(&world.source());
     fs::create_dir_all(world.mirror()).unwrap();
     fs::write(world.mirror().join("somebody else's"), "").unwrap();
-    world.backup(&[]).expect(13).says("--accept nonempty-remote");
-    world.backup(&["--accept", "nonempty-remote"]).expect(0);
+    let plan = world.program.run(&["plan"]).expect(0).says("would send 20 files");
+    let stopped = world.program.run(&["backup"]).expect(13).says("--accept nonempty-remote");
+    for nothing_was_sent in [plan, stopped] {
+        assert!(!nothing_was_sent.to_string().contains("sending"), "{nothing_was_sent}");
+    }
+    world.program.run(&["backup", "--accept", "nonempty-remote"]).expect(0).says("sending 20 files");
     assert!(world.mirror().join("somebody else's").exists());
 }
 

@@ -283,6 +283,42 @@ fn another_way_to_treat_links_leaves_nothing_unprotected() {
 }
 
 #[test]
+fn uploaded_links_that_cannot_be_followed_are_kept() {
+    for on_delete in ["trash", "delete", "keep"] {
+        let mut world = uploading(on_delete);
+        world.write("d/f", "in a folder");
+        let fifo = world.source().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let links =
+            [("d/up", ".."), ("loop", "."), ("to fifo", "pipe"), ("to nothing", "no"), ("zero", "/dev/zero")];
+        for (name, target) in links {
+            link(&world, target, name);
+        }
+        world.backup(&[]).expect(0);
+        let held = contents(&world.mirror());
+        assert_eq!(held.len(), 7);
+        world.set("links", "\"follow\"");
+        let run = world.backup(&[]).expect(3);
+        assert_eq!((run.number("files_out_of_scope"), run.number("files_deleted")), (5, 0), "{run}");
+        assert_eq!(contents(&world.mirror()), held, "{on_delete}");
+        assert_eq!(world.backup(&[]).expect(3).number("index_bytes_written"), 0, "settled a run late");
+        // Taken back as they are.
+        world.set("links", "\"upload\"");
+        world.backup(&[]).expect(0);
+        settled(&world);
+        assert_eq!(contents(&world.mirror()), held);
+        assert_eq!(world.all_trash().len(), 0);
+    }
+}
+
+#[test]
 fn a_followed_link_that_leads_nowhere_now_deletes_nothing() {
     let world = following(World::local(Rclone::Current));
     world.backup(&[]).expect(0);
@@ -306,6 +342,7 @@ fn what_links_led_to_is_kept_when_they_are_recorded() {
     let held = contents(&world.mirror());
     world.set("links", "\"record\"");
     assert_eq!(world.backup(&[]).expect(0).number("files_out_of_scope"), 5);
+    assert_eq!(world.backup(&[]).expect(0).number("index_bytes_written"), 0, "settled a run late");
     settled(&world);
     assert_eq!(contents(&world.mirror()), held, "out of scope is not deleted");
     assert_eq!(world.all_trash().len(), 0);
@@ -317,6 +354,24 @@ fn what_links_led_to_is_kept_when_they_are_recorded() {
     assert_eq!(world.all_trash().len(), 0);
     world.backup(&["--accept", "kept"]).expect(0);
     assert_eq!(contents(&world.mirror()), held, "nothing is kept any more");
+}
+
+#[test]
+fn links_are_recorded_in_the_very_run_that_gives_up_what_they_led_to() {
+    for guard in ["excluded", "kept"] {
+        let mut world = following(World::local(Rclone::Current));
+        world.backup(&[]).expect(0);
+        world.set("links", "\"record\"");
+        let is_accepted = guard == "excluded";
+        let run = world.backup(&["--accept", guard]).expect(0);
+        assert_eq!(run.number("files_trashed"), if is_accepted { 5 } else { 0 }, "{run}");
+        assert_eq!(world.mirror().join("relative/f").exists(), !is_accepted);
+        assert_eq!(world.backup(&[]).expect(0).number("index_bytes_written"), 0);
+        restore(&world, "restored").expect(0);
+        let restored = world.root().join("restored");
+        assert_eq!(fs::read_link(restored.join("relative")).unwrap(), Path::new("../near"));
+        assert_eq!(fs::read_link(restored.join("own/absolute")).unwrap(), world.root().join("far"));
+    }
 }
 
 #[test]

@@ -65,8 +65,9 @@ impl EntryFlags {
     /// A symlink that lies on the mirror as a `.rclonelink` file.
     pub const UPLOADED_LINK: EntryFlags = EntryFlags(2);
     /// Only in pending trees: the name is no longer in scope (excluded, on
-    /// another mount, behind a symlink that is no longer followed). The entry
-    /// is the base's own; it must not be taken for present, nor for deleted.
+    /// another mount, behind a symlink that is no longer followed). What the base
+    /// has there must not be taken for present, nor for deleted. The entry is the
+    /// base's own, or what only the index records in its place (the symlink itself).
     pub const OUT_OF_SCOPE: EntryFlags = EntryFlags(4);
     /// Reached through a symlink that is followed (`links = "follow"`).
     pub const FOLLOWED: EntryFlags = EntryFlags(8);

@@ -46,6 +46,8 @@ pub enum Event<'a> {
         removals: u64,
         /// Files are read before it is clear whether they go up: all this is at the most.
         is_at_most: bool,
+        /// Nothing of it is done: somebody only asked.
+        is_dry_run: bool,
         /// What that costs, for people: requests, and time where it can be told. Empty: nothing.
         cost: &'a str,
     },

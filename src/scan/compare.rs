@@ -6,6 +6,7 @@ use crate::model::{
 };
 use crate::scan::ahead::{Ahead, Look};
 use crate::scan::listing::Names;
+use crate::scan::node::LinkEntry;
 use crate::scan::open::{Metadata, stat_name};
 use crate::scan::settled::FileSystem;
 use crate::scan::unchanged::is_unchanged;
@@ -39,6 +40,8 @@ pub(crate) struct Child {
     pub(crate) base: Option<DirectoryPointer>,
     /// It is reached through a symlink.
     pub(crate) followed: bool,
+    /// What the base says stands there, if it is a link that was uploaded.
+    pub(crate) uploaded_link: Option<Box<LinkEntry>>,
     /// What the base says stands there is of another kind (or nothing).
     pub(crate) is_new: bool,
 }
@@ -327,6 +330,24 @@ impl Merge<'_> {
     /// The base's own entry, marked: neither present nor gone.
     pub(crate) fn out_of_scope(&mut self, known: usize) {
         let entry = self.base.get(known);
+        self.leave_scope(known, entry);
+    }
+
+    /// As [`Merge::out_of_scope`], and this is recorded in its place: the next scan finds it known.
+    pub(crate) fn out_of_scope_replaced_by(
+        &mut self,
+        known: usize,
+        kind: EntryKind,
+        found: &Metadata,
+        content: Content<'_>,
+    ) {
+        let name = self.base.name(known);
+        let &Metadata { stamp, permissions, .. } = found;
+        self.leave_scope(known, Entry { name, kind, flags: EntryFlags::NONE, stamp, permissions, content });
+    }
+
+    fn leave_scope(&mut self, known: usize, pending: Entry<'_>) {
+        let entry = self.base.get(known);
         self.differ(known);
         // The next base drops the entry, and may then find something else under its name.
         self.into.incomplete = true;
@@ -334,7 +355,8 @@ impl Merge<'_> {
             Content::Child(pointer) => self.into.directories_out_of_scope.push(pointer),
             _ => self.into.files_out_of_scope += u64::from(entry.kind == EntryKind::File),
         }
-        self.into.pending.push(Entry { flags: entry.flags.with(EntryFlags::OUT_OF_SCOPE), ..entry });
+        let flags = pending.flags.with(EntryFlags::OUT_OF_SCOPE);
+        self.into.pending.push(Entry { flags, ..pending });
     }
 
     pub(crate) fn directory(
@@ -365,6 +387,7 @@ impl Merge<'_> {
             position,
             base: base.and_then(Entry::child),
             followed,
+            uploaded_link: base.filter(|_| followed).and_then(LinkEntry::of_uploaded).map(Box::new),
             is_new: !same_kind,
         });
     }

@@ -5,7 +5,7 @@ use crate::observe::{Counter, Event};
 use crate::scan::compare::Scratch;
 use crate::scan::exclude::is_staging_folder;
 use crate::scan::finish::result_of_error;
-use crate::scan::node::{ChildResult, LoopingLink, Node, lock};
+use crate::scan::node::{ChildResult, LinkEntry, Node, lock};
 use crate::scan::open::{
     Entering, Metadata, OpenDirectory, open_directory, stat_directory, stat_name, stat_open,
 };
@@ -165,7 +165,10 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
     }
 
     fn mount(&self, node: &Node, scratch: &mut Scratch) -> ChildResult {
-        if node.base.is_some() { self.left_scope(node, scratch) } else { ChildResult::Mount }
+        match node.base {
+            Some(_) => self.left_scope(node, scratch),
+            None => ChildResult::Mount(node.marks_of_unfollowed()),
+        }
     }
 
     /// A directory of our own, which no exclude pattern names.
@@ -176,7 +179,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         }
         match node.base {
             Some(_) => self.left_scope(node, scratch),
-            None => ChildResult::Absent { incomplete: false },
+            None => node.left_link().unwrap_or(ChildResult::Absent { incomplete: false }),
         }
     }
 
@@ -208,7 +211,8 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
             readlinkat(above.as_fd(), &*node.name, Vec::new()).map(|target| (found, target))
         });
         match link {
-            Ok((found, target)) => ChildResult::Loop(Box::new(LoopingLink {
+            Ok((found, target)) => ChildResult::Link(Box::new(LinkEntry {
+                flags: node.marks_of_unfollowed(),
                 target: target.into_bytes(),
                 stamp: found.stamp,
                 permissions: found.permissions,

@@ -18,9 +18,12 @@ use std::sync::atomic::Ordering;
 pub(crate) fn result_of_error(node: &Node, totals: impl FnOnce(&DirectoryPointer) -> Totals) -> ChildResult {
     match (node.is_new, &node.base) {
         (false, Some(pointer)) => ChildResult::Same(totals(pointer)),
-        (false, None) => ChildResult::Mount,
+        (false, None) => ChildResult::Mount(EntryFlags::NONE),
         (true, Some(pointer)) => ChildResult::Stored(*pointer, totals(pointer)),
-        (true, None) => ChildResult::Absent { incomplete: true },
+        (true, None) => match &node.uploaded_link {
+            Some(link) => ChildResult::Link(link.clone()),
+            None => ChildResult::Absent { incomplete: true },
+        },
     }
 }
 
@@ -49,7 +52,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
         }
         match (result, node.base) {
             (ChildResult::Same(_), _) if !node.is_new => {}
-            (ChildResult::Mount, _) if node.was_mount() => {}
+            (ChildResult::Mount(_), _) if node.was_mount() => {}
             // The base's node under an entry that is not the base's.
             (ChildResult::Same(totals), Some(pointer)) => {
                 waiting.changed.push((position, ChildResult::Stored(pointer, totals)));
@@ -179,22 +182,22 @@ fn apply(source: &Directory, changed: &[(u32, ChildResult)], into: &mut Director
                     ..bare
                 });
             }
-            ChildResult::Mount => {
+            ChildResult::Mount(flags) => {
+                incomplete |= *flags != EntryFlags::NONE;
+                into.push(Entry { kind: EntryKind::Mount, content: Content::None, flags: *flags, ..bare });
+            }
+            ChildResult::Link(link) => {
+                // In the place of an uploaded one, because of an error or out of scope.
+                incomplete |= link.flags != EntryFlags::NONE;
                 into.push(Entry {
-                    kind: EntryKind::Mount,
-                    content: Content::None,
-                    flags: EntryFlags::NONE,
+                    kind: EntryKind::Symlink,
+                    flags: link.flags,
+                    stamp: link.stamp,
+                    permissions: link.permissions,
+                    content: Content::Target(&link.target),
                     ..bare
                 });
             }
-            ChildResult::Loop(link) => into.push(Entry {
-                kind: EntryKind::Symlink,
-                flags: EntryFlags::NONE,
-                stamp: link.stamp,
-                permissions: link.permissions,
-                content: Content::Target(&link.target),
-                ..bare
-            }),
             ChildResult::Absent { incomplete: because_of_error } => incomplete |= because_of_error,
         }
     }

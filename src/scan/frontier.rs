@@ -37,9 +37,9 @@ fn a_folder_of_many_folders_is_unfolded_piece_by_piece_and_none_is_missed() {
 
 #[test]
 fn a_deep_chain_of_directories_is_let_go_without_recursion() {
-    let mut node = Node::new(None, Box::from(c""), None, false, true);
+    let mut node = Node::new(None, Box::from(c""), None, false, None, true);
     for _ in 0..200_000 {
-        node = Node::new(Some((node, 0)), Box::from(c"deep"), None, false, true);
+        node = Node::new(Some((node, 0)), Box::from(c"deep"), None, false, None, true);
     }
     drop(node);
 }

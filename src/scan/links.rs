@@ -37,7 +37,13 @@ impl Merge<'_> {
                                   mirror, and the next run sends the link";
                     self.note(name, reason.into());
                 }
-                return self.out_of_scope(known);
+                return match readlinkat(self.descriptor, name, Vec::new()) {
+                    Ok(target) if flags == EntryFlags::NONE => {
+                        let target = Content::Target(target.as_bytes());
+                        self.out_of_scope_replaced_by(known, EntryKind::Symlink, found, target);
+                    }
+                    _ => self.out_of_scope(known),
+                };
             }
             // The size of a link can lie (fscrypt), its target never changes in place.
             let same_stamp = Stamp { size: base.stamp.size, ..found.stamp } == base.stamp;
@@ -81,7 +87,14 @@ impl Merge<'_> {
             Ok(target) => match target.file_type {
                 FileType::Directory => self.directory(name, true, base, known, at),
                 FileType::RegularFile => self.file(name, &target, EntryFlags::FOLLOWED, base, known, at),
-                _ => self.special(name, &target, base, known, at),
+                _ => match (base, known) {
+                    (Some(base), Some(known)) if base.flags.contains(EntryFlags::UPLOADED_LINK) => {
+                        self.into.specials += 1;
+                        let target = Metadata { stamp: Stamp::default(), ..target };
+                        self.out_of_scope_replaced_by(known, EntryKind::Special, &target, Content::None);
+                    }
+                    _ => self.special(name, &target, base, known, at),
+                },
             },
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {
                 self.note(name, "is a symlink to nothing, and symlinks are followed".into());

@@ -2,7 +2,8 @@
 //! children, or still to be visited. All that a scan keeps in memory.
 
 use crate::model::{
-    Directory, DirectoryAttributes, DirectoryPointer, EntryFlags, Permissions, Stamp, Totals, TreePath,
+    Content, Directory, DirectoryAttributes, DirectoryPointer, Entry, EntryFlags, Permissions, Stamp, Totals,
+    TreePath,
 };
 use crate::scan::settled::FileSystem;
 use rustix::fd::OwnedFd;
@@ -18,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) name: Box<CStr>,
     pub(crate) base: Option<DirectoryPointer>,
     pub(crate) followed: bool,
+    /// The link itself lies on the mirror, because of another `links`.
+    pub(crate) uploaded_link: Option<Box<LinkEntry>>,
     /// The parent's entry is not the base's own.
     pub(crate) is_new: bool,
     pub(crate) opened: OnceLock<Opened>,
@@ -66,12 +69,12 @@ pub(crate) enum ChildResult {
     Same(Totals),
     /// A new node, or the base's node under a new entry.
     Stored(DirectoryPointer, Totals),
-    /// On another file system, and not entered.
-    Mount,
+    /// On another file system, and not entered; with marks.
+    Mount(EntryFlags),
     /// The base's node, no longer in scope; with the entry's marks in the base.
     OutOfScope(EntryFlags, DirectoryPointer),
-    /// A symlink that leads back to a directory above it.
-    Loop(Box<LoopingLink>),
+    /// The symlink itself: it is not followed.
+    Link(Box<LinkEntry>),
     /// Not recorded.
     Absent {
         /// Because of an error: the parent must be listed again next time.
@@ -79,12 +82,22 @@ pub(crate) enum ChildResult {
     },
 }
 
-/// A symlink that leads back to a directory above it.
-#[derive(Debug)]
-pub(crate) struct LoopingLink {
+/// A symlink whose entry is made without the directory that it stands in.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkEntry {
+    pub(crate) flags: EntryFlags,
     pub(crate) target: Vec<u8>,
     pub(crate) stamp: Stamp,
     pub(crate) permissions: Permissions,
+}
+
+impl LinkEntry {
+    pub(crate) fn of_uploaded(entry: &Entry<'_>) -> Option<LinkEntry> {
+        let Content::Target(target) = entry.content else { return None };
+        let &Entry { flags, stamp, permissions, .. } = entry;
+        let target = target.to_vec();
+        flags.contains(EntryFlags::UPLOADED_LINK).then_some(LinkEntry { flags, target, stamp, permissions })
+    }
 }
 
 impl Node {
@@ -93,6 +106,7 @@ impl Node {
         name: Box<CStr>,
         base: Option<DirectoryPointer>,
         followed: bool,
+        uploaded_link: Option<Box<LinkEntry>>,
         is_new: bool,
     ) -> Arc<Node> {
         Arc::new(Node {
@@ -100,6 +114,7 @@ impl Node {
             name,
             base,
             followed,
+            uploaded_link,
             is_new,
             opened: OnceLock::new(),
             handle: Mutex::new(None),
@@ -107,6 +122,19 @@ impl Node {
             children_unfinished: AtomicU32::new(0),
             waiting: Mutex::new(Waiting::default()),
         })
+    }
+
+    /// The link that lies on the mirror, to be kept there: what it leads to is not followed, and the
+    /// link is still in the source.
+    pub(crate) fn left_link(&self) -> Option<ChildResult> {
+        let link = self.uploaded_link.as_deref()?.clone();
+        let flags = link.flags.with(EntryFlags::OUT_OF_SCOPE);
+        Some(ChildResult::Link(Box::new(LinkEntry { flags, ..link })))
+    }
+
+    /// Of what the index alone records where a link is not followed.
+    pub(crate) fn marks_of_unfollowed(&self) -> EntryFlags {
+        if self.uploaded_link.is_some() { EntryFlags::OUT_OF_SCOPE } else { EntryFlags::NONE }
     }
 
     /// This directory and those above it, the root last.

@@ -78,7 +78,7 @@ pub fn scan<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized>(
         ended: AtomicBool::new(false),
         outcome: Mutex::new(None),
     };
-    let top = Node::new(None, Box::from(c""), base.root(), false, false);
+    let top = Node::new(None, Box::from(c""), base.root(), false, None, false);
     pool.scope(|scope| walk.run(scope, top));
     walk.report(identity, started)
 }
@@ -263,6 +263,7 @@ impl<Base: TreeView + ?Sized, Sink: DirectorySink + ?Sized> Walk<'_, Base, Sink>
                 child.name,
                 child.base,
                 child.followed,
+                child.uploaded_link,
                 child.is_new,
             )
         });

@@ -20,8 +20,8 @@ const OPENING_PROCESSES_FIRST: u64 = 5;
 /// The owner file is written, and the one before removed.
 const CLOSING_PROCESSES: u64 = 2;
 
-/// Puts the counts of the plan into the report, and tells the listeners what to
-/// expect.
+/// Puts the counts of the plan into the report. The listeners are told at once where nothing can stop the run
+/// any more; else when the remote is open, for a guard may be in the way ([`announce`]).
 pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
     let uploads = tally.new_files_total() + tally.changed_files + tally.suspect_files;
     let upload_bytes = tally.new_bytes_total() + tally.changed_bytes + tally.suspect_bytes;
@@ -54,15 +54,31 @@ pub(super) fn note(run: &mut JobRun<'_>, tally: &Tally) {
         requests_per_second: pace.requests_per_second,
         pause: pace.pause,
     };
-    let cost = if requests > 0 || forecast.seconds.is_some() { forecast.cost_words() } else { String::new() };
+    run.report.forecast = Some(forecast.clone());
+    // Of files that are read first, perhaps none is sent, and then no remote is opened.
+    if run.options.dry_run || run.remote.is_some() || tally.suspect_files > 0 {
+        tell(run, &forecast);
+    }
+}
+
+/// To be called when the remote is about to be open, and nothing was sent yet.
+pub(super) fn announce(run: &JobRun<'_>) {
+    if let Some(forecast) = run.report.forecast.as_ref().filter(|forecast| forecast.suspects == 0) {
+        tell(run, forecast);
+    }
+}
+
+fn tell(run: &JobRun<'_>, forecast: &Forecast) {
+    let is_free = forecast.requests == 0 && forecast.seconds.is_none();
+    let cost = if is_free { String::new() } else { forecast.cost_words() };
     run.observer().event(&Event::TransferPlanned {
-        files: uploads,
-        bytes: upload_bytes,
-        removals,
-        is_at_most: tally.suspect_files > 0,
+        files: forecast.uploads,
+        bytes: forecast.upload_bytes,
+        removals: forecast.trashed + forecast.deleted,
+        is_at_most: forecast.suspects > 0,
+        is_dry_run: run.options.dry_run,
         cost: &cost,
     });
-    run.report.forecast = Some(forecast);
 }
 
 /// As counted on the wire, see `docs/rclone.md`.

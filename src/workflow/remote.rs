@@ -7,6 +7,7 @@ use super::backoff::Patience;
 use super::configuration::{Job, mask_remote};
 use super::connect::{Connection, encoding_of};
 use super::figures;
+use super::forecast;
 use super::halt::Halt;
 use super::job_run::JobRun;
 use super::options::Guard;
@@ -89,6 +90,7 @@ impl<'a> JobRun<'a> {
         self.know_the_companion(&mut connection, is_first)?;
         // From here on things are sent: a run that is killed goes on without being asked again.
         self.committed.remember_remote(self.job)?;
+        forecast::announce(self);
         self.observer().event(&Event::PhaseStarted(Phase::Transfer));
         let journal = self.committed.start_journal(run)?;
         self.report.run_id = Some(run);

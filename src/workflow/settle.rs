@@ -66,8 +66,8 @@ fn edits_of(change: Change, decision: Decision, ledger: &Ledger) -> Vec<Edit> {
 /// What only the index records: the pending side as it is.
 fn local_edits(change: Change) -> Vec<Edit> {
     let Change { path, base, pending, pending_attributes, .. } = change;
-    match pending {
-        Some(entry) if !entry.flags.contains(EntryFlags::OUT_OF_SCOPE) => match entry.kind {
+    match pending.and_then(|entry| recorded(entry, base.as_ref())) {
+        Some(entry) => match entry.kind {
             EntryKind::Directory => {
                 let attributes =
                     pending_attributes.map(|attributes| Edit::Directory { path: path.clone(), attributes });
@@ -83,6 +83,15 @@ fn local_edits(change: Change) -> Vec<Edit> {
         }
         _ => vec![Edit::Remove { path }],
     }
+}
+
+/// What the index has from now on. Of what left the scope nothing, unless something that only the index
+/// records stands in its place.
+fn recorded(entry: OwnedEntry, base: Option<&OwnedEntry>) -> Option<OwnedEntry> {
+    let flags = entry.flags.without(EntryFlags::OUT_OF_SCOPE);
+    let has_left = flags != entry.flags;
+    let is_of_base = base.is_none_or(|base| (base.kind, base.flags) == (entry.kind, flags));
+    (!has_left || !is_of_base).then_some(OwnedEntry { flags, ..entry })
 }
 
 /// That a directory was reached through a link stands with its name, not with what is in it.

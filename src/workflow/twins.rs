@@ -141,9 +141,11 @@ impl Trees {
     /// Every name of the folder that takes a place on the mirror now, or is to.
     fn members<'t>(&'t self, policy: Policy) -> impl Iterator<Item = (Entry<'t>, Part)> + 't {
         let lost = if policy.keep_deleted { Part::Stays } else { Part::Leaves };
+        let left = if policy.remove_out_of_scope { Part::Leaves } else { Part::Stays };
+        let has_left = |entry: &Entry<'_>| entry.flags.contains(EntryFlags::OUT_OF_SCOPE);
         let wanted = self.pending.iter().map(move |entry| {
-            let part = if entry.flags.contains(EntryFlags::OUT_OF_SCOPE) {
-                if policy.remove_out_of_scope { Part::Leaves } else { Part::Stays }
+            let part = if has_left(&entry) {
+                left
             } else if is_same_place(&self.base, &entry) || is_same_place(&self.kept, &entry) {
                 Part::Held
             } else {
@@ -157,7 +159,11 @@ impl Trees {
             .iter()
             .filter(|entry| !is_same_place(&self.pending, entry) && !is_same_place(&self.base, entry));
         wanted
-            .chain(vanished.map(move |entry| (entry, lost)))
+            .chain(vanished.map(move |entry| {
+                // A link that is recorded now may stand where something left the scope.
+                let is_out_of_scope = self.pending.find(entry.name).is_some_and(|found| has_left(&found));
+                (entry, if is_out_of_scope { left } else { lost })
+            }))
             .chain(kept.map(|entry| {
                 let part = if entry.kind == EntryKind::Directory { Part::Stays } else { Part::Kept };
                 (entry, part)

@@ -32,7 +32,7 @@ impl Observer for LogListener {
             Event::PhaseFinished { phase, summary } => {
                 info!("{job}: {}: {}", phase_name(*phase), one_line(summary));
             }
-            Event::TransferPlanned { files, bytes, removals, is_at_most, cost } => {
+            Event::TransferPlanned { files, bytes, removals, is_at_most, cost, .. } => {
                 self.plan(*files, *bytes);
                 let at_most = if *is_at_most { "at most " } else { "" };
                 info!("{job}: to send: {at_most}{files} files, {bytes} bytes; to remove: {removals}; {cost}");

@@ -166,6 +166,7 @@ mod tests {
             bytes: 1_000,
             removals: 1,
             is_at_most: false,
+            is_dry_run: false,
             cost: "",
         });
         meter.take_in(&Event::TransferProgress {
@@ -215,6 +216,7 @@ mod tests {
             bytes: 6_000,
             removals: 0,
             is_at_most: true,
+            is_dry_run: false,
             cost: "",
         });
         assert_eq!(tell(&mut meter, 3_000), 0, "what a backup reads is not sent yet");

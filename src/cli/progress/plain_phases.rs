@@ -48,30 +48,67 @@ fn begun_line(event: &Event<'_>) -> Option<&'static str> {
 pub(super) fn phase_line(event: &Event<'_>) -> Option<String> {
     match event {
         Event::PhaseFinished { phase, summary } => Some(format!("{}: {summary}", phase_name(*phase))),
-        Event::TransferPlanned { files, bytes, removals, is_at_most, cost } if *files + *removals > 0 => {
-            let at_most = if *is_at_most { "at most " } else { "" };
-            let mut parts = Vec::new();
-            if *files > 0 {
-                parts.push(format!(
-                    "sending {at_most}{}, {}",
-                    figures::files(*files),
-                    figures::bytes(*bytes)
-                ));
-            }
-            if *removals > 0 {
-                parts.push(format!(
-                    "taking {at_most}{} out of the mirror",
-                    figures::counted(*removals, "version", "versions")
-                ));
-            }
-            if !cost.is_empty() {
-                parts.push(format!("at most {cost}"));
-            }
-            Some(parts.join("; "))
-        }
+        Event::TransferPlanned { files, removals, .. } if *files + *removals > 0 => planned_line(event),
         Event::WorkPlanned { phase, files, bytes } => {
             Some(format!("{}: {}, {}", phase_name(*phase), figures::files(*files), figures::bytes(*bytes)))
         }
         _ => None,
+    }
+}
+
+fn planned_line(event: &Event<'_>) -> Option<String> {
+    let Event::TransferPlanned { files, bytes, removals, is_at_most, is_dry_run, cost } = event else {
+        return None;
+    };
+    // What is read first is announced before anything is sent, and perhaps nothing is.
+    let (send, take) = match (is_dry_run, is_at_most) {
+        (true, true) => ("would send at most", "would take at most"),
+        (true, false) => ("would send", "would take"),
+        (false, true) => ("to send: at most", "to take: at most"),
+        (false, false) => ("sending", "taking"),
+    };
+    let mut parts = Vec::new();
+    if *files > 0 {
+        parts.push(format!("{send} {}, {}", figures::files(*files), figures::bytes(*bytes)));
+    }
+    if *removals > 0 {
+        let versions = figures::counted(*removals, "version", "versions");
+        parts.push(format!("{take} {versions} out of the mirror"));
+    }
+    if !cost.is_empty() {
+        parts.push(format!("at most {cost}"));
+    }
+    Some(parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(is_at_most: bool, is_dry_run: bool) -> String {
+        let planned = Event::TransferPlanned {
+            files: 1,
+            bytes: 2,
+            removals: 3,
+            is_at_most,
+            is_dry_run,
+            cost: "4 requests",
+        };
+        phase_line(&planned).unwrap_or_default()
+    }
+
+    #[test]
+    fn only_what_is_sent_now_is_said_to_be_sent() {
+        assert_eq!(
+            line(false, false),
+            "sending 1 file, 2 B; taking 3 versions out of the mirror; at most 4 requests"
+        );
+        assert_eq!(
+            line(false, true),
+            "would send 1 file, 2 B; would take 3 versions out of the mirror; at most 4 requests"
+        );
+        for (is_dry_run, words) in [(false, "to send: at most 1 file"), (true, "would send at most 1 file")] {
+            assert!(line(true, is_dry_run).starts_with(words), "{}", line(true, is_dry_run));
+        }
     }
 }

@@ -13,6 +13,8 @@ use treeferry::observe::{Counter, Event, Observer, Phase};
 /// Parts of the bar; figures are ours, so that they read as in the summary.
 const STEPS: u64 = 1_000;
 
+const SPINNER: &str = "{spinner} {wide_msg}";
+
 /// Draws on stderr.
 pub(super) struct TerminalProgress {
     verbose: u8,
@@ -22,8 +24,15 @@ pub(super) struct TerminalProgress {
 
 impl TerminalProgress {
     pub(super) fn new(verbose: u8) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(8));
-        TerminalProgress { verbose, bar, meter: Mutex::new(Meter::new()) }
+        TerminalProgress::drawing_to(ProgressDrawTarget::stderr_with_hz(8), verbose)
+    }
+
+    fn drawing_to(target: ProgressDrawTarget, verbose: u8) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(STEPS), target);
+        let progress = TerminalProgress { verbose, bar, meter: Mutex::new(Meter::new()) };
+        // Before the first phase there are no totals yet: no bar.
+        progress.set_style(SPINNER);
+        progress
     }
 
     fn set_style(&self, template: &str) {
@@ -35,7 +44,7 @@ impl TerminalProgress {
     fn start_phase(&self, phase: Phase) {
         self.set_style(match phase {
             Phase::Transfer | Phase::Restore | Phase::Verify => "[{bar:10}] {percent:>3}% {wide_msg}",
-            _ => "{spinner} {wide_msg}",
+            _ => SPINNER,
         });
         self.bar.enable_steady_tick(Duration::from_millis(250));
     }
@@ -49,6 +58,7 @@ impl TerminalProgress {
 fn message(meter: &Meter) -> String {
     let job = &meter.job;
     match meter.phase {
+        _ if job.is_empty() => String::new(),
         "scan" if meter.files_expected > 0 => format!(
             "{job}: scan {} of about {} files",
             figures::count(meter.files_scanned),
@@ -99,5 +109,63 @@ impl Observer for TerminalProgress {
 impl Drop for TerminalProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use indicatif::TermLike;
+    use std::io;
+    use std::sync::Arc;
+
+    /// Keeps what is drawn.
+    #[derive(Debug, Clone, Default)]
+    struct Drawn(Arc<Mutex<String>>);
+
+    impl TermLike for Drawn {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _lines: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _lines: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _columns: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _columns: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.write_str(line)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn there_is_no_bar_before_something_is_known_to_be_measured() {
+        let drawn = Drawn::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(drawn.clone()), 255);
+        let progress = TerminalProgress::drawing_to(target, 0);
+        progress.event(&Event::Warning("said before anything else"));
+        progress.event(&Event::JobStarted { job: "photos" });
+        progress.event(&Event::PhaseStarted(Phase::Scan));
+        std::thread::sleep(Duration::from_millis(300));
+        let before = drawn.0.lock().unwrap().clone();
+        assert!(before.contains("said before anything else") && before.contains("photos: "), "{before:?}");
+        assert!(!before.contains("1000") && !before.contains('[') && !before.contains('░'), "{before:?}");
     }
 }

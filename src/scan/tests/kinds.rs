@@ -1,6 +1,7 @@
 //! Links, pipes and sockets.
 
 use super::*;
+use std::os::unix::fs::MetadataExt;
 
 #[test]
 fn fifos_and_sockets_are_recorded_and_never_opened() {
@@ -43,7 +44,7 @@ fn symlinks_are_recorded_with_their_target() {
     assert_eq!(Some(source.scan(&Recorder::default()).root), source.tree.root());
     source.options.links = LinkPolicy::Record;
     let entries = source.entries(&source.scan(&Recorder::default()));
-    assert!(entries.contains("/to-nothing Symlink EntryFlags(6)"), "kept, not deleted: {entries}");
+    assert!(entries.contains("/to-nothing Symlink EntryFlags(4)"), "kept, not deleted: {entries}");
 }
 
 #[test]
@@ -71,8 +72,8 @@ fn followed_symlinks_are_what_they_point_to_and_loops_are_told() {
 
     source.options.links = LinkPolicy::Record;
     let entries = source.entries(&source.scan(&Recorder::default()));
-    assert!(entries.contains("/to-directory Directory EntryFlags(12)"), "out of scope, not gone: {entries}");
-    assert!(entries.contains("/to-file File EntryFlags(12)"), "{entries}");
+    assert!(entries.contains("/to-directory Symlink EntryFlags(4)"), "out of scope, not gone: {entries}");
+    assert!(entries.contains("/to-file Symlink EntryFlags(4)"), "{entries}");
 }
 
 #[test]
@@ -90,4 +91,30 @@ fn a_followed_symlink_that_leads_nowhere_now_keeps_what_it_led_to() {
     assert_eq!(Some(report.root), source.tree.root());
     assert_eq!(report.files_unreadable, 1);
     assert!(recorder.events().join("").contains("symlink to nothing"));
+}
+
+#[test]
+fn an_uploaded_link_that_cannot_be_followed_is_out_of_scope_and_not_gone() {
+    let mut source = Source::new(FILES);
+    for (target, name) in
+        [("nowhere", "to-nothing"), ("..", "a/loop"), ("/dev/zero", "zero"), ("/proc", "proc")]
+    {
+        link(&source, target, name);
+    }
+    // A folder of our own, which is never taken.
+    link(&source, "a/b", "own");
+    let own = fs::metadata(source.at("a/b")).unwrap();
+    source.options.links = LinkPolicy::Upload;
+    source.commit();
+    source.options.links = LinkPolicy::Follow;
+    source.options.cross_mounts = false;
+    source.options.always_excluded.push((own.dev(), own.ino()));
+    let entries = source.entries(&source.scan(&Recorder::default()));
+    let what_is_recorded =
+        ["to-nothing Symlink", "a/loop Symlink", "zero Special", "proc Mount", "own Symlink EntryFlags(6)"];
+    for entry in what_is_recorded {
+        let marked =
+            if entry.contains("Flags") { entry.to_owned() } else { format!("{entry} EntryFlags(4)") };
+        assert!(entries.contains(&format!("/{marked}")), "{entry}: {entries}");
+    }
 }
