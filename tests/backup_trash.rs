@@ -56,6 +56,10 @@ fn the_six_ways_of_on_delete_and_keep_versions() {
                 let calls = world.rclone_calls().len();
                 world.backup(&[]).expect(0);
                 assert_eq!(world.rclone_calls().len(), calls, "{case}: a further run started rclone");
+
+                world.set("exclude", "[\"deep/\"]");
+                world.backup(&[]).expect(0);
+                assert_eq!(held(&world, "deep/changed").as_deref(), Some("new version, longer"), "{case}");
             }
         }
     }

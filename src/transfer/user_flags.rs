@@ -24,9 +24,14 @@ const ASKS: &str = "it makes rclone wait for a person, and nobody is there";
 const NO_FLAG: &str =
     "it is neither a flag nor the value of one, and rclone would take it for a place to copy from";
 const RENAMES: &str = "it changes names on the way, so that receipts no longer fit";
+const PAST: &str = "it shows what the remote held in the past, or its bin, and not what is there; nothing can be sent to that";
+const NAMES_ON_REMOTE: &str = "it changes by which bytes names lie on the remote, which never varies for a mirror; treeferry sets it itself";
+
+/// These end as encodings of names do, and are headers of HTTP.
+const HEADERS: &[&str] = &["no-gzip-encoding", "s3-sign-accept-encoding"];
 
 /// Long flags without the dashes, and why they are refused. A trailing `*`
-/// stands for all flags that begin so.
+/// stands for all flags that begin so, one in front for all that end so.
 const REFUSED: &[(&[&str], &str)] = &[
     (
         &[
@@ -127,7 +132,22 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["max-transfer", "max-duration", "cutoff-mode", "error-on-no-transfer"], CUTS_OFF),
     (&["dry-run"], DRY_RUN),
     (&["interactive", "ask-password"], ASKS),
-    (&["config", "local-encoding", "webdav-encoding", "retries*", "disable"], OURS),
+    (&["config", "retries*", "disable"], OURS),
+    (&["*-encoding"], NAMES_ON_REMOTE),
+    (
+        &[
+            "s3-versions",
+            "s3-version-at",
+            "s3-version-deleted",
+            "b2-versions",
+            "b2-version-at",
+            "imagekit-versions",
+            "drive-trashed-only",
+            "jottacloud-trashed-only",
+            "pikpak-trashed-only",
+        ],
+        PAST,
+    ),
     (&["name-transform*", "partial-suffix"], RENAMES),
     (&["inplace"], "it leaves half a file under the final name when it is interrupted"),
     (
@@ -226,9 +246,10 @@ fn name_of(long: &str) -> String {
 
 fn refusal(name: &str) -> Option<&'static str> {
     // `--no-dry-run` does not exist in rclone, but `--use-json-log=false` does: values do not matter.
-    let fits = |pattern: &str| match pattern.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
-        None => name == pattern,
+    let fits = |pattern: &str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+        (Some(beginning), _) => name.starts_with(beginning),
+        (None, Some(end)) => name.ends_with(end) && !HEADERS.contains(&name),
+        (None, None) => name == pattern,
     };
     REFUSED.iter().find(|(names, _)| names.iter().any(|pattern| fits(pattern))).map(|&(_, reason)| reason)
 }
@@ -268,6 +289,9 @@ mod tests {
             "8",
             "--fast-list",
             "--s3-no-head",
+            "--s3-list-version=2",
+            "--onedrive-no-versions",
+            "--no-gzip-encoding",
             "--bwlimit",
             "-1",
             "-M",
@@ -314,6 +338,13 @@ mod tests {
             "--stats 10s",
             "--use-json-log=false",
             "--files-from=x",
+            "--local-encoding=None",
+            "--webdav-encoding=None",
+            "--s3-encoding None",
+            "--onedrive_encoding=Slash",
+            "--s3-versions",
+            "--s3-version-at=2026-01-01",
+            "--b2-versions",
             "--ignore-errors-x=1",
         ] {
             let refused = check(&["--transfers=4", flag]);

@@ -103,7 +103,7 @@ pub const KEYS: &[Key] = &[
         "flags",
         "list of text",
         "[\"--transfers=4\"]",
-        "Given to every transfer, in rclone's own syntax (`--bwlimit=2M`, `--tpslimit=0.5`). Flags that select, compare, delete, log or cut off are refused.",
+        "Given to every transfer, in rclone's own syntax (`--bwlimit=2M`, `--tpslimit=0.5`). Flags that select, compare, delete, log or cut off, that change how names lie on the remote (`--s3-encoding` and the like), or that show its past (`--s3-versions`, `--s3-version-at`) are refused.",
     ),
     key(
         "job",
