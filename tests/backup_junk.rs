@@ -139,6 +139,27 @@ fn a_doubt_in_whose_place_a_folder_is_held_is_none() {
 }
 
 #[test]
+fn a_doubt_below_a_file_that_is_held_is_none() {
+    for protocol in [None, Some(Protocol::Webdav)] {
+        for rclone in Rclone::BOTH {
+            let mut world = slow_world(protocol, rclone, "300k");
+            fs::create_dir(world.source().join("x")).unwrap();
+            fs::write(world.source().join("x/in"), vec![7; 600_000]).unwrap();
+            let folder = world.mirror().join("x");
+            kill_when(&world, "the folder is made", || folder.is_dir());
+            fs::remove_dir_all(world.source().join("x")).unwrap();
+            world.write("x", "a file now");
+            fs::write(world.source().join("z, larger"), vec![7; 900_000]).unwrap();
+            kill_when(&world, "the file is held", || {
+                folder.is_file()
+                    && mirrored(&world, "").iter().any(|path| path.to_string_lossy().starts_with("z, larger"))
+            });
+            assert_heals(&mut world);
+        }
+    }
+}
+
+#[test]
 fn half_a_file_under_a_name_of_rclone_does_not_stay() {
     for protocol in [None, Some(Protocol::Sftp)] {
         for (number, name) in ["big", "大 a\nb", &"long ".repeat(30)].into_iter().enumerate() {

@@ -109,14 +109,15 @@ impl Transfer<'_> {
 
     fn look_at_group(&self, folder: &str, group: &Group) -> Result<Answer, Failure> {
         let finished = self.list_group(folder, group)?;
-        if finished.says_absent() {
+        // Below a file nothing lies; but a local folder says so of the whole list.
+        if finished.says_absent() || (group.len() == 1 && finished.says_no_folder()) {
             return Ok(Ok(Vec::new()));
         }
         if finished.succeeded() {
             return self.sizes_of(&finished, group).map(Ok);
         }
         let failure = finished.failure("looking at single files");
-        if is_refusal(&failure) { Ok(Err(failure)) } else { Err(failure) }
+        if is_refusal(&failure) || finished.says_no_folder() { Ok(Err(failure)) } else { Err(failure) }
     }
 
     /// The first refusal of a look: the remote must answer elsewhere. True when it refuses whatever is

@@ -22,8 +22,8 @@ pub(super) fn clear_junk(run: &mut JobRun<'_>) -> Result<(), Halt> {
     // Doubts have the names of the mirror: that of a link is not its path.
     for name in run.committed.doubts.clone() {
         let base = views.held_as(&name);
-        if matches!(&base, Ok(Some(_))) || is_folder_by_now(run, &name)? {
-            // Confirmed since, or files are held below it: no doubt any more.
+        if matches!(&base, Ok(Some(_))) || has_no_room(run, &name)? {
+            // Confirmed since, or what is held leaves no room for it: no doubt any more.
             run.committed.doubts.remove(&name);
             continue;
         }
@@ -40,11 +40,16 @@ pub(super) fn clear_junk(run: &mut JobRun<'_>) -> Result<(), Halt> {
     if junk.is_empty() { Ok(()) } else { run.delete(junk) }
 }
 
-/// The remote has a folder under that name, with files that are confirmed: no file lies there.
-fn is_folder_by_now(run: &mut JobRun<'_>, name: &TreePath) -> Result<bool, Halt> {
+/// Files are held below that name, or one above it: where folders are real, no file lies there.
+fn has_no_room(run: &mut JobRun<'_>, name: &TreePath) -> Result<bool, Halt> {
     let views = run.views();
-    let folder = views.base_entry(name).ok().flatten().filter(|entry| entry.kind == EntryKind::Directory);
-    Ok(folder.is_some_and(|folder| views.files_below(&folder) > 0) && run.has_real_folders()?)
+    let held = |path: &TreePath| views.base_entry(path).ok().flatten();
+    let is_folder =
+        held(name).is_some_and(|entry| entry.kind == EntryKind::Directory && views.files_below(&entry) > 0);
+    let mut above = std::iter::successors(name.parent(), TreePath::parent);
+    let mut is_below_file =
+        || above.any(|above| held(&above).is_some_and(|entry| entry.kind == EntryKind::File));
+    Ok((is_folder || is_below_file()) && run.has_real_folders()?)
 }
 
 /// A folder that was made for a broken upload, and in whose place the source has a file by now: to the trash
@@ -66,9 +71,12 @@ fn move_folders_of_doubts(run: &mut JobRun<'_>) -> Result<(), Halt> {
     let mut perhaps_there = PerhapsThere::default();
     folders.iter().for_each(|folder| perhaps_there.add_of_base(folder.clone(), Vec::new()));
     perhaps_there.look(run)?;
-    let moved: Vec<TreePath> =
-        folders.into_iter().filter(|folder| run.moved_folders.contains(folder)).collect();
-    run.committed.doubts.retain(|doubt| !moved.iter().any(|folder| doubt.is_within(folder)));
+    folders.retain(|folder| !run.is_blocked(folder));
+    // There is none by now: either it was moved, or the remote shows none.
+    if !folders.is_empty() && run.has_real_folders()? {
+        let is_below_one = |doubt: &TreePath| folders.iter().any(|folder| doubt.is_within(folder));
+        run.committed.doubts.retain(|doubt| folders.contains(doubt) || !is_below_one(doubt));
+    }
     Ok(())
 }
 
