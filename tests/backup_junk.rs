@@ -159,6 +159,29 @@ fn a_doubt_below_a_file_that_is_held_is_none() {
     }
 }
 
+/// The folder stays when its last file leaves. `rclone serve sftp` takes the failed rename for done until its
+/// image of the disk expires; OpenSSH heals in the same run.
+#[test]
+fn a_file_takes_the_place_of_a_folder_that_was_emptied_in_an_earlier_run() {
+    for on_delete in ["trash", "delete"] {
+        let mut world = World::served(Protocol::Sftp, Rclone::Current);
+        for (key, value) in [("max_delete", "off"), ("max_change", "off"), ("on_delete", on_delete)] {
+            world.set(key, &format!("\"{value}\""));
+        }
+        world.write("x/one", "1");
+        world.write("base", "b");
+        world.backup(&[]).expect(0);
+        fs::remove_dir_all(world.source().join("x")).unwrap();
+        world.backup(&[]).expect(0);
+        assert!(world.mirror().join("x").is_dir(), "else this shows nothing");
+        world.write("x", "a file now");
+        if world.backup(&[]).code != 0 {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        assert_heals(&mut world);
+    }
+}
+
 #[test]
 fn half_a_file_under_a_name_of_rclone_does_not_stay() {
     for protocol in [None, Some(Protocol::Sftp)] {

@@ -67,7 +67,7 @@ fn partial_of(listed: &str, folder: &TreePath, spellings: &BTreeMap<String, &[u8
 }
 
 /// `name` of `name.1a2b3c4d.partial`.
-fn stem_of(listed: &str) -> Option<&str> {
+pub(super) fn stem_of(listed: &str) -> Option<&str> {
     let (stem, hash) = listed.strip_suffix(".partial")?.rsplit_once('.')?;
     (hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(stem)
 }

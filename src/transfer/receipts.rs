@@ -4,6 +4,7 @@ use crate::model::{Batch, Failure, FailureClass, Lane, Outcome};
 use crate::observe::Event;
 use crate::transfer::command_line::{Traffic, list_of};
 use crate::transfer::log_line::{LogLine, Receipt, Stats};
+use crate::transfer::partials;
 use crate::transfer::process::{Ended, Heard, Reason};
 use crate::transfer::rclone::Finished;
 use crate::transfer::send::{Wave, settle};
@@ -159,6 +160,11 @@ impl<'s, 'a> Sending<'s, 'a> {
         self.deadline_reached |=
             self.transfer.deadline.is_some() && line.text.contains("max transfer duration reached");
         let index = line.object.as_ref().and_then(|object| self.wave.indexes.get(object)).copied();
+        // A rename that failed is told of rclone's own name for the first half.
+        let index = index.or_else(|| {
+            let whole = partials::stem_of(line.object.as_deref()?).filter(|_| line.receipt().is_none())?;
+            self.wave.indexes.get(whole).copied()
+        });
         match (index, line.receipt()) {
             (Some(index), Some(receipt)) => {
                 self.any_path_heard = true;

@@ -164,7 +164,10 @@ fn server_command(protocol: Protocol, rclone: Rclone, folder: &Path, port: u16) 
         Protocol::Webdav => (rclone.program(), vec!["serve".into(), "webdav".into()]),
         Protocol::Sftp => (
             rclone.program(),
-            ["serve", "sftp", "--user", USER, "--pass", PASSWORD].map(String::from).to_vec(),
+            // Other SFTP servers keep no image of the disk that could be wrong for five minutes.
+            ["serve", "sftp", "--user", USER, "--pass", PASSWORD, "--dir-cache-time", "1s"]
+                .map(String::from)
+                .to_vec(),
         ),
         Protocol::S3 => (
             rclone.program(),

@@ -55,11 +55,14 @@ fn has_no_room(run: &mut JobRun<'_>, name: &TreePath) -> Result<bool, Halt> {
 /// A folder that was made for a broken upload, and in whose place the source has a file by now: to the trash
 /// with what is in it. Sent over it, the file would fail for ever, or delete the folder.
 fn move_folders_of_doubts(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    // SFTP servers refuse the rename onto an emptied folder, and `rclone serve sftp` denies for five minutes after
+    // that there is one: only a later run can tell.
+    let renames = run.open_remote()?.connection.features.partial_uploads;
     let views = run.views();
     let mut folders = BTreeSet::new();
     for doubt in &run.committed.doubts {
-        for above in std::iter::successors(doubt.parent(), TreePath::parent).filter(|above| !above.is_root())
-        {
+        let first = if renames { Some(doubt.clone()) } else { doubt.parent() };
+        for above in std::iter::successors(first, TreePath::parent).filter(|above| !above.is_root()) {
             let is_file = views.pending_entry(&above)?.is_some_and(|entry| entry.is_on_mirror());
             // Where the base has the folder, the lane itself clears it; where something is kept in it, that decides.
             let is_new = matches!(views.base_entry(&above), Ok(None));
