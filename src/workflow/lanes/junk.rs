@@ -40,6 +40,14 @@ pub(super) fn clear_junk(run: &mut JobRun<'_>) -> Result<(), Halt> {
     if junk.is_empty() { Ok(()) } else { run.delete(junk) }
 }
 
+/// Those of which the index does not say what lies there: only for these the remote is asked.
+fn open_doubts(run: &JobRun<'_>) -> Vec<TreePath> {
+    let views = run.views();
+    let is_known = |found: Result<Option<(TreePath, OwnedEntry)>, Halt>| matches!(found, Ok(Some(_)));
+    let is_open = |name: &&TreePath| !is_known(views.held_as(name)) && !is_known(views.kept_as(name));
+    run.committed.doubts.iter().filter(is_open).cloned().collect()
+}
+
 /// Files are held below that name, or one above it: where folders are real, no file lies there.
 fn has_no_room(run: &mut JobRun<'_>, name: &TreePath) -> Result<bool, Halt> {
     let views = run.views();
@@ -55,12 +63,16 @@ fn has_no_room(run: &mut JobRun<'_>, name: &TreePath) -> Result<bool, Halt> {
 /// A folder that was made for a broken upload, and in whose place the source has a file by now: to the trash
 /// with what is in it. Sent over it, the file would fail for ever, or delete the folder.
 fn move_folders_of_doubts(run: &mut JobRun<'_>) -> Result<(), Halt> {
+    let doubts = open_doubts(run);
+    if doubts.is_empty() {
+        return Ok(());
+    }
     // SFTP servers refuse the rename onto an emptied folder, and `rclone serve sftp` denies for five minutes after
     // that there is one: only a later run can tell.
     let renames = run.open_remote()?.connection.features.partial_uploads;
     let views = run.views();
     let mut folders = BTreeSet::new();
-    for doubt in &run.committed.doubts {
+    for doubt in &doubts {
         let first = if renames { Some(doubt.clone()) } else { doubt.parent() };
         for above in std::iter::successors(first, TreePath::parent).filter(|above| !above.is_root()) {
             let is_file = views.pending_entry(&above)?.is_some_and(|entry| entry.is_on_mirror());
@@ -85,10 +97,10 @@ fn move_folders_of_doubts(run: &mut JobRun<'_>) -> Result<(), Halt> {
 
 /// Halves under rclone's own names, but for what the source or the mirror really has under them.
 fn partials(run: &mut JobRun<'_>) -> Result<Vec<BatchItem>, Halt> {
-    if run.committed.doubts.is_empty() || !run.open_remote()?.connection.features.partial_uploads {
+    let doubts = open_doubts(run);
+    if doubts.is_empty() || !run.open_remote()?.connection.features.partial_uploads {
         return Ok(Vec::new());
     }
-    let doubts: Vec<TreePath> = run.committed.doubts.iter().cloned().collect();
     let folders: BTreeSet<TreePath> = doubts.iter().filter_map(TreePath::parent).collect();
     run.spend_on_looks(folders.len() as u64);
     let patience = run.patience();
