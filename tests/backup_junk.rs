@@ -63,17 +63,22 @@ fn assert_heals(world: &mut World) {
     assert_eq!(world.rclone_calls().len(), calls, "an unchanged run had something to do");
 }
 
+/// Killed while `x/in` went up, and `x` is a file in the source by now.
+fn file_in_the_place_of_a_begun_folder(world: &World, bytes: usize) {
+    fs::create_dir(world.source().join("x")).unwrap();
+    fs::write(world.source().join("x/in"), vec![7; bytes]).unwrap();
+    let folder = world.mirror().join("x");
+    kill_when(world, "the folder is made", || folder.is_dir());
+    fs::remove_dir_all(world.source().join("x")).unwrap();
+    world.write("x", "a file now");
+}
+
 #[test]
 fn a_file_in_the_place_of_a_folder_that_was_begun() {
     let current = KINDS.map(|protocol| (protocol, Rclone::Current));
     for (protocol, rclone) in current.into_iter().chain([(None, Rclone::Oldest)]) {
         let mut world = slow_world(protocol, rclone, "50k");
-        fs::create_dir(world.source().join("x")).unwrap();
-        fs::write(world.source().join("x/in"), vec![7; 400_000]).unwrap();
-        let folder = world.mirror().join("x");
-        kill_when(&world, "the folder is made", || folder.is_dir());
-        fs::remove_dir_all(world.source().join("x")).unwrap();
-        world.write("x", "a file now");
+        file_in_the_place_of_a_begun_folder(&world, 400_000);
         assert_heals(&mut world);
     }
 }
@@ -143,15 +148,10 @@ fn a_doubt_below_a_file_that_is_held_is_none() {
     for protocol in [None, Some(Protocol::Webdav)] {
         for rclone in Rclone::BOTH {
             let mut world = slow_world(protocol, rclone, "300k");
-            fs::create_dir(world.source().join("x")).unwrap();
-            fs::write(world.source().join("x/in"), vec![7; 600_000]).unwrap();
-            let folder = world.mirror().join("x");
-            kill_when(&world, "the folder is made", || folder.is_dir());
-            fs::remove_dir_all(world.source().join("x")).unwrap();
-            world.write("x", "a file now");
+            file_in_the_place_of_a_begun_folder(&world, 600_000);
             fs::write(world.source().join("z, larger"), vec![7; 900_000]).unwrap();
             kill_when(&world, "the file is held", || {
-                folder.is_file()
+                world.mirror().join("x").is_file()
                     && mirrored(&world, "").iter().any(|path| path.to_string_lossy().starts_with("z, larger"))
             });
             assert_heals(&mut world);

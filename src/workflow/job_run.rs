@@ -350,13 +350,10 @@ impl<'a> JobRun<'a> {
         }
     }
 
-    /// It has left the mirror. What the base knows at its path stays known when that is something else: a
-    /// folder that came after a broken upload.
+    /// It has left the mirror: see [`super::ledger::Ledger::object_gone`].
     pub(super) fn note_gone(&mut self, item: &BatchItem) {
         let known = self.views().base_entry(&item.path).ok().flatten();
-        if known.is_none_or(|known| known.is_object(item.as_link)) {
-            self.ledger.gone(item.path.clone());
-        }
+        self.ledger.object_gone(item, known.as_ref());
     }
 
     /// What is in the source again is not kept any more, but held. A link and a file of one path are two

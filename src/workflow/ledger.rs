@@ -4,7 +4,7 @@
 
 use super::committed::Aside;
 use crate::index::{Edit, MovedAway, RunCounts};
-use crate::model::{OwnedEntry, TreePath};
+use crate::model::{BatchItem, OwnedEntry, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is confirmed of one path.
@@ -34,8 +34,16 @@ impl Ledger {
     }
 
     /// The mirror holds nothing at `path` any more.
-    pub(super) fn gone(&mut self, path: TreePath) {
+    fn gone(&mut self, path: TreePath) {
         self.states.insert(path, PathState::Gone);
+    }
+
+    /// This object has left the mirror. `known` is what the base has at its path: when that is something else (a
+    /// folder that came after a broken upload), it stays known.
+    pub(super) fn object_gone(&mut self, item: &BatchItem, known: Option<&OwnedEntry>) {
+        if known.is_none_or(|known| known.is_object(item.as_link)) {
+            self.gone(item.path.clone());
+        }
     }
 
     /// The version that lay at this path lies in the run's trash now.

@@ -244,9 +244,7 @@ impl<'r> Folding<'r, '_> {
     fn note_gone(&mut self, item: &BatchItem) {
         let base = Tree::new(self.committed.nodes, self.committed.docket.base, self.surroundings.observer);
         let known = find(&base, &item.path).ok().flatten();
-        if known.is_none_or(|known| known.is_object(item.as_link)) {
-            self.ledger.gone(item.path.clone());
-        }
+        self.ledger.object_gone(item, known.as_ref());
     }
 
     fn moved(&mut self, item: &BatchItem) {

@@ -107,8 +107,8 @@ fn name_what_is_below_blocked(run: &mut JobRun<'_>) -> Result<(), Halt> {
         if classifier.decide(&change).upload == Upload::None || blocked.contains(&change.path) {
             continue;
         }
-        let above = std::iter::successors(change.path.parent(), TreePath::parent);
-        if let Some(folder) = above.into_iter().find(|above| blocked.contains(above)) {
+        let mut above = std::iter::successors(change.path.parent(), TreePath::parent);
+        if let Some(folder) = above.find(|above| blocked.contains(above)) {
             run.unprotected(&change.path, &format!("its folder cannot be on the mirror yet: see {folder}"));
         }
     }
